@@ -1,0 +1,52 @@
+# One command per intention, the same on a laptop and in CI. Needs make and Python 3.11 to 3.14.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# On Linux, a make that is killed takes Parley with it.
+WITH_MAKE := $(shell command -v setpriv >/dev/null 2>&1 && echo setpriv --pdeathsig TERM)
+
+.PHONY: run test check format bench migration lock
+
+run: $(STAMP)
+	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(WITH_MAKE) $(BIN)/python -m app serve
+
+test: $(STAMP)
+	@$(BIN)/python -m tests.chromium
+	@$(BIN)/python -m pytest -n 2 -q $(ARGS)
+
+check: $(STAMP)
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary app
+	@$(BIN)/djlint --quiet --lint templates
+
+format: $(STAMP)
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
+
+bench: $(STAMP)
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+# make migration name="add pins": a migration from the difference between app/tables and the migrations so far
+migration: $(STAMP)
+	@PICCOLO_CONF=app.piccolo_conf $(BIN)/piccolo migrations new parley --auto --desc="$(name)"
+
+# After a change of the dependencies in pyproject.toml. Needs uv. The runtime lock is for images.
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock" --quiet
+lock:
+	@$(LOCK) --all-extras --output-file requirements.lock
+	@$(LOCK) --constraint requirements.lock --output-file requirements.runtime.lock
+
+$(STAMP): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' \
+		|| { echo "Parley needs Python 3.11 to 3.14: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Making $(VENV) …"
+	@$(PYTHON) -m venv $(VENV) \
+		|| { echo "Python's venv is missing: on Debian, apt-get install python3-venv"; exit 1; }
+	@echo "Installing the locked dependencies (about 300 MB, once) …"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --root-user-action=ignore --no-deps \
+		--require-hashes -r requirements.lock
+	@touch $@

@@ -1,0 +1,83 @@
+"""The app: its routes, what they are given, how their errors look. The only file that wires."""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import httpx
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.types import ControllerRouterHandler
+
+from app import lifespan
+from app.api import ROUTES as API_ROUTES
+from app.api import metrics
+from app.chat.calls import Connect
+from app.chat.health import Process
+from app.controllers import ROUTES, health
+from app.controllers.errors import EXCEPTION_HANDLERS
+from app.controllers.guard import DEPENDENCIES, Guard
+from app.live import Reader
+from app.settings import Settings
+
+
+def create_app(settings: Settings, *, database_url: str = "", with_worker: bool = True) -> Litestar:
+    """The web app over a migrated database. With `with_worker` it writes answers too."""
+
+    @contextlib.asynccontextmanager
+    async def live(app: Litestar) -> AsyncIterator[None]:
+        async with lifespan.run(database_url or settings.database_url, settings, with_worker=with_worker) as running:
+            app.state.running = running
+            yield
+
+    return _guarded([*ROUTES, *API_ROUTES], settings, lifespan=[live])
+
+
+def create_worker_app(settings: Settings, running: lifespan.Running) -> Litestar:
+    """What a worker answers, over its running parts: whether it lives, and its figures."""
+    app = _guarded([health.show, metrics.show], settings)
+    app.state.running = running
+    return app
+
+
+def _guarded(routes: Sequence[ControllerRouterHandler], settings: Settings, **options: Any) -> Litestar:
+    app = Litestar(
+        route_handlers=routes,
+        dependencies={
+            **DEPENDENCIES,
+            "live": Provide(_reader, sync_to_thread=False),
+            "client": Provide(_client, sync_to_thread=False),
+            "connect": Provide(_connect, sync_to_thread=False),
+            "process": Provide(_process, sync_to_thread=False),
+            "metrics_token": Provide(lambda: settings.metrics_token, sync_to_thread=False),
+        },
+        exception_handlers=EXCEPTION_HANDLERS,
+        openapi_config=None,
+        logging_config=None,
+        # The guard stands before routing and knows every answer; Litestar's own limit would come second.
+        request_max_body_size=None,
+        **options,
+    )
+    app.asgi_handler = Guard(app.asgi_handler, settings)
+    return app
+
+
+def _reader(state: State) -> Reader:
+    found: Reader = state.running.reader
+    return found
+
+
+def _client(state: State) -> httpx.AsyncClient:
+    found: httpx.AsyncClient = state.running.client
+    return found
+
+
+def _connect(state: State) -> Connect:
+    found: Connect = state.running.connect
+    return found
+
+
+def _process(state: State) -> Process:
+    found: Process = state.running.process
+    return found

@@ -1,0 +1,33 @@
+"""A model that some provider offers, and what is known of it."""
+
+from piccolo.columns import JSONB, UUID, BigInt, Boolean, ForeignKey, Integer, Text, Timestamptz, Varchar
+from piccolo.table import Table
+
+from app.database import engine
+from app.tables.provider import ProviderRow
+
+
+class ModelRow(Table, tablename="model", db=engine):
+    """None means that nobody knows. A model that vanished keeps its row, with `gone_at`. `fallbacks`: the ids of the models
+    to try next when it fails, in order.
+
+    Postgres generates the facts (`context_window` to `is_embedding`, and the prices) from three columns of JSON that a
+    migration in SQL made, with the prices: `set_by_owner` before `said` (by the server) before `known` (`chat/facts.py`).
+    """
+
+    id = UUID(primary_key=True, default=None)
+    provider = ForeignKey(references=ProviderRow, null=False)
+    name = Text()
+    context_window = Integer(default=None, null=True)
+    max_output_tokens = Integer(default=None, null=True)
+    size_bytes = BigInt(default=None, null=True)
+    family = Varchar(length=100, default=None, null=True)
+    quantisation = Varchar(length=50, default=None, null=True)
+    is_loaded = Boolean(default=None, null=True)
+    has_vision = Boolean(default=None, null=True)
+    has_tools = Boolean(default=None, null=True)
+    has_reasoning = Boolean(default=None, null=True)
+    is_embedding = Boolean(default=None, null=True)
+    fallbacks = JSONB(default="[]")
+    seen_at = Timestamptz()
+    gone_at = Timestamptz(default=None, null=True)

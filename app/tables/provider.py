@@ -1,0 +1,31 @@
+"""An account at a model server."""
+
+from piccolo.columns import UUID, Boolean, Integer, Text, Timestamptz, Varchar
+from piccolo.table import Table
+
+from app.database import engine
+
+
+class ProviderRow(Table, tablename="provider", db=engine):
+    """`key_sealed` is encrypted (see `secrets.py`); empty: no key. `state` is what people are shown: ok, down, unknown.
+
+    `failures` to `probe_at` are its circuit, which `chat/circuit.py` explains; the last two are null while it is up.
+    """
+
+    id = UUID(primary_key=True, default=None)
+    kind = Varchar(length=30)
+    name = Varchar(length=100)
+    base_url = Text()
+    key_sealed = Text()
+    is_enabled = Boolean(default=True)
+    allows_private = Boolean(default=True)
+    state = Varchar(length=20, default="unknown")
+    error = Text()
+    latency_ms = Integer(default=None, null=True)
+    refreshed_at = Timestamptz(default=None, null=True)
+    created_at = Timestamptz()
+    failures = Integer(default=0)
+    failing_since = Timestamptz(default=None, null=True)
+    probes = Integer(default=0)
+    down_since = Timestamptz(default=None, null=True)
+    probe_at = Timestamptz(default=None, null=True)

@@ -1,0 +1,99 @@
+"""Which addresses are called: never those of cloud metadata, and private ones only where the owner allowed it.
+
+A name is resolved once, by `CheckedResolver`, and what was checked is what is connected to: a name that changes its
+address in between (DNS rebinding) gains nothing.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from contextvars import ContextVar
+from typing import Literal
+from urllib.parse import urlsplit
+
+from aiohttp.abc import ResolveResult
+from aiohttp.resolver import ThreadedResolver
+
+Fault = Literal["metadata", "private"]
+
+#: Whether the request of this context may go to private addresses.
+may_be_private: ContextVar[bool] = ContextVar("may_be_private", default=False)
+
+#: Link-local addresses, where most clouds answer with credentials (169.254.169.254; IANA's RFC 3927 and RFC 4291), and
+#: the ones elsewhere: AWS on IPv6, Google on IPv6, Alibaba, Azure's wire server.
+METADATA = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "169.254.0.0/16", "fe80::/10", "fd00:ec2::/32", "fd20:ce::/32", "100.100.100.200/32", "168.63.129.16/32",
+    )
+)  # fmt: skip
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class Refused(OSError):
+    """An address that is not called, and why."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(f"a {fault} address")
+        self.fault: Fault = fault
+
+
+class CheckedResolver(ThreadedResolver):
+    """Resolves, and raises `Refused` if any of a name's addresses may not be called in this context."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        found = await super().resolve(host, port, family)
+        for each in found:
+            check(each["host"], allows_private=may_be_private.get())
+        return found
+
+
+def check(address: str, *, allows_private: bool) -> None:
+    """Raises `Refused` for an IP address that may not be called. Names pass: they are resolved later."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return
+    if (fault := fault_of_ip(ip, allows_private=allows_private)) is not None:
+        raise Refused(fault)
+
+
+def fault_of_ip(ip: ipaddress.IPv4Address | ipaddress.IPv6Address, *, allows_private: bool) -> Fault | None:
+    """What speaks against an address. One that carries another one in it is judged by that."""
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if inner is None and ip in _NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner is not None:
+            return fault_of_ip(inner, allows_private=allows_private)
+    if any(ip in network for network in METADATA):
+        return "metadata"
+    is_public = ip.is_global and not ip.is_multicast
+    return None if is_public or allows_private else "private"
+
+
+async def fault_of_url(url: str, *, allows_private: bool) -> Fault | None:
+    """What speaks against a base URL as its name resolves now. A name that is not found is nobody's fault here."""
+    host = urlsplit(url).hostname or ""
+    try:
+        infos = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return None
+    try:
+        for info in infos:
+            check(str(info[4][0]), allows_private=allows_private)
+    except Refused as refused:
+        return refused.fault
+    return None
+
+
+def refusal_in(error: BaseException) -> Fault | None:
+    """Why an address was refused, if that is behind this error: clients wrap what a resolver raises."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, Refused):
+            return inner.fault
+        inner = inner.__cause__
+    return None

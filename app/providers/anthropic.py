@@ -1,0 +1,143 @@
+"""Anthropic's own protocol: `/v1/models`, `/v1/messages` and `/v1/messages/count_tokens` below the account's base URL.
+
+https://platform.claude.com/docs/en/api/overview. What is said there stands in `messages` and `message_events`.
+"""
+
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from app.parts import clean
+from app.providers.amendments import Amendments, Question, converse
+from app.providers.base import Account, ChatRequest, Event, Limits, Model, Provider, TokenCount
+from app.providers.errors import ProviderError
+from app.providers.frames import SseDecoder
+from app.providers.http import Wire
+from app.providers.message_events import KIND, MessageReader
+from app.providers.messages import amendment, cut_of, messages_body
+
+VERSION = "2023-06-01"
+PAGE_SIZE = 1000
+MAX_PAGES = 10
+MAX_NAME_CHARS = 300
+_COUNTED = ("model", "messages", "system", "tools", "thinking")
+
+
+class Anthropic(Provider):
+    """Anthropic itself, llama.cpp and whoever else answers as they do.
+
+    An unfinished answer stands last in the prompt, where the model goes on from it; a model that refuses that, or that
+    is to think, is asked in words. While it thinks, `temperature` and `top_k` have no effect.
+    """
+
+    kind = KIND
+    takes = frozenset({"temperature", "top_p", "top_k", "max_tokens", "stop", "reasoning_effort"})
+    usual_url = "https://api.anthropic.com"
+
+    def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits | None = None) -> None:
+        super().__init__(account, client, limits)
+        self.wire = _VersionedWire(_below_version(account), client, self.limits, key_header="x-api-key")
+        self.amendments = Amendments(account)
+
+    @classmethod
+    def label(cls) -> str:
+        return "Anthropic"
+
+    async def list_models(self) -> list[Model]:
+        found: dict[str, Model] = {}
+        after = ""
+        for _page in range(MAX_PAGES):
+            page = await self.wire.fetch("GET", f"/models?limit={PAGE_SIZE}{after}", _Page)
+            models = (_model(entry) for entry in page.data[:PAGE_SIZE])
+            found |= {model.name: model for model in models if model.name}
+            if not (page.has_more and page.last_id):
+                break
+            after = f"&after_id={quote(page.last_id, safe='')}"
+        return [found[name] for name in sorted(found)]
+
+    def body(self, request: ChatRequest) -> dict[str, Any]:
+        return messages_body(self.account, request, self.amendments.of(request.model))
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
+        def question() -> Question:
+            body = self.body(request)
+            reader = partial(MessageReader, owed=cut_of(request, body))
+            return Question("/messages", body, SseDecoder, reader, amendment)
+
+        async with aclosing(converse(self.wire, self.amendments, request.model, question)) as events:
+            async for event in events:
+                yield event
+
+    async def count_tokens(self, request: ChatRequest) -> TokenCount:
+        """By the server, which calls it an estimate but counts as it bills; our own estimate where it does not count.
+
+        https://platform.claude.com/docs/en/build-with-claude/token-counting
+        """
+        asked = {name: value for name, value in self.body(request).items() if name in _COUNTED}
+        try:
+            counted = await self.wire.fetch("POST", "/messages/count_tokens", _Count, asked)
+        except ProviderError:
+            return await super().count_tokens(request)
+        return TokenCount(counted.input_tokens, is_exact=True)
+
+
+class _VersionedWire(Wire):
+    def _authorization(self) -> dict[str, str]:
+        return {"anthropic-version": VERSION} | super()._authorization()
+
+
+class _Entry(msgspec.Struct):
+    id: Any = None
+    max_input_tokens: Any = None
+    max_tokens: Any = None
+    capabilities: Any = None
+
+
+class _Page(msgspec.Struct):
+    data: list[_Entry]
+    has_more: bool | None = None
+    last_id: str | None = None
+
+
+class _Count(msgspec.Struct):
+    input_tokens: int
+
+
+def _below_version(account: Account) -> Account:
+    """Base URLs of this protocol are given with and without the `/v1` in which all its paths begin."""
+    try:
+        url = httpx.URL(account.base_url)
+    except httpx.InvalidURL:
+        return account
+    path = url.path.rstrip("/")
+    if not url.host or re.search(r"/v\d+$", path):
+        return account
+    return msgspec.structs.replace(account, base_url=str(url.copy_with(path=path + "/v1")))
+
+
+def _model(entry: _Entry) -> Model:
+    """One entry. Older and compatible servers give nothing but the id."""
+    name = entry.id if isinstance(entry.id, str) and len(entry.id) <= MAX_NAME_CHARS and entry.id.isprintable() else ""
+    return Model(
+        name=clean(name),
+        context_window=_limit(entry.max_input_tokens),
+        max_output_tokens=_limit(entry.max_tokens),
+        has_vision=_supports(entry.capabilities, "image_input"),
+        has_reasoning=_supports(entry.capabilities, "thinking"),
+    )
+
+
+def _supports(capabilities: Any, name: str) -> bool | None:
+    found = capabilities.get(name) if isinstance(capabilities, dict) else None
+    supported = found.get("supported") if isinstance(found, dict) else None
+    return supported if isinstance(supported, bool) else None
+
+
+def _limit(value: Any) -> int | None:
+    return value if type(value) is int and 0 < value < 2**31 else None

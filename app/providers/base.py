@@ -1,0 +1,185 @@
+"""What every provider is: an account at a model server that lists models, counts tokens and streams answers."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator
+from typing import Any, ClassVar, Literal
+
+import httpx
+import msgspec
+
+from app.parts import Delta, Finish, Part, Usage
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+#: How long a model is to think before it answers, where it can be told.
+ReasoningEffort = Literal["low", "medium", "high"]
+
+#: What an image is taken for while tokens are estimated; providers count between 85 and 1,600 for one.
+IMAGE_TOKENS = 1_600
+
+
+class Account(msgspec.Struct, frozen=True):
+    """Where a provider's server is and how to sign in there. `key` is in the clear: never log or show one of these.
+
+    `usual_path` is what the base URLs of such servers mostly end in, for who forgot it.
+    """
+
+    name: str
+    base_url: str = ""
+    key: str = ""
+    allows_private: bool = True
+    models_folder: str = ""
+    usual_path: str = ""
+
+
+class Model(msgspec.Struct, frozen=True):
+    """A model as its server describes it. None means that the server does not say; unknown stays unknown.
+
+    Prices are in US dollars per million tokens; `cached_price` is for tokens that came from a prompt cache.
+    """
+
+    name: str
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    size_bytes: int | None = None
+    family: str | None = None
+    quantisation: str | None = None
+    is_loaded: bool | None = None
+    has_vision: bool | None = None
+    has_tools: bool | None = None
+    has_reasoning: bool | None = None
+    is_embedding: bool | None = None
+    input_price: float | None = None
+    output_price: float | None = None
+    cached_price: float | None = None
+
+
+class Parameters(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """How to sample. None: leave it to the server. `context_window`: tokens, for servers that load models on demand."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    repeat_penalty: float | None = None
+    max_tokens: int | None = None
+    context_window: int | None = None
+    stop: tuple[str, ...] = ()
+    reasoning_effort: ReasoningEffort | None = None
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How long to wait for a server, and how much to take from it.
+
+    The first token may take minutes: a local server loads its model first. Only what carries an event counts as a sign
+    of life; comments, pings and single bytes of a frame do not. `max_answer_bytes` is of text in UTF-8, not of wire.
+    """
+
+    first_token_seconds: float = 120.0
+    between_frames_seconds: float = 60.0
+    max_answer_bytes: int = 8 * 1024 * 1024
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """A tool that the model may call. `schema` is the JSON Schema of its arguments."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+
+
+class Image(msgspec.Struct, frozen=True, tag="image"):
+    """A picture as it is sent. `media_type` is image/png, image/jpeg, image/webp or image/gif."""
+
+    media_type: str
+    data: bytes
+
+
+class ChatMessage(msgspec.Struct, frozen=True):
+    """One entry of a prompt. A file of a message is an `Image` here, or its text: bytes are not looked up any more."""
+
+    role: Role
+    parts: tuple[Part | Image, ...]
+
+
+class ChatRequest(msgspec.Struct, frozen=True):
+    """Everything sent for one call of a model. With `continues`, the last message is an answer to go on from.
+
+    `max_output_tokens` is what the model can give, where that is known, for protocols that want a limit in any case.
+    """
+
+    model: str
+    messages: tuple[ChatMessage, ...]
+    parameters: Parameters = Parameters()
+    tools: tuple[Tool, ...] = ()
+    continues: bool = False
+    max_output_tokens: int | None = None
+
+
+class TokenCount(msgspec.Struct, frozen=True):
+    """How many tokens a prompt takes, and whether the model's own tokenizer counted."""
+
+    tokens: int
+    is_exact: bool
+
+
+class Amended(msgspec.Struct, frozen=True):
+    """The server refused the request as it was: this body is sent in its place as soon as the stream is read on."""
+
+    body: dict[str, Any]
+
+
+Event = Delta | Usage | Finish | Amended
+
+
+class Provider(ABC):
+    """An account at a model server. Subclasses speak one wire protocol each and know nothing of threads or tables.
+
+    `takes` names the fields of `Parameters` that reach the server; what it does not name has no effect there.
+    `usual_url` is the address of the service that a kind is named for, where there is one. Built-in kinds come with
+    Parley; the others are connected by a person.
+    """
+
+    kind: ClassVar[str]
+    takes: ClassVar[frozenset[str]]
+    usual_url: ClassVar[str] = ""
+    is_builtin: ClassVar[bool] = False
+
+    def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits | None = None) -> None:
+        self.account = account
+        self.client = client
+        self.limits = limits or Limits()
+
+    @classmethod
+    @abstractmethod
+    def label(cls) -> str:
+        """What people call this kind."""
+
+    @abstractmethod
+    async def list_models(self) -> list[Model]:
+        """The models of this server, by name. Raises `ProviderError`."""
+
+    @abstractmethod
+    def body(self, request: ChatRequest) -> dict[str, Any]:
+        """The exact JSON body that `stream` would send: what the person can inspect. No I/O.
+
+        The same request has another body once the server has refused a part of it (`amendments`).
+        """
+
+    @abstractmethod
+    def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
+        """One answer: deltas as they come, at most one `Usage`, and a `Finish` exactly if the server ended it properly.
+
+        What is sent is what `body` says, or what an `Amended` event said before it was sent.
+        Raises `ProviderError`. Closing the generator closes the upstream socket.
+        """
+
+    async def count_tokens(self, request: ChatRequest) -> TokenCount:
+        """How many tokens the prompt takes. The default estimates: 3 UTF-8 bytes a token, 8 tokens a message; no signatures.
+
+        English prose has about 4 bytes a token and code about 3 with the tokenizers in use, so this errs high.
+        """
+        parts = [part for message in request.messages for part in message.parts]
+        signed = sum(len(getattr(part, "signature", None) or "") for part in parts)
+        size = sum(len(msgspec.json.encode(part)) for part in parts if not isinstance(part, Image)) - signed
+        images = IMAGE_TOKENS * sum(isinstance(part, Image) for part in parts)
+        return TokenCount(tokens=size // 3 + images + 8 * len(request.messages), is_exact=False)

@@ -1,0 +1,267 @@
+"""OpenAI's chat completions as a dialect: a ChatRequest → the body, frames → events. Several providers speak it.
+
+https://platform.openai.com/docs/api-reference/chat/streaming; differences of other servers are met where they are cheap
+and named at the line that does so. Pure.
+"""
+
+import base64
+from collections.abc import Sequence
+from gettext import gettext as _
+from typing import Any
+
+import msgspec
+
+from app.parts import (
+    FilePart,
+    Finish,
+    FinishReason,
+    ReasoningDelta,
+    TextDelta,
+    TextPart,
+    ToolCallDelta,
+    ToolCallPart,
+    ToolResultPart,
+    Usage,
+    clean,
+    text_of,
+)
+from app.providers import failures
+from app.providers.amendments import unknown_field
+from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image
+from app.providers.errors import BadRequest
+from app.providers.frames import SseFrame
+from app.providers.http import Reader, Wire
+from app.providers.thinking import ThinkSplitter
+
+CONTINUE = "Continue exactly where you stopped. Repeat nothing and add no comment."
+
+_FINISH_REASONS: dict[str, FinishReason] = {
+    "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+}
+_BROKEN_OFF = ("error", "abort", "insufficient_system_resource")  # OpenRouter, vLLM, DeepSeek: not an end, a failure
+
+
+def messages_of(account: Account, request: ChatRequest, *, prefills: bool) -> list[dict[str, Any]]:
+    """The prompt as the `messages` of a body.
+
+    An answer to go on from stands last where the server continues it (`prefills`). Elsewhere a trailing assistant
+    message is refused or answered anew, so the model is asked in words to continue.
+    """
+    entries = [entry for message in request.messages for entry in _entries(account, message)]
+    if request.continues and not prefills:
+        entries.append({"role": "user", "content": CONTINUE})
+    return entries
+
+
+def chat_body(
+    account: Account,
+    request: ChatRequest,
+    *,
+    takes: frozenset[str],
+    prefills: bool = False,
+    amendments: frozenset[str] = frozenset(),
+) -> dict[str, Any]:
+    """The body of `POST /chat/completions`, with those of the parameters that the server `takes`.
+
+    Amendments: the names of fields to leave out, and `max_completion_tokens` (OpenAI's reasoning models call it that).
+    """
+    parameters = request.parameters
+    sampling = {
+        "temperature": parameters.temperature,
+        "top_p": parameters.top_p,
+        "top_k": parameters.top_k,
+        "repeat_penalty": parameters.repeat_penalty,
+        "max_tokens": parameters.max_tokens,
+        "stop": list(parameters.stop) or None,
+        "reasoning_effort": parameters.reasoning_effort,
+    }
+    body: dict[str, Any] = {
+        "model": request.model,
+        "messages": messages_of(account, request, prefills=prefills),
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    body |= {name: value for name, value in sampling.items() if name in takes and value is not None}
+    if request.tools:
+        body["tools"] = [tool_entry(tool.name, tool.description, tool.schema) for tool in request.tools]
+    if "max_completion_tokens" in amendments:
+        body = {"max_completion_tokens" if name == "max_tokens" else name: value for name, value in body.items()}
+        amendments -= {"max_completion_tokens"}
+    return {name: value for name, value in body.items() if name not in amendments}
+
+
+def amendment(body: dict[str, Any], error: BadRequest) -> str | None:
+    """What to do without after this refusal, if the body has it."""
+    complaint = error.sentence
+    if "stream_options" in body and "stream_options" in complaint:
+        return "stream_options"
+    if "max_tokens" in body and "max_completion_tokens" in complaint:
+        return "max_completion_tokens"
+    return unknown_field(
+        ("reasoning_effort", "temperature", "top_p", "top_k", "repeat_penalty", "stop"), body, complaint
+    )
+
+
+def tool_entry(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """A tool as OpenAI and Ollama declare it."""
+    return {"type": "function", "function": {"name": name, "description": description, "parameters": schema}}
+
+
+def refuse_file(account: Account, part: FilePart) -> BadRequest:
+    """A file's bytes live with its attachment; a provider can only send what was put in its place before."""
+    return BadRequest(_("The file %(file)s cannot be sent to %(name)s.") % {"file": part.name, "name": account.name})
+
+
+def data_url(image: Image) -> str:
+    """A picture as a URL that holds it."""
+    return f"data:{image.media_type};base64,{base64.b64encode(image.data).decode()}"
+
+
+def count_of(value: Any) -> int | None:
+    """A count of tokens; None for what is none."""
+    return value if type(value) is int and 0 <= value < 2**31 else None
+
+
+def object_of(arguments: str) -> dict[str, Any]:
+    """Some want an object where others send the model's text; what is none is shown to the model as it was."""
+    try:
+        value = msgspec.json.decode(arguments)
+    except (msgspec.DecodeError, RecursionError):
+        value = None
+    return value if isinstance(value, dict) else {"invalid_json": arguments}
+
+
+class ChatReader(Reader):
+    """Frames of a streamed chat completion → events."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._splitter = ThinkSplitter()
+        self._usage: Usage | None = None
+        self._reason: FinishReason | None = None
+        self._has_tool_calls = False
+
+    def read(self, frame: SseFrame) -> Sequence[Event]:
+        if frame.data.strip() == "[DONE]":
+            self.has_ended = self.is_complete = True
+            return ()
+        chunk = self._wire.decode(frame.data, _Chunk)
+        if chunk.error or frame.event == "error":
+            raise self._failure(chunk)
+        self._usage = _usage(chunk.usage) or self._usage
+        if not chunk.choices:
+            return ()
+        choice = chunk.choices[0]
+        if choice.finish_reason in _BROKEN_OFF:
+            raise failures.cut(self._wire.account)
+        events = self._events(choice.delta) if choice.delta else []
+        if choice.finish_reason and self._reason is None:
+            self._reason = _FINISH_REASONS.get(choice.finish_reason, "stop")
+            self.is_complete = True
+        return events
+
+    def end(self) -> Sequence[Event]:
+        events: list[Event] = [*self._splitter.end()]
+        if self._usage:
+            events.append(self._usage)
+        if self.is_complete:
+            events.append(Finish(self._reason or ("tool_calls" if self._has_tool_calls else "stop")))
+        return events
+
+    def _events(self, delta: "_Delta") -> list[Event]:
+        events: list[Event] = []
+        if thought := delta.reasoning_content or delta.reasoning:
+            events.append(ReasoningDelta(clean(thought)))
+        if delta.content:
+            events += self._splitter.feed(clean(delta.content))
+        if delta.refusal:
+            events.append(TextDelta(clean(delta.refusal)))
+        for position, call in enumerate(delta.tool_calls or ()):
+            self._has_tool_calls = True
+            function = call.function or _Function()
+            index = position if call.index is None else call.index  # Gemini's compatible server gives no index
+            pieces = (call.id, function.name, function.arguments)
+            events.append(ToolCallDelta(index, *(clean(piece or "") for piece in pieces)))
+        return events
+
+    def _failure(self, chunk: "_Chunk") -> Exception:
+        return failures.event(self._wire.account, chunk.error, chunk.message or "")
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _ToolCall(msgspec.Struct):
+    index: int | None = None
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Delta(msgspec.Struct):
+    content: str | None = None
+    reasoning_content: str | None = None  # DeepSeek, llama.cpp, vLLM
+    reasoning: str | None = None  # OpenRouter, Ollama, newer vLLM
+    refusal: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: Any = None
+    error: Any = None
+    message: str | None = None
+
+
+def _usage(value: Any) -> Usage | None:
+    if not isinstance(value, dict):
+        return None
+    details = value.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    usage = Usage(count_of(value.get("prompt_tokens")), count_of(value.get("completion_tokens")), count_of(cached))
+    return usage if usage != Usage() else None
+
+
+def _entries(account: Account, message: ChatMessage) -> list[dict[str, Any]]:
+    """One message of ours → entries: each tool result is an entry of its own, and an empty answer is none."""
+    for part in message.parts:
+        if isinstance(part, FilePart):
+            raise refuse_file(account, part)
+    results = [part for part in message.parts if isinstance(part, ToolResultPart)]
+    entries: list[dict[str, Any]] = [
+        {"role": "tool", "tool_call_id": result.call_id, "content": result.content} for result in results
+    ]
+    calls = [
+        {"id": part.call_id, "type": "function", "function": {"name": part.name, "arguments": part.arguments}}
+        for part in message.parts
+        if isinstance(part, ToolCallPart)
+    ]
+    content = _content(message)
+    if content or calls or (message.role == "user" and not results):
+        entry: dict[str, Any] = {"role": message.role, "content": content}
+        entries.append(entry | {"tool_calls": calls} if calls else entry)
+    return entries
+
+
+def _content(message: ChatMessage) -> str | list[dict[str, Any]]:
+    """Words alone are a string, which every server reads; with pictures among them it is a list, in order."""
+    if not any(isinstance(part, Image) for part in message.parts):
+        return text_of(message.parts)
+    content: list[dict[str, Any]] = []
+    for part in message.parts:
+        if isinstance(part, Image):
+            content.append({"type": "image_url", "image_url": {"url": data_url(part)}})
+        elif isinstance(part, TextPart) and part.text:
+            content.append({"type": "text", "text": part.text})
+    return content

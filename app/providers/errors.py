@@ -1,0 +1,84 @@
+"""What can go wrong with a model server: foreign failures are translated once, here at the border.
+
+ProviderError                `sentence` for the person, `is_retryable`, `retry_after_seconds`
+├── Unreachable        retry   refused, bad name, bad certificate, connection lost before an answer
+├── TimedOut           retry   accepted but silent for too long
+├── Overloaded         retry   500, 502, 503, 529
+├── RateLimited        retry   429, with what `Retry-After` asked for
+├── AddressRefused             an address that is never called, or a private one that the owner did not allow
+├── KeyRejected                401, 403
+├── ModelMissing               the server does not have this model
+├── PromptTooLong              the server says that the prompt does not fit its context window
+├── BadRequest                 another 4xx: it refused what we sent, with its own reason (cleaned, shortened)
+├── BadAnswer                  not what the protocol says: HTML, wrong JSON, a frame over the limit, a redirect
+├── Filtered                   the provider's safety system ended it
+└── StreamCut                  the stream ended without its end marker, or was reset midway: never a complete answer
+"""
+
+from typing import ClassVar
+
+
+class ProviderError(Exception):
+    """`sentence` names the provider's fault for the person; no key, header, path or URL with a secret stands in it."""
+
+    code: ClassVar[str] = "provider"
+    is_retryable: ClassVar[bool] = False
+    status = 0
+    """The status of the answer that said so; 0 where there was none, or a success."""
+
+    def __init__(self, sentence: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Unreachable(ProviderError):
+    code = "unreachable"
+    is_retryable = True
+
+
+class TimedOut(ProviderError):
+    code = "timed_out"
+    is_retryable = True
+
+
+class Overloaded(ProviderError):
+    code = "overloaded"
+    is_retryable = True
+
+
+class RateLimited(ProviderError):
+    code = "rate_limited"
+    is_retryable = True
+
+
+class AddressRefused(ProviderError):
+    code = "address_refused"
+
+
+class KeyRejected(ProviderError):
+    code = "key_rejected"
+
+
+class ModelMissing(ProviderError):
+    code = "model_missing"
+
+
+class PromptTooLong(ProviderError):
+    code = "prompt_too_long"
+
+
+class BadRequest(ProviderError):
+    code = "bad_request"
+
+
+class BadAnswer(ProviderError):
+    code = "bad_answer"
+
+
+class Filtered(ProviderError):
+    code = "filtered"
+
+
+class StreamCut(ProviderError):
+    code = "stream_cut"

@@ -1,0 +1,131 @@
+"""Google's Gemini API: `streamGenerateContent`, its models and its token counts.
+
+https://ai.google.dev/api/generate-content, …/api/models, …/api/tokens. The key travels in a header, never in a URL.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from gettext import gettext as _
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from app.parts import clean
+from app.providers.amendments import Amendments, Question, converse
+from app.providers.base import Account, ChatRequest, Event, Limits, Model, Provider, TokenCount
+from app.providers.contents import KIND, ContentsReader, amendment, contents_body
+from app.providers.errors import ModelMissing, ProviderError
+from app.providers.frames import SseDecoder
+from app.providers.http import Wire
+
+PAGE_SIZE = 1000
+MAX_PAGES = 10
+MAX_NAME_CHARS = 300
+
+
+class Gemini(Provider):
+    """Google AI Studio's models, and whoever answers as it does.
+
+    An unfinished answer is continued by asking for it in words: Gemini wants the last word to be the person's.
+    """
+
+    kind = KIND
+    takes = frozenset({"temperature", "top_p", "top_k", "max_tokens", "stop", "reasoning_effort"})
+    usual_url = "https://generativelanguage.googleapis.com/v1beta"
+
+    def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits | None = None) -> None:
+        super().__init__(account, client, limits)
+        account = msgspec.structs.replace(account, usual_path="/v1beta")
+        self.wire = Wire(account, client, self.limits, key_header="x-goog-api-key")
+        self.amendments = Amendments(account)
+
+    @classmethod
+    def label(cls) -> str:
+        return "Google Gemini"
+
+    async def list_models(self) -> list[Model]:
+        found: dict[str, Model] = {}
+        token = ""
+        for _page in range(MAX_PAGES):
+            page = await self.wire.fetch("GET", f"/models?pageSize={PAGE_SIZE}{token}", _Page)
+            models = (_model(entry) for entry in page.models[:PAGE_SIZE])
+            found |= {model.name: model for model in models if model}
+            if not page.next_page_token:
+                break
+            token = f"&pageToken={quote(page.next_page_token, safe='')}"
+        return [found[name] for name in sorted(found)]
+
+    def body(self, request: ChatRequest) -> dict[str, Any]:
+        return contents_body(self.account, request, self.amendments.of(request.model))
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
+        path = f"{self._path_of(request.model)}:streamGenerateContent?alt=sse"
+
+        def question() -> Question:
+            return Question(path, self.body(request), SseDecoder, ContentsReader, amendment)
+
+        async with aclosing(converse(self.wire, self.amendments, request.model, question)) as events:
+            async for event in events:
+                yield event
+
+    async def count_tokens(self, request: ChatRequest) -> TokenCount:
+        """Exact, by the model's own tokenizer; an estimate where the server does not count."""
+        asked = {"generateContentRequest": {"model": f"models/{request.model}"} | self.body(request)}
+        try:
+            path = f"{self._path_of(request.model)}:countTokens"
+            counted = await self.wire.fetch("POST", path, _Count, asked)
+        except ProviderError:
+            return await super().count_tokens(request)
+        return TokenCount(counted.total_tokens, is_exact=True)
+
+    def _path_of(self, model: str) -> str:
+        """The model's path, in which nothing of its name means anything to a URL."""
+        if not _is_name(model):
+            sentence = _("%(name)s has no model of this name.")
+            raise ModelMissing(sentence % {"name": self.account.name})
+        return f"/models/{quote(model, safe='')}"
+
+
+class _Entry(msgspec.Struct, rename="camel"):
+    name: Any = None
+    input_token_limit: Any = None
+    output_token_limit: Any = None
+    supported_generation_methods: Any = None
+    thinking: Any = None
+
+
+class _Page(msgspec.Struct, rename="camel"):
+    models: list[_Entry]
+    next_page_token: str | None = None
+
+
+class _Count(msgspec.Struct, rename="camel"):
+    total_tokens: int
+
+
+def _model(entry: _Entry) -> Model | None:
+    """One entry; None for what can neither answer nor embed: models that draw, film or speak, and nonsense."""
+    name = clean(entry.name).removeprefix("models/") if isinstance(entry.name, str) else ""
+    methods = entry.supported_generation_methods
+    answers = "generateContent" in methods if isinstance(methods, list) else None
+    embeds = "embedContent" in methods if isinstance(methods, list) else None
+    if not _is_name(name) or (answers is False and not embeds):
+        return None
+    return Model(
+        name=name,
+        context_window=_limit(entry.input_token_limit),
+        max_output_tokens=_limit(entry.output_token_limit),
+        has_reasoning=entry.thinking if isinstance(entry.thinking, bool) else None,
+        is_embedding=None if embeds is None else embeds and not answers,
+    )
+
+
+def _is_name(name: str) -> bool:
+    """A colon would begin a verb, and cannot be hidden from all that stands between here and there."""
+    return 0 < len(name) <= MAX_NAME_CHARS and name.isprintable() and name.strip(".") != "" and ":" not in name
+
+
+def _limit(value: Any) -> int | None:
+    return value if type(value) is int and 0 < value < 2**31 else None

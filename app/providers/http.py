@@ -1,0 +1,274 @@
+"""How a model server is asked: answers are bounded in time and size.
+
+A stream is read in three steps that know nothing of each other: chunks (here), frames (`frames`), events (a `Reader`).
+"""
+
+import asyncio
+import base64
+import json
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from gettext import gettext as _
+from typing import Any, ClassVar, TypeVar
+from urllib.parse import unquote_to_bytes
+
+import httpx
+import msgspec
+
+from app.parts import ReasoningDelta, TextDelta, ToolCallDelta, clean
+from app.providers import addresses, failures
+from app.providers.base import Account, Event, Limits
+from app.providers.errors import BadAnswer, KeyRejected, TimedOut, Unreachable
+from app.providers.frames import FrameTooLarge, NdjsonDecoder, SseDecoder, SseFrame
+from app.providers.patience import Patience
+
+T = TypeVar("T")
+
+MAX_ERROR_BYTES = 64 * 1024
+MAX_JSON_BYTES = 16 * 1024 * 1024
+SECONDS_AFTER_FINISH = 5.0
+_PIECE_BYTES = 256 * 1024
+
+
+class Reader(ABC):
+    """Frames of one dialect → events. Pure: it has state and no I/O, so any cut of any stream can be tried on it."""
+
+    has_ended = False
+    """The end marker came: nothing after it is read."""
+
+    is_complete = False
+    """The server said why the answer ends. Usage may still follow; if the line breaks now, nothing was lost."""
+
+    @abstractmethod
+    def read(self, frame: SseFrame) -> Sequence[Event]:
+        """The events of one frame. Raises `ProviderError` for an error event and for what the protocol does not say."""
+
+    @abstractmethod
+    def end(self) -> Sequence[Event]:
+        """The last events: what was held back, usage and `Finish`. No `Finish` unless the answer is complete."""
+
+
+class Wire:
+    """An account's line to its server. The key travels as a bearer token, or as it is in the header `key_header`.
+
+    Paths may end in a query, which goes behind that of the base URL; what stands in one unencoded is encoded.
+    """
+
+    json_seconds: ClassVar[float] = 15.0
+
+    def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits, *, key_header: str = "") -> None:
+        self.account = account
+        self.client = client
+        self.limits = limits
+        self.key_header = key_header
+
+    async def fetch(self, method: str, path: str, expected: type[T], body: dict[str, Any] | None = None) -> T:
+        """A small answer in JSON, decoded. Raises `ProviderError`."""
+        try:
+            async with asyncio.timeout(self.json_seconds):
+                response = await self._send(method, path, body, "application/json")
+                try:
+                    await self._check(response)
+                    answer = await self._read(response, MAX_JSON_BYTES)
+                finally:
+                    await response.aclose()
+        except TimeoutError:
+            raise self._timed_out(_("%(name)s did not answer within %(seconds)s seconds."), self.json_seconds) from None
+        return self.decode(answer, expected)
+
+    async def open(self, path: str, body: dict[str, Any], accept: str) -> httpx.Response:
+        """Post a question and wait for the status line of its streamed answer. The caller closes the response."""
+        seconds = self.limits.first_token_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                response = await self._send("POST", path, body, accept)
+                try:
+                    await self._check(response)
+                except BaseException:
+                    await response.aclose()
+                    raise
+                return response
+        except TimeoutError:
+            sentence = _("%(name)s accepted the question and was silent for %(seconds)s seconds.")
+            raise self._timed_out(sentence, seconds) from None
+
+    async def events(
+        self, response: httpx.Response, decoder: SseDecoder | NdjsonDecoder, reader: Reader
+    ) -> AsyncGenerator[Event, None]:
+        """The events of an opened answer. Closes the response, and with it the socket, however it is left."""
+        chunks = response.aiter_raw()
+        clock, patience = asyncio.get_running_loop().time, Patience()
+        alive_at, answer_bytes = clock(), 0
+        try:
+            while not reader.has_ended:
+                chunk = await self._next_chunk(chunks, reader, patience, alive_at, has_begun=answer_bytes > 0)
+                for frame in self._decode(decoder, chunk):
+                    for event in self._read_frame(reader, frame, is_last=not chunk):
+                        answer_bytes += _size(event)
+                        if answer_bytes > self.limits.max_answer_bytes:
+                            raise self._too_large()
+                        yield event
+                        alive_at = clock()  # after it: how long our reader takes is not the server's silence
+                    if reader.has_ended:
+                        break
+                if not chunk:
+                    break
+            for event in reader.end():
+                yield event
+            if not reader.is_complete:
+                raise failures.cut(self.account)
+        finally:
+            patience.end()
+            await response.aclose()
+
+    async def _next_chunk(
+        self, chunks: AsyncIterator[bytes], reader: Reader, patience: Patience, alive_at: float, *, has_begun: bool
+    ) -> bytes:
+        """The next bytes; empty at the end of the stream, and for any failure once the answer is complete."""
+        seconds = self.limits.between_frames_seconds if has_begun else self.limits.first_token_seconds
+        if reader.is_complete:
+            seconds = min(seconds, SECONDS_AFTER_FINISH)
+        try:
+            return await patience.wait(anext(chunks, b""), alive_at + seconds)
+        except TimeoutError:
+            if reader.is_complete:
+                return b""
+            if has_begun:
+                sentence = _("%(name)s was silent for %(seconds)s seconds in the middle of its answer.")
+            else:
+                sentence = _("%(name)s was silent for %(seconds)s seconds instead of answering.")
+            raise self._timed_out(sentence, seconds) from None
+        except failures.TRANSPORT_ERRORS:
+            if reader.is_complete:
+                return b""
+            if has_begun:
+                raise failures.cut(self.account) from None
+            sentence = _("%(name)s closed the connection before it answered.")
+            raise Unreachable(sentence % {"name": self.account.name}) from None
+
+    def _decode(self, decoder: SseDecoder | NdjsonDecoder, chunk: bytes) -> list[SseFrame]:
+        try:
+            return decoder.feed(chunk) if chunk else decoder.end()
+        except FrameTooLarge:
+            raise self._too_large() from None
+
+    def _read_frame(self, reader: Reader, frame: SseFrame, *, is_last: bool) -> Sequence[Event]:
+        try:
+            return reader.read(frame)
+        except BadAnswer as error:
+            if is_last:  # a frame cut by the end of the stream, not a server that does not know its protocol
+                raise failures.cut(self.account) from error
+            raise
+
+    async def _send(self, method: str, path: str, body: dict[str, Any] | None, accept: str) -> httpx.Response:
+        headers = {"Accept": accept, **self._authorization()}
+        content = b"" if body is None else msgspec.json.encode(body)
+        if content:
+            headers |= {"Content-Type": "application/json", "Content-Length": str(len(content))}
+        if accept != "application/json" and self.account.base_url.lower().startswith("http:"):
+            headers["Connection"] = "close"  # costs nothing nearby, and llama.cpp closes after a stream unasked
+        addresses.may_be_private.set(self.account.allows_private)
+        path, _mark, query = path.partition("?")
+        is_again = False
+        while True:
+            try:
+                base = httpx.URL(self.account.base_url)
+                addresses.check(base.host, allows_private=self.account.allows_private)  # an IP address is not resolved
+                url = base.copy_with(userinfo=b"", path=base.path.rstrip("/") + path)
+                url = url.copy_merge_params(httpx.QueryParams(query)) if query else url
+                request = self.client.build_request(method, url, headers=headers, content=_pieces(content))
+                return await self.client.send(request, stream=True)
+            except failures.REQUEST_ERRORS as error:
+                if failures.is_unsent(error) and not is_again:
+                    is_again = True
+                    continue
+                # Not chained: aiohttp's errors carry the request's headers, and with them the key, to whatever logs them.
+                raise failures.unreachable(self.account, error) from None
+
+    def _authorization(self) -> dict[str, str]:
+        """The account's key, or else what stands before the host of its base URL."""
+        if not self.account.key:
+            try:
+                login = unquote_to_bytes(httpx.URL(self.account.base_url).userinfo)
+            except httpx.InvalidURL:
+                return {}
+            return {"Authorization": f"Basic {base64.b64encode(login).decode()}"} if login else {}
+        if not (self.account.key.isascii() and self.account.key.isprintable()):
+            sentence = _("The key of %(name)s has characters in it that no key has.")
+            raise KeyRejected(sentence % {"name": self.account.name})
+        key = self.account.key
+        return {self.key_header: key} if self.key_header else {"Authorization": f"Bearer {key}"}
+
+    async def _check(self, response: httpx.Response) -> None:
+        """Raises for everything that is not a success in a form that we read."""
+        name = self.account.name
+        encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+        is_readable = encoding in ("", "identity")
+        if response.status_code != 200:
+            body = await self._read(response, MAX_ERROR_BYTES, is_whole=False) if is_readable else b""
+            wait = response.headers.get("Retry-After")
+            raise failures.refusal(self.account, response.status_code, body, wait=wait)
+        if not is_readable:
+            raise BadAnswer(_("%(name)s sent a compressed answer, although none was asked for.") % {"name": name})
+        if response.headers.get("Content-Type", "").strip().lower().startswith("text/html"):
+            sentence = _("%(name)s sent a web page instead of an answer. %(check)s")
+            raise BadAnswer(sentence % {"name": name, "check": failures.check_url(self.account)})
+
+    async def _read(self, response: httpx.Response, max_bytes: int, *, is_whole: bool = True) -> bytes:
+        """The body, or with `is_whole=False` what came of its beginning."""
+        pieces, size = [], 0
+        try:
+            async for chunk in response.aiter_raw():
+                pieces.append(chunk)
+                size += len(chunk)
+                if size > max_bytes:
+                    break
+        except failures.TRANSPORT_ERRORS:
+            if is_whole:
+                raise Unreachable(
+                    _("%(name)s broke off in the middle of its answer.") % {"name": self.account.name}
+                ) from None
+        if is_whole and size > max_bytes:
+            raise self._too_large()
+        return b"".join(pieces)[:max_bytes]
+
+    def decode(self, answer: str | bytes, expected: type[T]) -> T:
+        """JSON → a value. Lone surrogates and raw control characters are repaired, anything else is `BadAnswer`."""
+        try:
+            return msgspec.json.decode(answer, type=expected)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass
+        try:
+            loose = json.loads(answer if isinstance(answer, str) else answer.decode("utf-8", "replace"), strict=False)
+            return msgspec.json.decode(clean(json.dumps(loose, ensure_ascii=False)), type=expected)
+        except (ValueError, RecursionError):
+            sentence = _("%(name)s sent something that is not what its protocol says.")
+            raise BadAnswer(sentence % {"name": self.account.name}) from None
+
+    def _timed_out(self, sentence: str, seconds: float) -> TimedOut:
+        return TimedOut(sentence % {"name": self.account.name, "seconds": f"{seconds:g}"})
+
+    def _too_large(self) -> BadAnswer:
+        sentence = _("%(name)s sent more than any answer may have, so the rest was not read.")
+        return BadAnswer(sentence % {"name": self.account.name})
+
+
+def _pieces(content: bytes) -> bytes | AsyncIterator[bytes]:
+    """A large body goes out bit by bit: written at once it would hold the event loop."""
+
+    async def bit_by_bit() -> AsyncIterator[bytes]:
+        for start in range(0, len(content), _PIECE_BYTES):
+            yield content[start : start + _PIECE_BYTES]
+
+    return content if len(content) <= _PIECE_BYTES else bit_by_bit()
+
+
+def _size(event: Event) -> int:
+    match event:
+        case TextDelta() | ReasoningDelta():
+            return len(event.text.encode()) + len(event.signature or "")
+        case ToolCallDelta():
+            words = len(event.name) + len(event.call_id) + len(event.signature or "")
+            return len(event.arguments.encode()) + words
+        case _:
+            return 0

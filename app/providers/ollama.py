@@ -1,0 +1,262 @@
+"""Ollama's own protocol: `/api/chat` in newline-delimited JSON, and what it knows of its models.
+
+Always with `num_ctx`, `truncate: false` and `shift: false`: left alone, Ollama takes a small context window and
+silently drops what does not fit (https://github.com/ollama/ollama/blob/main/docs/api.md).
+"""
+
+import asyncio
+import base64
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import httpx
+import msgspec
+
+from app.parts import (
+    FilePart,
+    Finish,
+    FinishReason,
+    ReasoningDelta,
+    ToolCallDelta,
+    ToolCallPart,
+    ToolResultPart,
+    Usage,
+    clean,
+    text_of,
+)
+from app.providers import failures
+from app.providers.amendments import Amendments, Question, converse
+from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image, Limits, Model, Provider
+from app.providers.completions import object_of, refuse_file, tool_entry
+from app.providers.errors import BadRequest, ProviderError
+from app.providers.frames import NdjsonDecoder, SseFrame
+from app.providers.http import Reader, Wire
+from app.providers.thinking import ThinkSplitter
+
+DEFAULT_CONTEXT_WINDOW = 8192
+MAX_MODELS = 1000
+_SHOWN_AT_ONCE = 4
+
+
+class Ollama(Provider):
+    """An Ollama server. An unfinished answer stands last in the prompt: Ollama's templates leave it open and go on.
+
+    The default `num_ctx` may be more than a model was trained for; Ollama itself lowers it then.
+    """
+
+    kind = "ollama"
+    takes = frozenset(
+        {"temperature", "top_p", "top_k", "repeat_penalty", "max_tokens", "context_window", "stop", "reasoning_effort"}
+    )
+
+    def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits | None = None) -> None:
+        super().__init__(account, client, limits)
+        self.wire = Wire(account, client, self.limits)
+        self.amendments = Amendments(account)
+
+    @classmethod
+    def label(cls) -> str:
+        return "Ollama"
+
+    async def list_models(self) -> list[Model]:
+        tags, loaded = await asyncio.gather(self.wire.fetch("GET", "/api/tags", _Tags), self._loaded())
+        entries = {clean(entry.name): entry for entry in tags.models[:MAX_MODELS] if entry.name.isprintable()}
+        at_once = asyncio.Semaphore(_SHOWN_AT_ONCE)
+
+        async def describe(name: str, entry: _Tag) -> Model:
+            async with at_once:
+                shown = await self._show(name)
+            return _model(name, entry, shown, loaded)
+
+        return list(await asyncio.gather(*(describe(name, entry) for name, entry in sorted(entries.items()) if name)))
+
+    def body(self, request: ChatRequest) -> dict[str, Any]:
+        parameters = request.parameters
+        options = {
+            "num_ctx": parameters.context_window or DEFAULT_CONTEXT_WINDOW,
+            "temperature": parameters.temperature,
+            "top_p": parameters.top_p,
+            "top_k": parameters.top_k,
+            "repeat_penalty": parameters.repeat_penalty,
+            "num_predict": parameters.max_tokens,
+            "stop": list(parameters.stop) or None,
+        }
+        body: dict[str, Any] = {
+            "model": request.model,
+            "messages": _messages(self.account, request.messages),
+            "stream": True,
+            "truncate": False,
+            "shift": False,
+            "options": {name: value for name, value in options.items() if value is not None},
+        }
+        if request.tools:
+            body["tools"] = [tool_entry(tool.name, tool.description, tool.schema) for tool in request.tools]
+        amendments = self.amendments.of(request.model)
+        if parameters.reasoning_effort and "think" not in amendments:
+            body["think"] = True if "think_level" in amendments else parameters.reasoning_effort
+        return body
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
+        def question() -> Question:
+            return Question("/api/chat", self.body(request), NdjsonDecoder, LineReader, amendment)
+
+        async with aclosing(converse(self.wire, self.amendments, request.model, question)) as events:
+            async for event in events:
+                yield event
+
+    async def _loaded(self) -> frozenset[str] | None:
+        try:
+            running = await self.wire.fetch("GET", "/api/ps", _Tags)
+        except ProviderError:  # older servers and proxies do not have it: whether a model is loaded stays unknown
+            return None
+        return frozenset(entry.name for entry in running.models)
+
+    async def _show(self, name: str) -> "_Show":
+        try:
+            return await self.wire.fetch("POST", "/api/show", _Show, {"model": name})
+        except ProviderError:  # one broken model must not hide the others
+            return _Show()
+
+
+def amendment(body: dict[str, Any], error: BadRequest) -> str | None:
+    """Only some models know how long to think (`think value … is not supported`), and some do not think at all."""
+    if "think" not in body or "think" not in error.sentence.lower():
+        return None
+    return "think_level" if isinstance(body["think"], str) and "value" in error.sentence else "think"
+
+
+class LineReader(Reader):
+    """Lines of a streamed chat → events."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._splitter = ThinkSplitter()
+        self._usage: Usage | None = None
+        self._reason: FinishReason = "stop"
+        self._tool_calls = 0
+
+    def read(self, frame: SseFrame) -> Sequence[Event]:
+        line = self._wire.decode(frame.data, _Line)
+        if line.error:
+            message, code = failures.text_of_error(line.error)
+            raise failures.classify(self._wire.account, 0, message, code)
+        events = self._events(line.message) if line.message else []
+        if line.done:
+            self.has_ended = self.is_complete = True
+            self._usage = Usage(line.prompt_eval_count, line.eval_count)
+            # Ollama says "stop" after tool calls too.
+            self._reason = "length" if line.done_reason == "length" else "tool_calls" if self._tool_calls else "stop"
+        return events
+
+    def end(self) -> Sequence[Event]:
+        events: list[Event] = [*self._splitter.end()]
+        if self._usage and self._usage != Usage():
+            events.append(self._usage)
+        return [*events, Finish(self._reason)] if self.is_complete else events
+
+    def _events(self, message: "_Message") -> list[Event]:
+        events: list[Event] = []
+        if message.thinking:
+            events.append(ReasoningDelta(clean(message.thinking)))
+        if message.content:
+            events += self._splitter.feed(clean(message.content))
+        for call in message.tool_calls or ():
+            arguments = clean(msgspec.json.encode(call.function.arguments).decode())
+            name = clean(call.function.name)
+            events.append(ToolCallDelta(self._tool_calls, call.id or f"call_{self._tool_calls}", name, arguments))
+            self._tool_calls += 1
+        return events
+
+
+class _Function(msgspec.Struct):
+    name: str = ""
+    arguments: Any = msgspec.field(default_factory=dict)
+
+
+class _ToolCall(msgspec.Struct):
+    function: _Function
+    id: str | None = None
+
+
+class _Message(msgspec.Struct):
+    content: str | None = None
+    thinking: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+
+
+class _Line(msgspec.Struct):
+    message: _Message | None = None
+    done: bool = False
+    done_reason: str | None = None
+    prompt_eval_count: int | None = None
+    eval_count: int | None = None
+    error: Any = None
+
+
+class _Details(msgspec.Struct):
+    family: str | None = None
+    quantization_level: str | None = None
+
+
+class _Tag(msgspec.Struct):
+    name: str = ""
+    size: int | None = None
+    details: _Details | None = None
+
+
+class _Tags(msgspec.Struct):
+    models: list[_Tag]
+
+
+class _Show(msgspec.Struct):
+    capabilities: list[str] | None = None
+    model_info: dict[str, Any] | None = None
+
+
+def _model(name: str, entry: _Tag, shown: _Show, loaded: frozenset[str] | None) -> Model:
+    details = entry.details or _Details()
+    info = shown.model_info or {}
+    window = info.get(f"{info.get('general.architecture')}.context_length")
+
+    def has(capability: str) -> bool | None:
+        return None if shown.capabilities is None else capability in shown.capabilities
+
+    return Model(
+        name=name,
+        context_window=window if type(window) is int and window > 0 else None,
+        size_bytes=entry.size,
+        family=clean(details.family) if details.family else None,
+        quantisation=clean(details.quantization_level) if details.quantization_level else None,
+        is_loaded=None if loaded is None else entry.name in loaded,
+        has_vision=has("vision"),
+        has_tools=has("tools"),
+        has_reasoning=has("thinking"),
+        is_embedding=has("embedding"),
+    )
+
+
+def _messages(account: Account, messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = []
+    tool_names: dict[str, str] = {}
+    for message in messages:
+        calls = []
+        for part in message.parts:
+            if isinstance(part, FilePart):
+                raise refuse_file(account, part)
+            if isinstance(part, ToolCallPart):
+                tool_names[part.call_id] = part.name
+                calls.append(
+                    {"id": part.call_id, "function": {"name": part.name, "arguments": object_of(part.arguments)}}
+                )
+            if isinstance(part, ToolResultPart):
+                names = {"tool_call_id": part.call_id, "tool_name": tool_names.get(part.call_id, "")}
+                entries.append({"role": "tool", "content": part.content} | names)
+        text = text_of(message.parts)
+        images = [base64.b64encode(part.data).decode() for part in message.parts if isinstance(part, Image)]
+        has_results = any(isinstance(part, ToolResultPart) for part in message.parts)
+        if text or images or calls or (message.role == "user" and not has_results):
+            entry: dict[str, Any] = {"role": message.role, "content": text}
+            entry |= {"images": images} if images else {}
+            entries.append(entry | {"tool_calls": calls} if calls else entry)
+    return entries

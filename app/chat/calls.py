@@ -1,0 +1,202 @@
+"""Calling models until one writes the answer: again after a pause, or the next one, and both only before the first token."""
+
+import asyncio
+import random
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from functools import partial
+from gettext import gettext as _
+from typing import Any
+
+import msgspec
+import structlog
+
+from app.chat import circuit
+from app.chat.claim import Candidate, Claim
+from app.chat.ending import Ending
+from app.chat.facts import taken
+from app.chat.options import Options
+from app.chat.prompt import build_request, check_fit, keep_request, merge_parameters
+from app.database import fetch_row, outlast
+from app.errors import ContextOverflow
+from app.live import Fenced, Tape, Writer
+from app.parts import Finish, ReasoningDelta, Usage
+from app.providers.base import Amended, ChatRequest, Parameters, Provider
+from app.providers.errors import Filtered, ModelMissing, ProviderError, StreamCut
+from app.tables.message import Tried
+
+log = structlog.get_logger()
+
+#: A model is called again at most twice (I6). `attempt` counts calls, of whatever model and by whatever worker.
+MOST_CALLS = 3
+#: A server that asks for a longer pause than this is not waited for: the person decides.
+LONGEST_RETRY_SECONDS = 60.0
+#: A pause that is longer is said on the page.
+SHORTEST_SAID_SECONDS = 1.0
+
+Connect = Callable[[Mapping[str, Any]], Provider]
+
+
+async def call_models(
+    claim: Claim, connect: Connect, defaults: Options, tape: Tape, writer: Writer, ending: Ending
+) -> None:
+    """Stream the answer of the first candidate that writes one. A provider whose circuit is open is passed over.
+
+    The next candidate is called at once; only the last one is called again after a pause. Raises `ProviderError`,
+    `ContextOverflow` and `Fenced`.
+    """
+    if not claim.candidates:
+        raise ModelMissing(_("The model of this answer is gone. Choose another one and try again."))
+    callable_ones = [candidate for candidate in claim.candidates if not circuit.is_open(candidate)]
+    if not callable_ones:
+        raise circuit.all_down(sorted({candidate["provider_name"] for candidate in claim.candidates}))
+    tried = _gone(claim)
+    for candidate in claim.candidates:
+        if candidate not in callable_ones:
+            sentence = _("%(name)s is down and was not called.") % {"name": candidate["provider_name"]}
+            tried.append(Tried(candidate["model_name"], sentence))
+            continue
+        if tried:
+            await outlast(partial(_turn_to, candidate, tried, ending), "fallback")
+        is_last = candidate is callable_ones[-1]
+        most_calls = MOST_CALLS + callable_ones.index(candidate) if is_last else 0
+        try:
+            return await _call(claim, candidate, connect(candidate), defaults, tape, writer, ending, most_calls)
+        except (ProviderError, ContextOverflow) as error:
+            if is_last or ending.first_token_ms is not None or isinstance(error, Filtered):
+                raise
+            log.info("generation_fell_back", model=candidate["model_name"], error=error.code)
+            tried.append(Tried(candidate["model_name"], error.sentence))
+
+
+def _gone(claim: Claim) -> list[Tried]:
+    """The model that was asked for, if it is none of the candidates any more."""
+    if claim.candidates[0]["model"] == str(claim.row["asked_model"]):
+        return []
+    return [Tried(claim.row["asked_label"], _("It is gone."))]
+
+
+async def _call(
+    claim: Claim, candidate: Candidate, provider: Provider, defaults: Options, tape: Tape, writer: Writer,
+    ending: Ending, most_calls: int,
+) -> None:  # fmt: skip
+    request = _request(claim, candidate, defaults)
+    ending.request = request
+    await check_fit(provider, request, candidate["context_window"])
+    await outlast(partial(keep_request, claim.id, provider.body(request)), "request")
+    provider_id = uuid.UUID(candidate["provider_id"])
+    while True:
+        ending.begin_call()
+        try:
+            await _stream(provider, request, tape, writer, ending)
+        except ProviderError as error:
+            ending.note_attempt(error.code)
+            await circuit.note_failure(provider_id, error)
+            pause = _retry_pause(error, ending.attempt)
+            if ending.first_token_ms is not None or not error.is_retryable:
+                raise
+            if ending.attempt >= most_calls or pause is None:
+                raise
+            log.info("generation_retried", error=error.code, pause_seconds=round(pause, 2), call=ending.attempt)
+            if pause >= SHORTEST_SAID_SECONDS:
+                await outlast(partial(_say, ending, sentence=error.sentence, pause_seconds=pause), "pause")
+            await asyncio.sleep(pause)
+            await outlast(partial(_count_call, ending), "call")
+        else:
+            return await circuit.note_success(provider_id, candidate["failures"])
+
+
+def _request(claim: Claim, candidate: Candidate, defaults: Options) -> ChatRequest:
+    chosen = merge_parameters(msgspec.json.decode(claim.row["options"], type=Parameters), defaults.parameters)
+    is_continuation = claim.row["is_continuation"]
+    return build_request(
+        candidate["model_name"],
+        claim.row["system_prompt"] or defaults.system_prompt,
+        claim.branch if is_continuation else claim.branch[:-1],
+        taken(chosen, candidate),
+        continues=is_continuation,
+        max_output_tokens=candidate["max_output_tokens"],
+    )
+
+
+async def _stream(provider: Provider, request: ChatRequest, tape: Tape, writer: Writer, ending: Ending) -> None:
+    async with aclosing(provider.stream(request)) as events:
+        async for event in events:
+            if isinstance(event, Usage):
+                ending.usage = event
+            elif isinstance(event, Finish):
+                ending.finish_reason = event.reason
+            elif isinstance(event, Amended):
+                await outlast(partial(keep_request, ending.row["id"], event.body), "request")
+            else:
+                ending.see(is_reasoning=isinstance(event, ReasoningDelta))
+                tape.append(event)
+                await writer.room()
+    if not ending.finish_reason:
+        sentence = _("%(name)s ended the answer without saying that it is complete.")
+        raise StreamCut(sentence % {"name": provider.account.name})
+    ending.note_attempt("")
+
+
+def _retry_pause(error: ProviderError, call: int) -> float | None:
+    if error.retry_after_seconds is not None:
+        asked = error.retry_after_seconds
+        return asked + random.uniform(0, 0.25) if asked <= LONGEST_RETRY_SECONDS else None
+    return float(0.5 * 2 ** (call - 1) * random.uniform(0.5, 1.5))
+
+
+async def _count_call(ending: Ending) -> None:
+    """One more call, counted before it is made: whoever takes this generation over knows how many there were."""
+    row = await fetch_row(
+        _COUNT, ending.row["id"], ending.attempt, ending.worker_id, ending.attempt + 1, ending.log_of_attempts()
+    )
+    if row is None:
+        raise Fenced
+    ending.attempt = row["attempt"]
+
+
+async def _turn_to(candidate: Candidate, tried: list[Tried], ending: Ending) -> None:
+    """From now on it is this model's answer, and the page says so. What was called before it counts."""
+    ending.use(candidate)
+    await _say(ending, tried=tried, is_call=bool(ending.attempts))
+
+
+async def _say(
+    ending: Ending, *, sentence: str = "", pause_seconds: float | None = None, tried: list[Tried] | None = None,
+    is_call: bool = False,
+) -> None:  # fmt: skip
+    """Tell the pages that show this answer what it waits for, or who writes it. Raises `Fenced`. Bears being repeated."""
+    row = await fetch_row(
+        _SAY,
+        ending.row["id"], ending.attempt, ending.worker_id, ending.attempt + is_call, ending.log_of_attempts(),
+        ending.row["thread"], uuid.UUID(ending.row["model"]), ending.row["model_name"], ending.row["kind"] == "scripted",
+        None if tried is None else msgspec.json.encode(tried).decode(), sentence, pause_seconds,
+    )  # fmt: skip
+    if row is None:
+        raise Fenced
+    ending.attempt = row["attempt"]
+
+
+# Bears being repeated: $2 is the number of the last call, $4 that of the one to come.
+_COUNT = """
+UPDATE generation SET attempt = $4, provider_attempts = $5
+WHERE id = $1 AND state = 'running' AND worker = $3 AND attempt BETWEEN $2 AND $4
+RETURNING attempt
+"""
+
+# The thread first, as everywhere; see `_FINISH`.
+_SAY = f"""
+WITH held AS MATERIALIZED (SELECT 1 FROM thread WHERE id = $6 FOR NO KEY UPDATE),
+counted AS ({_COUNT.replace("WHERE", "FROM held WHERE").replace("RETURNING attempt", "RETURNING attempt, message")}),
+answer AS (
+    UPDATE message SET model = $7, model_label = $8, is_demo = $9, tried = coalesce($10::jsonb, tried), error_sentence = $11,
+        retry_at = now() + make_interval(secs => $12)
+    FROM counted WHERE message.id = counted.message
+), thread AS (
+    UPDATE thread SET version = version + 1 FROM counted WHERE thread.id = $6 RETURNING thread.version
+)
+SELECT counted.attempt, pg_notify('parley_news', json_build_object(
+    'key', 'thread:' || $6::text, 'event', 'message', 'version', thread.version, 'message', counted.message)::text)::text
+FROM counted, thread
+"""

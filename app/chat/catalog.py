@@ -1,0 +1,140 @@
+"""The catalog of models: what every provider offers, refreshed in the background and on demand."""
+
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from gettext import gettext as _
+from typing import Any
+
+import asyncpg
+import httpx
+import structlog
+
+from app.chat import circuit, facts
+from app.database import fetch, fetch_row, new_id, transaction
+from app.providers import PROVIDERS
+from app.providers.base import Account, Limits, Model, Provider
+from app.providers.errors import ProviderError
+from app.secrets import unseal
+from app.settings import Settings
+
+log = structlog.get_logger()
+
+
+def connector(client: httpx.AsyncClient, settings: Settings) -> Callable[[Mapping[str, Any]], Provider]:
+    """How a row with kind, provider_name, base_url, key_sealed and allows_private becomes a provider that can be asked."""
+    limits = Limits(settings.first_token_timeout_seconds, settings.idle_timeout_seconds)
+
+    def connect(row: Mapping[str, Any]) -> Provider:
+        account = Account(
+            name=row["provider_name"],
+            base_url=row["base_url"],
+            key=unseal(row["key_sealed"]) if row["key_sealed"] else "",
+            allows_private=row["allows_private"],
+            models_folder=str(settings.models_folder),
+        )
+        return PROVIDERS[row["kind"]](account, client, limits)
+
+    return connect
+
+
+async def ensure_builtin(settings: Settings) -> None:
+    """The providers that need no account: the embedded engine, and the demo where it is wanted."""
+    settings.models_folder.mkdir(parents=True, exist_ok=True)
+    wanted = {"llamacpp": (_("On this machine"), True), "scripted": (_("Demo"), settings.demo)}
+    for kind, (name, is_enabled) in wanted.items():
+        await fetch(_ENSURE, new_id(), kind, name, is_enabled)
+    await fetch("UPDATE provider SET is_enabled = $1 WHERE kind = 'scripted' AND is_enabled <> $1", settings.demo)
+
+
+async def refresh(provider_id: uuid.UUID, connect: Callable[[Mapping[str, Any]], Provider]) -> str:
+    """Ask one provider for its models and store them. Returns what failed, as a sentence; empty if nothing did."""
+    row = await fetch_row(_PROVIDER, provider_id)
+    if row is None:
+        return ""
+    started = time.monotonic()
+    try:
+        models = await connect(row).list_models()
+    except ProviderError as error:
+        await circuit.found_down(provider_id, error.sentence)
+        log.info("provider_failed", provider=row["provider_name"], error=error.code)
+        return error.sentence
+    await _store(provider_id, row["base_url"], models, round((time.monotonic() - started) * 1000))
+    return ""
+
+
+async def refresh_due(seconds: int, connect: Callable[[Mapping[str, Any]], Provider]) -> None:
+    """Refresh every provider that was last asked longer ago than `seconds`. What is down is probed instead."""
+    rows = await fetch(
+        "SELECT id FROM provider WHERE is_enabled AND probe_at IS NULL"
+        " AND (refreshed_at IS NULL OR refreshed_at < now() - make_interval(secs => $1))",
+        float(seconds) - 0.5,
+    )
+    for row in rows:
+        await refresh(row["id"], connect)
+
+
+async def refresh_builtin(connect: Callable[[Mapping[str, Any]], Provider]) -> None:
+    """Look again at what is on this machine: model files that were just put into the folder."""
+    for row in await fetch("SELECT id FROM provider WHERE kind = ANY($1) AND is_enabled", ["llamacpp", "scripted"]):
+        await refresh(row["id"], connect)
+
+
+async def list_models() -> list[asyncpg.Record]:
+    """The models that a person may pick, by provider and name: what the composer's picker shows."""
+    return await fetch(_PICKER)
+
+
+async def _store(provider_id: uuid.UUID, base_url: str, models: list[Model], latency_ms: int) -> None:
+    columns: dict[str, list[Any]] = {name: [getattr(m, name) for m in models] for name in _IDENTITY}
+    async with transaction():
+        changed = await fetch(
+            _UPSERT,
+            provider_id, [new_id() for _model in models], *columns.values(),
+            [facts.said(model) for model in models], [facts.known(model.name, base_url) for model in models],
+        )  # fmt: skip
+        gone = await fetch(
+            "UPDATE model SET gone_at = now() WHERE provider = $1 AND gone_at IS NULL AND name <> ALL($2) RETURNING id",
+            provider_id, columns["name"],
+        )  # fmt: skip
+        has_news = bool(gone) or any(row["is_new"] for row in changed)
+        await circuit.found_up(provider_id, latency_ms, has_news=has_news)
+        if has_news:
+            log.info("catalog_changed", provider_id=str(provider_id), models=len(models), gone=len(gone))
+
+
+_ENSURE = """
+INSERT INTO provider (id, kind, name, base_url, key_sealed, is_enabled, error, created_at)
+SELECT $1, $2::varchar, $3, '', '', $4, '', now() WHERE NOT EXISTS (SELECT 1 FROM provider WHERE kind = $2::varchar) AND $4
+"""
+
+_PROVIDER = """
+SELECT kind, name AS provider_name, base_url, key_sealed, allows_private FROM provider WHERE id = $1 AND is_enabled
+"""
+
+# What is stored of a model beside its facts, in the order of the statement below.
+_IDENTITY = ("name", "size_bytes", "family", "quantisation", "is_loaded")
+
+# Only rows that really change are written: the refresh runs every minute, and mostly nothing is new.
+_UPSERT = """
+INSERT INTO model AS m (id, provider, name, size_bytes, family, quantisation, is_loaded, said, known, seen_at)
+SELECT n.id, $1, n.name, n.size, n.family, n.quantisation, n.loaded, n.said::jsonb, n.known::jsonb, now()
+FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::bool[], $8::text[], $9::text[])
+    AS n (id, name, size, family, quantisation, loaded, said, known)
+ON CONFLICT (provider, name) DO UPDATE SET
+    size_bytes = excluded.size_bytes, family = excluded.family, quantisation = excluded.quantisation,
+    is_loaded = excluded.is_loaded, said = excluded.said, known = excluded.known, seen_at = now(), gone_at = NULL
+WHERE (m.size_bytes, m.family, m.quantisation, m.is_loaded, m.said, m.known, m.gone_at)
+   IS DISTINCT FROM (excluded.size_bytes, excluded.family, excluded.quantisation, excluded.is_loaded, excluded.said,
+       excluded.known, NULL::timestamptz)
+RETURNING (xmax = 0) AS is_new
+"""
+
+_PICKER = """
+SELECT m.id, m.name, m.name AS label, p.name AS provider_name, p.kind, m.context_window, m.size_bytes, m.is_loaded,
+       m.has_vision, m.has_tools, m.has_reasoning, m.input_price, m.output_price,
+       coalesce(m.known -> 'not_taken', '[]') AS not_taken, p.state <> 'down' AS is_available, p.down_since
+FROM model AS m JOIN provider AS p ON p.id = m.provider
+WHERE m.gone_at IS NULL AND p.is_enabled AND m.is_embedding IS NOT TRUE
+ORDER BY p.created_at, m.name
+"""

@@ -1,0 +1,75 @@
+"""The facts of a model: what the owner set, before what its server says, before what is known of its name.
+
+The three stand in a row's `set_by_owner`, `said` and `known`; its plain columns (`has_vision`, `input_price`, …) are
+generated from them by Postgres, in this order, so that nobody can write one and forget the other.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from app.providers import PROVIDERS
+from app.providers.base import Model, Parameters
+from app.providers.known import Facts, known_facts
+
+Source = Literal["owner", "server", "known"]
+
+#: The columns that keep what each source says, the strongest first.
+COLUMNS: dict[Source, str] = {"owner": "set_by_owner", "server": "said", "known": "known"}
+
+
+def said(model: Model) -> str:
+    """What the server says of a model, as the JSON of its column. What cannot be true is not kept."""
+    facts = {name: value for name in Facts.__struct_fields__ if _is_possible(name, value := getattr(model, name))}
+    return msgspec.json.encode(facts).decode()
+
+
+def known(name: str, base_url: str) -> str:
+    """What is known of a model of this name at this address, as the JSON of its column."""
+    return msgspec.json.encode(known_facts(name, base_url)).decode()
+
+
+def sources(row: Mapping[str, Any]) -> dict[str, Source]:
+    """Fact → who says what holds; facts that nobody knows are not in it. `row` has the three columns, as JSON."""
+    found: dict[str, Source] = {}
+    for source, column in COLUMNS.items():
+        for name in msgspec.json.decode(row[column]):
+            if name in Facts.__struct_fields__:
+                found.setdefault(name, source)
+    return found
+
+
+def without_owner(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What would hold if the owner had set nothing."""
+    merged = msgspec.json.decode(row["known"]) | msgspec.json.decode(row["said"])
+    return {name: value for name, value in merged.items() if name in Facts.__struct_fields__}
+
+
+def not_taken(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """The parameters that a model does not take, by name. `row`: kind, has_reasoning, and not_taken, a JSON list."""
+    refused = set(Parameters.__struct_fields__) - PROVIDERS[row["kind"]].takes
+    refused |= set(msgspec.json.decode(row["not_taken"]))
+    if row["has_reasoning"] is False:
+        refused.add("reasoning_effort")
+    return tuple(sorted(refused))
+
+
+def taken(parameters: Parameters, row: Mapping[str, Any]) -> Parameters:
+    """The parameters without those that the model does not take: they are said in the form, and not sent."""
+    return msgspec.structs.replace(parameters, **{name: _unset[name] for name in not_taken(row)})
+
+
+_unset = msgspec.structs.asdict(Parameters())
+_rules = {field.name: field.type for field in msgspec.structs.fields(Facts)}
+
+
+def _is_possible(name: str, value: Any) -> bool:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return False
+    try:
+        msgspec.convert(value, _rules[name])
+    except msgspec.ValidationError:
+        return False
+    return True

@@ -1,0 +1,79 @@
+"""Model servers that look usable before anybody has connected one: on this machine, and named in the environment."""
+
+import os
+from collections.abc import Mapping
+from gettext import gettext as _
+
+import httpx
+import msgspec
+
+from app.database import fetch
+from app.providers import PROVIDERS
+from app.providers.base import Account, Limits
+from app.providers.errors import ProviderError
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A model server that could be connected. `key_from` names a variable, never a key."""
+
+    kind: str
+    name: str
+    base_url: str
+    key_from: str = ""
+    models_count: int | None = None
+
+
+class Hosted(msgspec.Struct, frozen=True):
+    """A service on the internet, and the variables that programs commonly read its key and another address from."""
+
+    kind: str
+    name: str
+    key: str
+    base_url: str
+    usual_url: str
+
+
+HOSTED = (
+    Hosted("openai", "OpenAI", "OPENAI_API_KEY", "OPENAI_BASE_URL", "https://api.openai.com/v1"),
+    Hosted("anthropic", "Anthropic", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", PROVIDERS["anthropic"].usual_url),
+    Hosted("gemini", "Google Gemini", "GEMINI_API_KEY", "", PROVIDERS["gemini"].usual_url),
+    Hosted("gemini", "Google Gemini", "GOOGLE_API_KEY", "", PROVIDERS["gemini"].usual_url),
+)
+
+#: The variables that a key may be taken from.
+KEY_VARIABLES = tuple(hosted.key for hosted in HOSTED)
+
+
+async def list_found(client: httpx.AsyncClient, environment: Mapping[str, str] = os.environ) -> list[Found]:
+    """Ollama on its usual address or OLLAMA_HOST, and the services that the environment names; not what is connected."""
+    found = [*await _ollama(client, environment), *filter(None, (_named(each, environment) for each in HOSTED))]
+    taken = {row["base_url"].rstrip("/") for row in await fetch("SELECT base_url FROM provider WHERE is_enabled")}
+    by_url: dict[str, Found] = {}
+    for each in found:
+        by_url.setdefault(each.base_url.rstrip("/"), each)
+    return [each for url, each in by_url.items() if url not in taken]
+
+
+async def _ollama(client: httpx.AsyncClient, environment: Mapping[str, str]) -> list[Found]:
+    host = environment.get("OLLAMA_HOST", "").strip()
+    ollama = Found("ollama", "Ollama", _address(host or "127.0.0.1:11434"))
+    try:
+        account = Account(name=ollama.name, base_url=ollama.base_url)
+        models = await PROVIDERS["ollama"](account, client, Limits()).list_models()
+    except ProviderError:
+        return [ollama] if host else []
+    return [msgspec.structs.replace(ollama, models_count=len(models))]
+
+
+def _named(service: Hosted, environment: Mapping[str, str]) -> Found | None:
+    key, url = environment.get(service.key, "").strip(), environment.get(service.base_url, "").strip()
+    if not (key or url):
+        return None
+    name = _("%(name)s-compatible server") % {"name": service.name} if url else service.name
+    return Found(service.kind, name, url or service.usual_url, service.key if key else "")
+
+
+def _address(host: str) -> str:
+    """OLLAMA_HOST as an address to call: it may say on which addresses Ollama listens, of which we take this machine's."""
+    everywhere = ".".join("0000")
+    return host if "://" in host else "http://" + host.replace(everywhere, "127.0.0.1", 1)

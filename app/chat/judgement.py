@@ -1,0 +1,203 @@
+"""What health means: a plain sentence for each part, fine or to be looked at, and what to do. Pure."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from gettext import gettext as _
+from gettext import ngettext
+
+import msgspec
+
+from app.chat.health import Health, ProviderFacts, ScheduleFacts, State, Stored, WorkerFacts
+from app.html.filters import in_bytes, in_seconds, number
+
+#: From here on something is worth a look. A worker gives a sign of life every two seconds.
+SLOW_MILLISECONDS = 100.0
+LONG_WAIT_SECONDS = 10.0
+SILENT_SECONDS = 6.0
+LATE_SECONDS = 60.0
+MUCH_PENDING_CHARS = 1_000_000
+
+#: The page where model servers are connected, checked and mended.
+MODELS = "/providers"
+
+_WORSE: tuple[State, ...] = ("ok", "look", "down")
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One part: what was found, and what to do about it, empty where nothing is. `page`: where to do it, if on one of ours."""
+
+    part: str
+    state: State
+    facts: str
+    advice: str = ""
+    page: str = ""
+
+
+class Section(msgspec.Struct, frozen=True):
+    """Parts of one kind."""
+
+    name: str
+    title: str
+    lines: tuple[Line, ...]
+
+
+def judge(health: Health) -> tuple[Section, ...]:
+    """Every part with its judgement. While the database is away that is all that can be said."""
+    sections = [Section("database", _("Database"), (_database(health),))]
+    if health.stored is not None:
+        sections += judge_stored(health.stored)
+    if health.process is not None:
+        sections.append(Section("process", _("This process"), _process(health)))
+    return tuple(sections)
+
+
+def judge_stored(stored: Stored) -> list[Section]:
+    """The parts that only the database knows."""
+    now = stored.now
+    schedules = tuple(_schedule(each, now, has_worker=bool(stored.workers)) for each in stored.schedules)
+    return [
+        Section("answers", _("Answers"), (_queue(stored), _live(stored))),
+        Section("workers", _("Workers"), tuple(_worker(each, now) for each in stored.workers) or (_no_worker(stored),)),
+        Section(
+            "providers", _("Model servers"), tuple(_provider(each, now) for each in stored.providers) or (_none(),)
+        ),
+        *([Section("schedules", _("Schedules"), schedules)] if schedules else []),
+    ]
+
+
+def worst(sections: Sequence[Section]) -> State:
+    """The state of the whole."""
+    return max((line.state for section in sections for line in section.lines), key=_WORSE.index, default="ok")
+
+
+def count_troubles(sections: Sequence[Section]) -> int:
+    """How many parts are to be looked at."""
+    return sum(line.state != "ok" for section in sections for line in section.lines)
+
+
+def _database(health: Health) -> Line:
+    part = "Postgres"
+    if health.stored is None or health.latency_ms is None:
+        facts = _("It does not answer (%(error)s).") % {"error": health.error or "?"}
+        return Line(part, "down", facts, _("Start Postgres, or see what its log says. Parley goes on by itself then."))
+    facts = _("Version %(version)s, answers in %(time)s, %(size)s") % {
+        "version": health.stored.postgres, "time": _time(health.latency_ms), "size": _size(health.stored.size_bytes),
+    }  # fmt: skip
+    if health.latency_ms > SLOW_MILLISECONDS:
+        return Line(part, "look", facts, _("It answers slowly: see what else its machine and its disk are busy with."))
+    return Line(part, "ok", facts)
+
+
+def _queue(stored: Stored) -> Line:
+    part, waits = _("Queue"), _age(stored.oldest_waiting_at, stored.now)
+    facts = _("%(waiting)s waiting, %(running)s being written") % {
+        "waiting": _number(stored.waiting), "running": _number(stored.running),
+    }  # fmt: skip
+    if stored.waiting:
+        facts = _("%(facts)s; the oldest has waited %(time)s") % {"facts": facts, "time": _time(waits * 1000)}
+    if stored.waiting and not stored.workers:
+        return Line(part, "down", facts, _("Nobody writes them: start `parley worker`."))
+    if stored.waiting and waits > LONG_WAIT_SECONDS:
+        advice = _("All workers are full: start another `parley worker`, or raise PARLEY_MAX_GENERATIONS.")
+        return Line(part, "look", facts, advice)
+    return Line(part, "ok", facts)
+
+
+def _live(stored: Stored) -> Line:
+    rows = ngettext("about %(rows)s row", "about %(rows)s rows", stored.delta_rows) % {
+        "rows": _number(stored.delta_rows)
+    }
+    return Line(_("Live log"), "ok", rows)
+
+
+def _worker(worker: WorkerFacts, now: datetime) -> Line:
+    silence = _age(worker.seen_at, now)
+    facts = _("%(running)s being written, last seen %(seen)s ago, started %(started)s ago") % {
+        "running": _number(worker.running), "seen": _time(silence * 1000),
+        "started": _time(_age(worker.started_at, now) * 1000),
+    }  # fmt: skip
+    if silence > SILENT_SECONDS:
+        advice = _("It is silent. If it stays so, its answers are given to others in a moment; look at its log.")
+        return Line(worker.name, "look", facts, advice)
+    return Line(worker.name, "ok", facts)
+
+
+def _no_worker(stored: Stored) -> Line:
+    advice = _("Start `parley worker`, or `parley serve` without --no-worker.")
+    return Line(
+        _("Workers"), "down" if stored.waiting else "look", _("None is there: no question is answered."), advice
+    )
+
+
+def _provider(provider: ProviderFacts, now: datetime) -> Line:
+    if provider.state == "ok":
+        facts = _("Answered %(ago)s ago") % {"ago": _time(_age(provider.looked_at, now) * 1000)}
+        if provider.latency_ms is not None:
+            facts = _("%(facts)s, in %(time)s") % {"facts": facts, "time": _time(provider.latency_ms)}
+        if provider.failures:
+            calls = ngettext("%(count)s call failed just now", "%(count)s calls failed just now", provider.failures)
+            return Line(provider.name, "look", f"{facts}; {calls % {'count': _number(provider.failures)}}")
+        return Line(provider.name, "ok", facts)
+    if provider.state == "unknown":
+        return Line(
+            provider.name, "look", _("Not asked yet"), _("A worker asks within a minute; or press Check now."), MODELS
+        )
+    facts = _("Down for %(time)s: %(error)s") % {
+        "time": _time(_age(provider.down_since, now) * 1000), "error": provider.error,
+    }  # fmt: skip
+    if provider.next_probe_at is not None:
+        soon = max(0.0, -_age(provider.next_probe_at, now))
+        facts = _("%(facts)s Asked again in %(time)s.") % {"facts": facts, "time": _time(soon * 1000)}
+    return Line(provider.name, "down", facts, _("Start it, or mend its address or key."), MODELS)
+
+
+def _none() -> Line:
+    return Line(_("Model servers"), "look", _("None is connected"), _("Connect one."), MODELS)
+
+
+def _schedule(schedule: ScheduleFacts, now: datetime, *, has_worker: bool) -> Line:
+    if schedule.last_run_at is None:
+        facts = _("Not run yet")
+    else:
+        facts = _("Last run %(time)s ago") % {"time": _time(_age(schedule.last_run_at, now) * 1000)}
+    is_late = _age(schedule.next_run_at, now) > LATE_SECONDS and not schedule.is_running
+    if is_late and has_worker:
+        return Line(schedule.name, "look", facts, _("It is late: look at the log of the workers."))
+    if is_late:
+        return Line(schedule.name, "look", facts, _("It waits for a worker."))
+    return Line(schedule.name, "ok", facts)
+
+
+def _process(health: Health) -> tuple[Line, ...]:
+    process = health.process
+    assert process is not None
+    up = _("Parley %(parley)s on Python %(python)s, up for %(time)s") % {
+        "parley": health.parley, "python": health.python, "time": _time(process.uptime_seconds * 1000),
+    }  # fmt: skip
+    pages = _("Open: %(viewers)s; answers being written here: %(running)s") % {
+        "viewers": _number(process.viewers), "running": _number(process.running),
+    }  # fmt: skip
+    pending = _("Waiting to be stored: %(size)s") % {"size": _size(process.pending_chars)}
+    is_behind = process.pending_chars > MUCH_PENDING_CHARS
+    advice = _("The database does not keep up with the answers: see what it is busy with.")
+    return (
+        Line(_("Running"), "ok", up),
+        Line(_("Pages"), "ok", pages),
+        Line(_("Text"), "look" if is_behind else "ok", pending, advice if is_behind else ""),
+    )
+
+
+def _age(moment: datetime | None, now: datetime) -> float:
+    return (now - moment).total_seconds() if moment else 0.0
+
+
+def _time(milliseconds: float) -> str:
+    return in_seconds(milliseconds).striptags() if milliseconds >= 1 else _("under 1 ms")
+
+
+def _size(size_bytes: int) -> str:
+    return in_bytes(size_bytes).striptags()
+
+
+def _number(amount: float) -> str:
+    return number(amount).striptags()

@@ -1,0 +1,92 @@
+"""A running answer as one HTML page that grows: for readers without scripts.
+
+A page can only be added to. So each state of the answer is added whole, and the stylesheet shows the last one alone.
+The longer the answer, the rarer its states: about 40 kB a second at most.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from gettext import gettext as _
+from html import escape
+
+import asyncpg
+import structlog
+
+from app.chat.drawing import draw, view_of
+from app.chat.tree import find_message, list_window
+from app.chat.watch import is_signed_in, keys_of
+from app.database import AWAY, fetch
+from app.live import Lost, News, Reader, Viewer, to_delta
+from app.tables.message import Message
+
+log = structlog.get_logger()
+
+LEAST_PAUSE_SECONDS = 0.25
+CHARS_PER_SECOND = 40_000
+SILENCE_SECONDS = 15.0
+
+
+async def page_stream(
+    reader: Reader, message: Message, thread_id: uuid.UUID, user_id: uuid.UUID, session_id: uuid.UUID
+) -> AsyncIterator[str]:
+    """States of the answer, each a `<div class="state">`, until it is final; that one says that it is."""
+    try:
+        with reader.view(keys_of(thread_id, user_id, session_id)) as viewer:
+            async for html in _grow(reader, viewer, message):
+                yield _state(html)
+        # Who was signed out meanwhile sees no more.
+        messages, _older = await list_window(message.id if await is_signed_in(session_id) else None, size=1)
+        for final in await draw(messages):
+            yield _state(str(final.body))
+            if final.is_final:
+                # It leads on to the thread. The thread's own address is open already: no browser would load it again.
+                yield f'<p class="state-end"><a class="button primary" target="_top" href="/messages/{message.id}">'
+                yield escape(_("Show the finished answer")) + "</a></p>"
+                return
+    except (*AWAY, asyncpg.PostgresError) as error:
+        log.info("page_lost", error=type(error).__name__)
+    yield _COME_BACK
+
+
+async def _grow(reader: Reader, viewer: Viewer, message: Message) -> AsyncIterator[str]:
+    """What the running answer looks like, now and whenever it has grown, until it ends or something was missed."""
+    found = await fetch("SELECT id FROM generation WHERE message = $1 AND state <> 'ended'", message.id)
+    view = view_of(message.short, message.part_list, await reader.follow(viewer, found[0]["id"]) if found else [])
+    is_over = not found
+    waits = _waits(message)
+    while not is_over:
+        html = view.html() + waits
+        yield html
+        await asyncio.sleep(max(LEAST_PAUSE_SECONDS, len(html) / CHARS_PER_SECOND))
+        items = await viewer.take(timeout_seconds=SILENCE_SECONDS)
+        rows = [item[1] for item in items if isinstance(item, tuple) and item[1][0] > view.seq]
+        if rows:
+            view.feed([to_delta(kind, body) for _, kind, body in rows], rows[-1][0])
+        if rows or any(isinstance(item, News) and item.message == str(message.id) for item in items):
+            waits = "" if rows else _waits(await find_message(message.id))
+        is_over = any(isinstance(item, Lost) or _ends(item, message) for item in items)
+
+
+def _waits(message: Message) -> str:
+    """Why nothing comes at the moment, if the model is called again later."""
+    if message.retries_seconds is None:
+        return ""
+    when = _("Trying again in %(seconds)s s.") % {"seconds": round(message.retries_seconds)}
+    return f'<p class="hint">{escape(message.error_sentence)} {escape(when)}</p>'
+
+
+def _state(html: str) -> str:
+    return f'<div class="state">{html}</div>\n'
+
+
+def _ends(item: object, message: Message) -> bool:
+    if not isinstance(item, News):
+        return False
+    return item.event in ("gone", "signed_out") or (
+        item.event == "message" and item.message == str(message.id) and item.is_final
+    )
+
+
+#: The stream broke off before the end: the page loads itself again, and shows what came meanwhile.
+_COME_BACK = '<meta http-equiv="refresh" content="1">'

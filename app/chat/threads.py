@@ -1,0 +1,105 @@
+"""Threads of a person: finding them, listing them, changing what is not a turn. Every look-up names the person."""
+
+import uuid
+from gettext import gettext as _
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from app.chat.options import Options
+from app.chat.tree import FAMILY, with_siblings
+from app.database import as_row, fetch, fetch_row, transaction
+from app.errors import NotFound
+from app.live import News, tell
+from app.tables.message import Message
+from app.tables.thread import Thread
+
+SIDEBAR = 40
+
+
+async def my_thread(user_id: uuid.UUID, thread_id: uuid.UUID) -> Thread:
+    """This person's thread. Raises `NotFound`, for a stranger's as for none."""
+    row = await fetch_row(_MINE, thread_id, user_id)
+    if row is None:
+        raise NotFound(_("There is no such thread."))
+    return as_row(Thread, row)
+
+
+async def my_message(user_id: uuid.UUID, message_id: uuid.UUID) -> tuple[Message, Thread]:
+    """A message of this person, with its thread. Raises `NotFound`."""
+    row = await fetch_row(_MY_MESSAGE, message_id, user_id)
+    if row is None:
+        raise NotFound(_("There is no such message."))
+    family, *columns = row.values()
+    message = with_siblings(dict(zip(_MESSAGE, columns, strict=False)), family)
+    thread = as_row(Thread, dict(zip(_THREAD, columns[len(_MESSAGE) :], strict=True)))
+    return message, thread
+
+
+async def list_threads(user_id: uuid.UUID, before: uuid.UUID | None = None) -> tuple[list[asyncpg.Record], str | None]:
+    """One page of the sidebar, newest first, after the thread `before`; and the id that the next page goes on after."""
+    rows = await fetch(_LIST, user_id, before, SIDEBAR + 1)
+    return rows[:SIDEBAR], str(rows[SIDEBAR - 1]["id"]) if len(rows) > SIDEBAR else None
+
+
+async def delete_thread(thread: Thread) -> None:
+    """Delete a thread with all its messages; a running answer is stopped, open pages leave."""
+    async with transaction():
+        await fetch("SELECT 1 FROM thread WHERE id = $1 FOR UPDATE", thread.id)
+        running = await fetch(
+            "UPDATE generation SET is_stop_requested = true WHERE thread = $1 AND state <> 'ended' RETURNING id",
+            thread.id,
+        )
+        for row in running:
+            await tell(News(key="worker", event="stop", generation=str(row["id"])))
+        await fetch("DELETE FROM delta WHERE generation_id IN (SELECT id FROM generation WHERE thread = $1)", thread.id)
+        await fetch("DELETE FROM thread WHERE id = $1", thread.id)
+        await tell(News(key=f"thread:{thread.id}", event="gone"))
+        await tell(News(key=f"user:{_uuid(thread.user)}", event="threads"))
+
+
+async def save_options(thread: Thread, options: Options) -> None:
+    """Store a thread's system prompt and parameters."""
+    stored = msgspec.json.encode(options.parameters).decode()
+    await fetch(
+        "UPDATE thread SET system_prompt = $2, options = $3 WHERE id = $1", thread.id, options.system_prompt, stored
+    )
+
+
+async def choose_leaf(thread: Thread, leaf: uuid.UUID) -> None:
+    """Make another branch the active one."""
+    async with transaction():
+        rows = await fetch(
+            "UPDATE thread SET leaf = $2, version = version + 1 WHERE id = $1"
+            " AND EXISTS (SELECT 1 FROM message WHERE id = $2 AND thread = $1) RETURNING version",
+            thread.id, leaf,
+        )  # fmt: skip
+        for row in rows:
+            await tell(News(key=f"thread:{thread.id}", event="branch", version=row["version"]))
+
+
+def _uuid(value: Any) -> uuid.UUID:
+    return value if isinstance(value, uuid.UUID) else uuid.UUID(str(value))
+
+
+_MINE = "SELECT * FROM thread WHERE id = $1 AND \"user\" = $2 AND status <> 'deleted'"
+
+_MESSAGE = [column._meta.db_column_name for column in Message._meta.columns]
+_THREAD = [column._meta.db_column_name for column in Thread._meta.columns]
+
+_MY_MESSAGE = f"""
+SELECT {FAMILY}, {", ".join([*(f'm."{name}"' for name in _MESSAGE), *(f't."{name}"' for name in _THREAD)])}
+FROM message AS m JOIN thread AS t ON t.id = m.thread
+WHERE m.id = $1 AND t."user" = $2 AND t.status <> 'deleted'
+"""
+
+_LIST = """
+SELECT t.id, t.title, t.updated_at,
+       EXISTS (SELECT 1 FROM generation AS g WHERE g.thread = t.id AND g.state <> 'ended') AS is_busy
+FROM thread AS t
+WHERE t."user" = $1 AND t.status = 'active'
+  AND ($2::uuid IS NULL OR (t.updated_at, t.id) < (SELECT b.updated_at, b.id FROM thread AS b WHERE b.id = $2 AND b."user" = $1))
+ORDER BY t.updated_at DESC, t.id DESC
+LIMIT $3
+"""

@@ -1,0 +1,232 @@
+"""Markdown to plain HTML: draws the parser's events itself, so that raw HTML in the source stays visible text.
+
+What comes out is not yet final: code, formulas, footnotes and checkboxes travel as bare marker tags that Markdown
+cannot write (`pre title`, `var`, `samp`, `sup`, `section title`, `input`); `markdown.py` draws them after sanitising.
+"""
+
+import re
+from collections.abc import Iterator
+from html import escape
+from typing import Any, Final
+
+import pyromark
+
+MAX_DEPTH: Final = 60  # elements within each other; browsers flatten beyond 512, the sanitiser is quadratic in it
+_ALLOWED_ADDRESS: Final = re.compile(r"(?:https?://|mailto:)[^\s]", re.IGNORECASE)
+
+_Options = pyromark.Options
+OPTIONS: Final = (
+    _Options.ENABLE_TABLES
+    | _Options.ENABLE_FOOTNOTES
+    | _Options.ENABLE_STRIKETHROUGH
+    | _Options.ENABLE_TASKLISTS
+    | _Options.ENABLE_MATH
+)
+parser: Final = pyromark.Markdown(options=OPTIONS)
+
+_START: Final = {
+    "Paragraph": "<p>",
+    "Emphasis": "<em>",
+    "Strong": "<strong>",
+    "Strikethrough": "<del>",
+    "Item": "<li>",
+    "TableHead": "<thead><tr>",
+    "TableRow": "<tr>",
+    "HtmlBlock": "<p>",
+    "BlockQuote": "<blockquote>",
+    "CodeBlock": "",
+}
+_END: Final = {
+    "Paragraph": "</p>",
+    "Emphasis": "</em>",
+    "Strong": "</strong>",
+    "Strikethrough": "</del>",
+    "Item": "</li>",
+    "TableHead": "</tr></thead><tbody>",
+    "TableRow": "</tr>",
+    "Table": "</tbody></table>",
+    "CodeBlock": "</code></pre>",
+    "FootnoteDefinition": "</section>",
+    "BlockQuote": "</blockquote>",
+}
+_HEADING: Final = {"H1": "h2", "H2": "h3", "H3": "h4", "H4": "h5", "H5": "h6", "H6": "h6"}  # the page has its own h1
+_ALIGN: Final = {"None": "", "Left": ' align="left"', "Center": ' align="center"', "Right": ' align="right"'}
+_STANDING: Final = {"SoftBreak": "\n", "HardBreak": "<br>", "Rule": "<hr>"}
+
+
+class TooDeep(Exception):
+    """The source nests deeper than `MAX_DEPTH`; no person wrote this."""
+
+
+def draw(source: str) -> str:
+    """HTML with marker tags, everything else escaped. Raises `TooDeep`."""
+    return "".join(_Drawing(parser.events(source)).pieces())
+
+
+class _Drawing:
+    """One pass over the events of one text."""
+
+    def __init__(self, events: Iterator[Any]) -> None:
+        self.events = events
+        self.out: list[str] = []
+        self.depth = 0
+        self.image_depth = 0
+        self.image_from = 0
+        self.image: dict[str, Any] = {}
+        self.links: list[str] = []
+        self.columns: list[str] = []
+        self.column = 0
+        self.cell = "td"
+        self.html_block: list[str] | None = None
+        self.formula: str | None = None
+
+    def pieces(self) -> list[str]:
+        out = self.out
+        for event in self.events:
+            if isinstance(event, str):
+                out.append(_STANDING[event] if not self.image_depth else " ")
+                continue
+            ((kind, value),) = event.items()
+            if self.formula is not None:
+                self._settle_formula(kind, value)
+            if kind == "Text":
+                out.append(escape(value, False))
+            elif kind == "Start":
+                self._start(value)
+            elif kind == "End":
+                self._end(value)
+            elif kind == "Html" and self.html_block is not None:
+                self.html_block.append(value)
+            elif self.image_depth:
+                out.append(escape(str(value), False))
+            else:
+                self._leaf(kind, value)
+        if self.formula is not None:
+            self._settle_formula("End", "")
+        return out
+
+    def _leaf(self, kind: str, value: Any) -> None:
+        match kind:
+            case "Code":
+                self.out.append(f"<code>{escape(value, False)}</code>")
+            case "InlineMath":
+                self.formula = value
+            case "DisplayMath":
+                self.out.append(f"<samp>{escape(value, False)}</samp>")
+            case "FootnoteReference":
+                self.out.append(f"<sup>{escape(value, False)}</sup>")
+            case "TaskListMarker":
+                self.out.append('<input checked=""> ' if value else "<input> ")
+            case _:  # InlineHtml and whatever a later parser adds: visible text
+                self.out.append(escape(str(value), False))
+
+    def _settle_formula(self, kind: str, value: Any) -> None:
+        """`$5-$10` is money: a closing dollar sign with a digit behind it closes nothing (Pandoc's rule)."""
+        source = escape(self.formula or "", False)
+        self.formula = None
+        is_money = kind == "Text" and value[:1].isdigit()
+        self.out.append(f"${source}$" if is_money else f"<var>{source}</var>")
+
+    def _start(self, value: Any) -> None:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise TooDeep
+        detail: Any
+        name, detail = (value, None) if isinstance(value, str) else next(iter(value.items()))
+        if name == "Image":
+            self._start_image(detail)
+        elif self.image_depth:
+            pass
+        elif name == "TableCell":
+            align = _ALIGN[self.columns[self.column]] if self.column < len(self.columns) else ""
+            self.out.append(f"<{self.cell}{align}>")
+            self.column += 1
+        elif name == "HtmlBlock":
+            self.html_block = []
+            self.out.append("<p>")
+        elif detail is None and name != "List":
+            if name in ("TableHead", "TableRow"):
+                self.column, self.cell = 0, "th" if name == "TableHead" else "td"
+            self.out.append(_START[name])
+        else:
+            self._start_detailed(name, detail)
+
+    def _start_detailed(self, name: str, detail: Any) -> None:
+        match name:
+            case "Heading":
+                self.out.append(f"<{_HEADING[detail['level']]}>")
+            case "List":
+                self.out.append("<ul>" if detail is None else "<ol>" if detail == 1 else f'<ol start="{int(detail)}">')
+            case "CodeBlock":
+                info = detail["Fenced"].strip() if isinstance(detail, dict) else ""
+                self.out.append(f'<pre title="{escape(info)}"><code>' if info else "<pre><code>")
+            case "Link":
+                self._start_link(detail)
+            case "Table":
+                self.columns = list(detail)
+                self.out.append("<table>")
+            case "FootnoteDefinition":
+                self.out.append(f'<section title="{escape(detail)}">')
+            case _:
+                self.out.append(_START.get(name, ""))
+
+    def _end(self, value: Any) -> None:
+        self.depth -= 1
+        detail: Any
+        name, detail = (value, None) if isinstance(value, str) else next(iter(value.items()))
+        if name == "Image":
+            self._end_image()
+        elif self.image_depth:
+            pass
+        elif name == "TableCell":
+            self.out.append(f"</{self.cell}>")
+        elif name == "Heading":
+            self.out.append(f"</{_HEADING[detail]}>")
+        elif name == "List":
+            self.out.append("</ol>" if detail else "</ul>")
+        elif name == "Link":
+            self.out.append(self.links.pop())
+        elif name == "HtmlBlock":
+            lines = "".join(self.html_block or ()).strip("\n").rstrip().split("\n")
+            self.out.append("<br>".join(escape(line, False) for line in lines) + "</p>")
+            self.html_block = None
+        else:
+            self.out.append(_END.get(name, ""))
+
+    def _start_link(self, detail: dict[str, Any]) -> None:
+        address, title = detail["dest_url"], detail["title"]
+        if detail["link_type"] == "Email":
+            address = f"mailto:{address}"
+        if _ALLOWED_ADDRESS.match(address):
+            titled = f' title="{escape(title)}"' if title else ""
+            self.out.append(f'<a href="{escape(address)}"{titled}>')
+            self.links.append("</a>")
+        else:
+            is_shown = detail["link_type"] in ("Autolink", "Email") or not address or address.startswith("#")
+            self.links.append("" if is_shown else f" ({escape(_short(address), False)})")
+
+    def _start_image(self, detail: dict[str, Any]) -> None:
+        if not self.image_depth:
+            self.image, self.image_from = detail, len(self.out)
+        self.image_depth += 1
+
+    def _end_image(self) -> None:
+        """A picture from elsewhere is a link: loading it would tell its server who reads what, and when."""
+        self.image_depth -= 1
+        if self.image_depth:
+            return
+        alt = "".join(self.out[self.image_from :]).strip()
+        del self.out[self.image_from :]
+        address = self.image["dest_url"]
+        shown = alt or escape(_short(address), False)
+        if any(self.links):
+            self.out.append(shown)  # a link within a link does not exist
+        elif _ALLOWED_ADDRESS.match(address) and not address.lower().startswith("mailto:"):
+            title = f' title="{escape(self.image["title"])}"' if self.image["title"] else ""
+            self.out.append(f'<a class="image-link" href="{escape(address)}"{title}>{shown}</a>')
+        else:
+            self.out.append(f"{alt} ({escape(_short(address), False)})" if alt and address else shown)
+
+
+def _short(address: str) -> str:
+    return address if len(address) <= 200 else address[:200] + "\u2026"

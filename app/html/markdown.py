@@ -1,0 +1,181 @@
+"""Markdown to safe HTML. The only door for text that a model, a tool or a person wrote.
+
+Two walls: `events.py` escapes everything it does not draw itself, and nh3 keeps only what stands on a short list.
+What needs attributes (code with its copy button, formulas, footnotes, checkboxes) is drawn after nh3, by us.
+"""
+
+import gettext
+import re
+from collections.abc import Callable
+from html import escape, unescape
+from typing import Final
+
+import nh3
+
+from app.html import math
+from app.html.cells import with_all_cells
+from app.html.events import TooDeep, draw
+
+RENDERER_VERSION: Final = 1
+MAX_CHARS: Final = 500_000
+MAX_FORMULAS: Final = 200
+MAX_HIGHLIGHTED_CHARS: Final = 100_000
+
+_ = gettext.gettext
+
+_TAGS: Final = (
+    "p h2 h3 h4 h5 h6 ul ol li blockquote pre code em strong del a br hr table thead tbody tr th td "
+    "sup section var samp input"
+)
+_cleaner: Final = nh3.Cleaner(
+    tags=set(_TAGS.split()),
+    clean_content_tags=set(),
+    attributes={
+        "a": {"href", "title"},
+        "ol": {"start"},
+        "th": {"align"},
+        "td": {"align"},
+        "pre": {"title"},
+        "section": {"title"},
+        "input": {"checked"},
+    },
+    allowed_classes={"a": {"image-link"}},
+    set_tag_attribute_values={"a": {"target": "_blank"}},
+    link_rel="noopener noreferrer nofollow",
+    url_schemes={"http", "https", "mailto"},
+    url_relative="deny",
+)
+
+_CODE: Final = re.compile(r'<pre(?: title="([^"]*)")?><code>(.*?)</code></pre>', re.DOTALL)
+_FORMULA: Final = re.compile(r"<(var|samp)>(.*?)</\1>", re.DOTALL)
+_REFERENCE: Final = re.compile(r"<sup>(.*?)</sup>", re.DOTALL)
+_DEFINITION: Final = re.compile(r'<section title="([^"]*)">')
+_LANGUAGE: Final = re.compile(r"[\w+#.-]{1,40}")
+_PLAIN_ID: Final = re.compile(r"[a-z0-9-]")
+
+
+def render(text: str, *, is_done: bool = True, prefix: str = "") -> str:
+    """Safe HTML. `is_done`: highlight code too. `prefix` keeps the footnotes of two messages on a page apart.
+
+    Holds for any input; what no person wrote (too long, nested too deep) comes back as its source in a `pre`.
+    """
+    text = normal(text)
+    if len(text) > MAX_CHARS:
+        return _as_source(text)
+    try:
+        html = _cleaner.clean(draw(with_all_cells(math.with_dollars(text))))
+    except TooDeep:
+        return _as_source(text)
+    return _with_markers_drawn(html, is_done, prefix)
+
+
+def render_plain(text: str) -> str:
+    """Escaped text, line breaks as they are: for elements with `white-space: pre-wrap`."""
+    return escape(normal(text))
+
+
+def normal(text: str) -> str:
+    """Text as an HTML parser would read it: one kind of line end, no NUL, no lone surrogates."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "\x00" in text:
+        text = text.replace("\x00", "\ufffd")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def code_block(info: str, code: str) -> tuple[str, str, str]:
+    """A fenced block as head, code and foot. `info` is what stands behind the fence; `code` is HTML already."""
+    language = language_of(info)
+    attribute = f' data-language="{language}"' if language else ""
+    css = f' class="language-{language}"' if language else ""
+    head = (
+        f'<div class="code"{attribute}><div class="code-head"><span>{escape(info.strip()[:100], False)}</span>'
+        f'<button type="button" class="copy" data-copy>{escape(_("Copy"))}</button></div>'
+        f'<pre tabindex="0"><code{css}>'
+    )
+    return head, code, "</code></pre></div>"
+
+
+def language_of(info: str) -> str:
+    """`Python title="x"` is `python`; letters, digits and `_+#.-` only."""
+    found = _LANGUAGE.match(info.strip().lstrip("{.").lower())
+    return found.group() if found and found.group().isascii() else ""
+
+
+def _with_markers_drawn(html: str, is_done: bool, prefix: str) -> str:
+    if "<pre" in html:
+        html = _CODE.sub(_code_drawer(is_done), html)
+    if "<var>" in html or "<samp>" in html:
+        html = _FORMULA.sub(_formula_drawer(), html)
+    if "<table>" in html:
+        html = html.replace("<table>", '<div class="table" tabindex="0"><table>').replace("</table>", "</table></div>")
+    if "<input" in html:
+        html = html.replace('<input checked="">', _checkbox(True)).replace("<input>", _checkbox(False))
+    if "<sup>" in html or "<section" in html:
+        html = _with_footnotes(html, prefix)
+    return html
+
+
+def _code_drawer(is_done: bool) -> Callable[[re.Match[str]], str]:
+    left = MAX_HIGHLIGHTED_CHARS if is_done else 0
+
+    def drawn(match: re.Match[str]) -> str:
+        nonlocal left
+        info, code = unescape(match[1] or ""), match[2]
+        language = language_of(info)
+        if language and 0 < len(code) <= left:
+            from app.html.highlight import highlight  # Pygments is slow to import and a start does not need it
+
+            left -= len(code)
+            code = highlight(unescape(code), language)
+        return "".join(code_block(info, code))
+
+    return drawn
+
+
+def _formula_drawer() -> Callable[[re.Match[str]], str]:
+    left = MAX_FORMULAS
+
+    def drawn(match: re.Match[str]) -> str:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            return f'<code class="math-error">{match[2]}</code>'
+        return math.formula(unescape(match[2]), match[1] == "samp")
+
+    return drawn
+
+
+def _checkbox(is_checked: bool) -> str:
+    label = escape(_("Done") if is_checked else _("Not done"))
+    return f'<input type="checkbox" disabled aria-label="{label}"{" checked" if is_checked else ""}>'
+
+
+def _with_footnotes(html: str, prefix: str) -> str:
+    seen: set[str] = set()
+
+    def reference(match: re.Match[str]) -> str:
+        return f'<sup class="footnote-mark"><a href="#{_footnote_id(match[1], prefix)}">{match[1]}</a></sup>'
+
+    def definition(match: re.Match[str]) -> str:
+        target = _footnote_id(match[1], prefix)
+        identity = "" if target in seen else f' id="{target}"'
+        seen.add(target)
+        return f'<div class="footnote"{identity}><span class="footnote-label">{match[1]}</span>'
+
+    html = _REFERENCE.sub(reference, html)
+    return _DEFINITION.sub(definition, html).replace("</section>", "</div>")
+
+
+def _footnote_id(label: str, prefix: str) -> str:
+    plain = "".join(c if _PLAIN_ID.match(c) else f"_{ord(c):x}" for c in unescape(label).casefold())
+    return f"{escape(prefix)}fn-{plain}"
+
+
+def _as_source(text: str) -> str:
+    shown = escape(text.lstrip("\n"), False)  # an HTML parser drops the first line end in a pre
+    return f'<pre tabindex="0">{shown}</pre>'

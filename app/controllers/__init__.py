@@ -1,0 +1,37 @@
+"""HTTP in, HTML out: one noun per file."""
+
+from app.controllers import (
+    access,
+    catalog,
+    fallbacks,
+    first_run,
+    generations,
+    health,
+    invitations,
+    messages,
+    models,
+    profiles,
+    providers,
+    sessions,
+    static,
+    threads,
+    users,
+)
+
+ROUTES = [
+    static.show_static,
+    *first_run.ROUTES,
+    *access.ROUTES,
+    *sessions.ROUTES,
+    *profiles.ROUTES,
+    *users.ROUTES,
+    *invitations.ROUTES,
+    *health.ROUTES,
+    *threads.ROUTES,
+    *messages.ROUTES,
+    *generations.ROUTES,
+    *providers.ROUTES,
+    *catalog.ROUTES,
+    *models.ROUTES,
+    *fallbacks.ROUTES,
+]

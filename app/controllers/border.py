@@ -1,0 +1,164 @@
+"""What is checked of every request before anything else sees it: its host, its way here, its origin, its body. All pure
+but `read_body`."""
+
+import asyncio
+import ipaddress
+from collections.abc import Iterable
+from gettext import gettext as _
+from urllib.parse import parse_qsl, urlsplit
+
+from litestar.types import Receive
+
+from app.errors import Forbidden, Malformed, TooMuch
+
+UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+OVERRIDES = frozenset({"PUT", "PATCH", "DELETE"})
+FORM = "application/x-www-form-urlencoded"
+MOST_FIELDS = 1_000
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "[::1]", "localhost"})
+PROXY_HEADERS = (b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip", b"forwarded", b"via")
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+#: How many times the limit is still read of a body that is too large, and how many times kept for who wrote it.
+MOST_READ = 16
+MOST_KEPT = 8
+
+
+class Disconnected(Exception):
+    """The visitor went away while sending."""
+
+
+class BodyTooLarge(TooMuch):
+    """`body` is all of it if that was kept, else empty."""
+
+    body = b""
+
+
+def networks_of(trusted_proxies: Iterable[str]) -> tuple[Network, ...]:
+    """Addresses and networks of trusted proxies. Raises `ValueError`."""
+    return tuple(ipaddress.ip_network(proxy, strict=False) for proxy in trusted_proxies)
+
+
+def sender_of(peer: str, forwarded_for: str, trusted: tuple[Network, ...]) -> str:
+    """The address that the request comes from: the last one in X-Forwarded-For that no trusted proxy has."""
+    hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
+    sender = peer
+    while hops and is_trusted(sender, trusted):
+        sender = hops.pop()
+    return sender
+
+
+def is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
+    """Whether the address is one of a trusted proxy."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in trusted)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether a peer's address is this machine's own. One without an address came through a socket file: it is not."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def name_of(host: str) -> str:
+    """A Host header without its port."""
+    return host[: host.find("]") + 1].lower() if host.startswith("[") else host.partition(":")[0].lower()
+
+
+def check_host(host: str, *, is_loopback_only: bool, public_url: str) -> None:
+    """Refuse a name that is not ours on an instance that listens to this machine alone.
+
+    A hostile page could otherwise point its own name at 127.0.0.1 (DNS rebinding) and talk to us as if it were ours.
+    """
+    if not host or "," in host:
+        raise Malformed(_("The request names no host, or several."))
+    if not is_loopback_only or name_of(host) in LOOPBACK_NAMES or name_of(host).endswith(".localhost"):
+        return
+    if public_url and name_of(host) == name_of(urlsplit(public_url).netloc):
+        return
+    raise Malformed(
+        _(
+            "This instance listens to its own machine alone and does not know the name it was called by. "
+            "If a proxy stands in front of it, set PARLEY_PUBLIC_URL to the address that people use."
+        )
+    )
+
+
+def check_origin(host: str, origin: str, fetch_site: str, public_url: str) -> None:
+    """Refuse a change that another site's page sent (the check of Go's `CrossOriginProtection`).
+
+    Programs send neither header; they still need the token.
+    """
+    if public_url and origin == public_url.rstrip("/"):
+        return
+    if fetch_site in ("same-origin", "none"):
+        return
+    if fetch_site or (origin and urlsplit(origin).netloc.lower() != host.lower()):
+        raise Forbidden(_("This form was sent by another site's page. Nothing was changed."))
+
+
+def method_of(method: str, query: str) -> str:
+    """The method that is meant: forms can only POST, and say another one as `?_method=`. Raises `Malformed`."""
+    if method != "POST" or "_method" not in query:
+        return method
+    meant = [value.upper() for name, value in parse_qsl(query) if name == "_method"]
+    if len(meant) != 1 or meant[0] not in OVERRIDES:
+        raise Malformed(_("The address names a method that does not exist."))
+    return meant[0]
+
+
+def parse_form(body: bytes) -> dict[str, list[str]]:
+    """The fields of a form (URL-encoded, UTF-8), NUL taken out, which Postgres does not store. Raises `Malformed`."""
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"), keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=MOST_FIELDS
+        )
+    except ValueError as error:
+        raise Malformed(_("The form cannot be read: it is not URL-encoded UTF-8, or has too many fields.")) from error
+    fields: dict[str, list[str]] = {}
+    for name, value in pairs:
+        fields.setdefault(name, []).append(value.replace("\0", ""))
+    return fields
+
+
+def length_of(announced: str) -> int:
+    """What Content-Length says, 0 if it says nothing that can be believed."""
+    return int(announced) if announced.isascii() and announced.isdigit() else 0
+
+
+async def read_body(
+    receive: Receive, announced: str, *, max_bytes: int, kept_bytes: int = 0, seconds: float = 60.0
+) -> bytes:
+    """The whole body of a request. Raises `BodyTooLarge`, `Malformed` and `Disconnected`.
+
+    Of a body that is too large the rest is read (up to `MOST_READ` times the limit), because a browser shows an answer
+    only to what it could send, and thrown away, but for the first `kept_bytes`.
+    """
+    length = length_of(announced)
+    chunks: list[bytes] = []
+    size, is_whole = 0, length > MOST_READ * max_bytes
+    try:
+        async with asyncio.timeout(seconds):
+            while not is_whole:
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise Disconnected
+                size += len(message["body"])
+                if size <= max(max_bytes, kept_bytes):
+                    chunks.append(message["body"])
+                is_whole = not message["more_body"] or size > MOST_READ * max_bytes
+    except TimeoutError as error:
+        raise Malformed(_("The request took too long to arrive.")) from error
+    if max(size, length) > max_bytes:
+        sentence = _("That is too large: at most %(most)s bytes can be sent at a time.")
+        refusal = BodyTooLarge(sentence % {"most": f"{max_bytes:,}"})
+        refusal.body = b"".join(chunks) if size <= kept_bytes else b""
+        raise refusal
+    return b"".join(chunks)

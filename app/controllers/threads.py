@@ -1,0 +1,278 @@
+"""Threads: the empty one, a thread's page, the sidebar, its stream of events, and what can be changed of it."""
+
+import uuid
+from collections.abc import Mapping
+from gettext import gettext as _
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, delete, get, patch, post, put
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+
+from app.chat import catalog, facts, options
+from app.chat.cursor import Cursor
+from app.chat.drawing import cursor_of, draw
+from app.chat.new_message import NewMessage, check_text
+from app.chat.pace import pace
+from app.chat.threads import choose_leaf, delete_thread, list_threads, my_message, my_thread, save_options
+from app.chat.title import store_title
+from app.chat.tree import find_end, list_window
+from app.chat.turn import start_thread
+from app.chat.watch import Watch
+from app.controllers.composer import field, fields, id_field
+from app.controllers.errors import headers_of
+from app.controllers.event_stream import EventStream
+from app.controllers.guard import CurrentSession, CurrentUser
+from app.controllers.pages import page, redirect, with_sidebar
+from app.controllers.visit import visit_of
+from app.database import fetch, new_id
+from app.errors import AppError, Invalid
+from app.live import Reader
+from app.parts import clean
+from app.settings import settings
+from app.tables.thread import Thread
+from app.tables.user import User
+
+Asked = Request[Any, Any, Any]
+Answer = Response[Any]
+Headers = Mapping[str, str]
+
+
+@get("/")
+async def new(request: Asked, current_user: CurrentUser) -> Answer:
+    """An empty thread: a greeting and the composer."""
+    return await _new_page(request, current_user, draft=current_user.draft)
+
+
+@post("/threads", status_code=303)
+async def create(request: Asked, current_user: CurrentUser) -> Answer:
+    """A new thread with its first question."""
+    form = fields(request)
+    chosen, errors = options.read_options(form)
+    try:
+        message = read_message(request)
+        if errors:
+            raise Invalid(
+                _("Some options cannot be used. They are marked below, and nothing was sent."), field="options"
+            )
+        pace.take(current_user.id, per_minute=settings.max_turns_per_minute)
+        stored = msgspec.json.encode(chosen.parameters).decode()
+        turn = await start_thread(current_user.id, message, options=stored, system_prompt=chosen.system_prompt)
+    except AppError as error:
+        errors |= beside(error)
+        text = form.get("text", "")
+        return await _new_page(
+            request,
+            current_user,
+            draft=text if text.strip() else "",
+            form=form,
+            errors=errors,
+            status_code=error.status_code,
+            headers=headers_of(error),
+        )
+    return redirect(request, f"/threads/{turn.thread}")
+
+
+@get("/threads")
+async def index(request: Asked, current_user: CurrentUser, before: FromQuery[uuid.UUID | None] = None) -> Answer:
+    """One page of the sidebar; without a script, a page of its own."""
+    threads, next_before = await list_threads(current_user.id, before)
+    if visit_of(request).is_partial:
+        return page(request, "threads/_sidebar_items.html", {"threads": threads, "next_before": next_before})
+    context = {"listed": threads, "listed_before": next_before, "is_older": before is not None}
+    return page(request, "threads/index.html", await with_sidebar(current_user, context))
+
+
+@get("/threads/{thread_id:uuid}")
+async def show(request: Asked, current_user: CurrentUser, thread_id: FromPath[uuid.UUID]) -> Answer:
+    """A thread, opened at its end."""
+    thread = await my_thread(current_user.id, thread_id)
+    return await show_thread(request, current_user, thread)
+
+
+@get("/threads/{thread_id:uuid}/events")
+async def events(
+    request: Asked,
+    current_user: CurrentUser,
+    current_session: CurrentSession,
+    live: NamedDependency[Reader],
+    thread_id: FromPath[uuid.UUID],
+    at: FromQuery[str] = "",
+) -> EventStream:
+    """The event stream of an open page. `Last-Event-ID` says where it was cut; `at` where the page was drawn."""
+    thread = await my_thread(current_user.id, thread_id)
+    cursor = Cursor.parse(request.headers.get("last-event-id") or at)
+    watch = Watch(live, thread.id, current_user.id, current_session.id, cursor)
+    return EventStream(watch.lines())
+
+
+@patch("/threads/{thread_id:uuid}")
+async def rename(request: Asked, current_user: CurrentUser, thread_id: FromPath[uuid.UUID]) -> Answer:
+    """A new title, from the sidebar or the thread's header."""
+    thread = await my_thread(current_user.id, thread_id)
+    title = " ".join(clean(field(request, "title")).split())
+    if not title or len(title) > 200:
+        raise Invalid(_("A title has between 1 and 200 characters."), field="title")
+    await store_title(thread.id, title)
+    thread.title = title
+    if not visit_of(request).is_partial:
+        return redirect(request, f"/threads/{thread.id}")
+    return page(request, "threads/_item.html", {"thread": thread})
+
+
+@get("/threads/{thread_id:uuid}/deletion")
+async def ask_deletion(request: Asked, current_user: CurrentUser, thread_id: FromPath[uuid.UUID]) -> Answer:
+    """Asks before a thread is deleted."""
+    thread = await my_thread(current_user.id, thread_id)
+    return page(request, "threads/deletion.html", await with_sidebar(current_user, {"thread": thread}))
+
+
+@delete("/threads/{thread_id:uuid}", status_code=303)
+async def destroy(request: Asked, current_user: CurrentUser, thread_id: FromPath[uuid.UUID]) -> Answer:
+    """Deletes a thread with all that is in it."""
+    await delete_thread(await my_thread(current_user.id, thread_id))
+    if visit_of(request).is_partial:
+        return Response(b"", status_code=204)
+    return redirect(request, "/")
+
+
+@put("/threads/{thread_id:uuid}/draft", status_code=204)
+async def save_draft(request: Asked, current_user: CurrentUser, thread_id: FromPath[uuid.UUID]) -> None:
+    """Keeps what was typed and not sent yet."""
+    thread = await my_thread(current_user.id, thread_id)
+    await fetch("UPDATE thread SET draft = $2 WHERE id = $1", thread.id, draft_of(request))
+
+
+@put("/draft", status_code=204)
+async def save_new_draft(request: Asked, current_user: CurrentUser) -> None:
+    """Keeps what was typed on the page of a new thread."""
+    await fetch("UPDATE users SET draft = $2 WHERE id = $1", current_user.id, draft_of(request))
+
+
+@put("/threads/{thread_id:uuid}/options")
+async def update_options(request: Asked, current_user: CurrentUser, thread_id: FromPath[uuid.UUID]) -> Answer:
+    """The thread's system prompt and parameters."""
+    thread = await my_thread(current_user.id, thread_id)
+    chosen, errors = options.read_options(fields(request))
+    if not errors:
+        await save_options(thread, chosen)
+        if not visit_of(request).is_partial:
+            return redirect(request, f"/threads/{thread.id}", flash="saved")
+    composer = await composer_context(thread)
+    context = options_context(thread, chosen if not errors else fields(request), errors, composer["model"])
+    context["flash"] = None if errors else _("Saved.")
+    if not visit_of(request).is_partial:
+        del context["thread"]
+        return await show_thread(request, current_user, thread, status_code=422, **context)
+    return page(request, "threads/_options.html", context, status_code=422 if errors else 200)
+
+
+@post("/threads/{thread_id:uuid}/leaf", status_code=200)
+async def show_branch(request: Asked, current_user: CurrentUser, thread_id: FromPath[uuid.UUID]) -> Answer:
+    """Shows another answer, and what followed it."""
+    thread = await my_thread(current_user.id, thread_id)
+    message, owner = await my_message(current_user.id, id_field(request, "message"))
+    if owner.id != thread.id:
+        raise Invalid(_("That message belongs to another thread."), field="message")
+    await choose_leaf(thread, await find_end(message.id))
+    if not visit_of(request).is_partial:
+        return redirect(request, f"/threads/{thread.id}#message-{message.id}")
+    thread = await my_thread(current_user.id, thread_id)
+    messages, older = await list_window(thread.leaf)
+    return page(request, "messages/_window.html", {"thread": thread, "messages": await draw(messages), "older": older})
+
+
+async def show_thread(
+    request: Asked,
+    user: User,
+    thread: Thread,
+    *,
+    status_code: int = 200,
+    headers: Headers | None = None,
+    **context: Any,
+) -> Answer:
+    """The whole page of a thread. `context` wins: errors, a draft that was not accepted."""
+    messages, older = await list_window(thread.leaf)
+    drawn = await draw(messages)
+    known = {
+        "thread": thread,
+        "messages": drawn,
+        "older": older,
+        "cursor": cursor_of(thread, drawn),
+        **(composer := await composer_context(thread)),
+        **options_context(thread, options.of_thread(thread.system_prompt, thread.options), {}, composer["model"]),
+    }
+    found = await with_sidebar(user, known | context)
+    return page(request, "threads/show.html", found, status_code=status_code, headers=headers)
+
+
+async def composer_context(thread: Thread | None, *, chosen: Any = None) -> dict[str, Any]:
+    """What the composer is drawn from: the models to pick from, the one in use, the draft, a fresh request id."""
+    models = await catalog.list_models()
+    wanted = chosen or (thread.model if thread else None)
+    model = next((model for model in models if str(model["id"]) == str(wanted)), None)
+    if model is None and not thread:
+        model = next((model for model in models if model["is_available"]), None)
+    return {
+        "models": models,
+        "model": model,
+        "untaken": {each["id"]: facts.not_taken(each) for each in models},
+        "draft": thread.draft if thread else "",
+        "request_id": new_id(),
+        "limit": settings.max_message_chars,
+        "errors": {},
+    }
+
+
+def options_context(thread: Thread | None, chosen: Any, errors: dict[str, str], model: Any = None) -> dict[str, Any]:
+    """What the options panel is drawn from; `not_taken` names what the thread's model does not take."""
+    return {
+        "thread": thread,
+        "options": chosen,
+        "defaults": options.defaults(settings),
+        "errors": errors,
+        "not_taken": facts.not_taken(model) if model else (),
+    }
+
+
+def read_message(request: Asked) -> NewMessage:
+    """The composer's form. Raises `Invalid`."""
+    text = check_text(field(request, "text"), most_chars=settings.max_message_chars)
+    model = field(request, "model")
+    if not model:
+        raise Invalid(_("Choose a model first."), field="model")
+    return NewMessage(text, id_field(request, "model"), id_field(request, "request_id"))
+
+
+def beside(error: AppError) -> dict[str, str]:
+    """Where a refusal stands in the composer: beside its field, or what was written."""
+    return {error.field if error.field in ("model", "options") else "text": error.sentence}
+
+
+def draft_of(request: Asked) -> str:
+    """What was typed, as far as it could be sent."""
+    return clean(field(request, "text"))[: settings.max_message_chars]
+
+
+async def _new_page(
+    request: Asked,
+    user: User,
+    *,
+    draft: str,
+    form: Any = None,
+    errors: dict[str, str] | None = None,
+    status_code: int = 200,
+    headers: Headers | None = None,
+) -> Answer:
+    last = await fetch('SELECT model FROM thread WHERE "user" = $1 ORDER BY updated_at DESC LIMIT 1', user.id)
+    context = await composer_context(None, chosen=(form or {}).get("model") or (last[0]["model"] if last else None))
+    context |= options_context(None, form, {}, context["model"])
+    context |= {"draft": draft, "errors": errors or {}}
+    found = await with_sidebar(user, context)
+    return page(request, "threads/new.html", found, status_code=status_code, headers=headers)
+
+
+ROUTES = [
+    new, create, index, show, events, rename, ask_deletion, destroy, save_draft, save_new_draft, update_options, show_branch,
+]  # fmt: skip

@@ -1,0 +1,140 @@
+"""What belongs to one request: its id, the nonce of its page, its cookie, its form, and who sent it (`find_user`)."""
+
+import asyncio
+import base64
+import hmac
+import re
+import secrets
+from typing import Any, cast
+
+import msgspec
+from litestar.connection import ASGIConnection
+from structlog.contextvars import bind_contextvars
+
+from app.secrets import keyed_digest, new_token
+from app.settings import settings
+from app.tables.session import Session
+from app.tables.user import User
+
+Connection = ASGIConnection[Any, Any, Any, Any]
+
+#: Left by a sign-in that worked, so that this browser can be told why it has to sign in again.
+PERSON_COOKIE = "parley-person"
+
+TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+class Visit(msgspec.Struct, kw_only=True):
+    """One request. `token` is the secret of the visitor's own cookie, signed in or not; it ties forms to the browser.
+
+    A visitor who is not signed in gets a token with the first form; signing in and out replace it, so that a token
+    planted before is worth nothing after.
+    """
+
+    id: str
+    nonce: str
+    headers: dict[bytes, bytes]
+    #: Whether cookies are marked Secure.
+    is_secure: bool
+    #: The request certainly comes from this machine and through no proxy.
+    is_local: bool
+    address: str
+    host: str
+    token: str | None
+    cookie_name: str
+    #: The fields of the request's form, as sent; None if the body was no form.
+    form: dict[str, list[str]] | None = None
+    user: User | None = None
+    session: Session | None = None
+    is_loaded: bool = False
+    loading: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
+    #: Cookies to set with the answer.
+    cookies: list[str] = []
+
+    @property
+    def csrf(self) -> str:
+        """What a form of this visitor must bring back: an HMAC of the cookie's token, which is made if missing."""
+        if self.token is None:
+            self.keep(new_token())
+        return self._csrf_of(cast(str, self.token))
+
+    def is_csrf(self, given: str) -> bool:
+        """Whether a form was drawn for this visitor."""
+        if self.token is None:
+            return False
+        return hmac.compare_digest(self._csrf_of(self.token).encode(), given.encode("utf-8", "replace"))
+
+    def keep(self, token: str, *, days: int | None = None) -> None:
+        """Set the visitor's cookie: for so many days, or until the browser is closed."""
+        self.token = token
+        self.set_cookie(self.cookie_name, token, seconds=None if days is None else days * 86_400)
+
+    def forget(self) -> None:
+        """Take the visitor's cookies away."""
+        self.token = self.user = self.session = None
+        self.set_cookie(self.cookie_name, "", seconds=0)
+        self.set_cookie(PERSON_COOKIE, "", seconds=0)
+
+    def set_cookie(self, name: str, value: str, *, seconds: int | None) -> None:
+        """Set a cookie that no script sees. None seconds: until the browser is closed; 0: delete it."""
+        age = "" if seconds is None else f"; Max-Age={seconds}"
+        secure = "; Secure" if self.is_secure else ""
+        self.cookies = [cookie for cookie in self.cookies if not cookie.startswith(f"{name}=")]
+        self.cookies.append(f"{name}={value}; Path=/{age}; HttpOnly; SameSite=Lax{secure}")
+
+    def header(self, name: bytes) -> str:
+        """A header of the request, '' if it was not sent. Names are lower case."""
+        return self.headers.get(name, b"").decode("latin-1")
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether htmx asks for something to put into a page that is open."""
+        return b"hx-request" in self.headers
+
+    @property
+    def wants_json(self) -> bool:
+        """Whether a program asks, or an event stream: no page would be seen."""
+        accept = self.header(b"accept")
+        return "text/html" not in accept and ("application/json" in accept or "text/event-stream" in accept)
+
+    def _csrf_of(self, token: str) -> str:
+        return base64.urlsafe_b64encode(keyed_digest("csrf", token)[:24]).decode()
+
+
+def visit_of(connection: Connection) -> Visit:
+    """The visit of a request."""
+    return cast(Visit, connection.scope["state"]["visit"])
+
+
+async def find_user(connection: Connection) -> User | None:
+    """Who is signed in, if anybody: for pages that all may see."""
+    visit = visit_of(connection)
+    # Litestar resolves what a route depends on side by side; they all ask here.
+    async with visit.loading:
+        if not visit.is_loaded and visit.token is not None:
+            await _find_session(visit, visit.token)
+        visit.is_loaded = True
+    return visit.user
+
+
+def cookie_of(header: str, name: str) -> str:
+    """The value of one cookie, '' if it was not sent."""
+    for pair in header.split(";"):
+        key, _equals, value = pair.strip().partition("=")
+        if key == name:
+            return value
+    return ""
+
+
+def new_id() -> str:
+    """An id for a request: 64 random bits."""
+    return secrets.token_hex(8)
+
+
+async def _find_session(visit: Visit, token: str) -> None:
+    if (found := await Session.find_by_token(token)) is None:
+        return
+    visit.user, visit.session, is_stale = found
+    bind_contextvars(user_id=str(visit.user.id))
+    if is_stale and await visit.session.mark_seen(settings.session_days, visit.address):
+        visit.keep(token, days=settings.session_days)

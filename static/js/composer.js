@@ -1,0 +1,241 @@
+// The composer: send keys, a draft that the server keeps, a count near the limit, Stop, and text that is never lost.
+//
+// The composer is replaced when a send is refused, so everything here listens at the document.
+
+const box = () => document.getElementById("text");
+const form = () => document.getElementById("composer");
+const words = document.getElementById("words").dataset;
+const sendsWithEnter = document.documentElement.dataset.sendKey !== "ctrl-enter";
+
+// -- Keys ------------------------------------------------------------------------------------------------------------
+
+document.addEventListener("keydown", (event) => {
+  if (event.target !== box() || event.key !== "Enter" || event.isComposing) return;
+  const withControl = event.ctrlKey || event.metaKey;
+  const sends = withControl || (sendsWithEnter && !event.shiftKey && !event.altKey && !isTouch());
+  if (!sends) return;
+  event.preventDefault();
+  // Spaces alone are sent too: the answer says what is missing.
+  if (box().value) form().requestSubmit(form().querySelector(".send"));
+});
+
+// On a touch keyboard Enter is the only way to break a line, and Send is right beside it.
+const isTouch = () => matchMedia("(hover: none) and (pointer: coarse)").matches;
+
+document.addEventListener("click", (event) => {
+  if (event.target.closest(".stop-answer")) stopAnswer();
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || event.defaultPrevented || event.isComposing) return;
+  // Escape closes what is open first; the browser does that for popovers and dialogs.
+  if (document.querySelector(":popover-open, dialog[open], details:is(.item-menu, .account)[open]")) return;
+  stopAnswer();
+});
+
+function stopAnswer() {
+  const buttons = document.querySelectorAll("#messages .message .stop");
+  buttons[buttons.length - 1]?.click();
+}
+
+// -- Size and count --------------------------------------------------------------------------------------------------
+
+const growsByItself = CSS.supports("field-sizing", "content");
+
+function fit() {
+  const area = box();
+  if (!area) return;
+  if (!growsByItself) {
+    area.style.height = "auto";
+    area.style.height = `${area.scrollHeight}px`;
+  }
+  const limit = Number(form().dataset.limit);
+  // The server counts characters, not UTF-16 units; near the limit it is worth the exact count.
+  const length = area.value.length > limit * 0.9 ? count(area.value) : area.value.length;
+  const left = limit - length;
+  const counter = form().querySelector(".counter");
+  counter.classList.toggle("over", left < 0);
+  const amount = new Intl.NumberFormat(navigator.language).format(Math.abs(left));
+  counter.value = left > limit / 10 ? "" : `${amount} ${left < 0 ? words.tooLong : words.left}`;
+  area.setCustomValidity(left < 0 ? counter.value : ""); // the browser says it, and sends nothing
+}
+
+function count(text) {
+  let characters = 0;
+  for (const _character of text) characters += 1;
+  return characters;
+}
+
+// -- The model that is picked ----------------------------------------------------------------------------------------
+
+document.addEventListener("change", ({ target }) => {
+  if (target.id !== "model") return;
+  const says = document.getElementById("says");
+  if (says) says.textContent = target.selectedOptions[0].dataset.says;
+  mark();
+});
+
+document.addEventListener("htmx:after:swap", (event) => {
+  if (event.target.id !== "options-form") return;
+  mark();
+  document.querySelector("#options-form [aria-invalid]")?.focus();
+});
+
+// The options that the picked model does not take: what stands there is kept, and not sent.
+function mark() {
+  const untaken = document.getElementById("model")?.selectedOptions[0]?.dataset.untaken.split(" ");
+  if (!untaken) return;
+  for (const field of document.querySelectorAll("#options-panel [data-parameter]")) {
+    const isUntaken = untaken.includes(field.dataset.parameter);
+    field.classList.toggle("untaken", isUntaken);
+    field.querySelector(".hint").textContent = isUntaken ? words.untaken : "";
+  }
+}
+
+// -- The draft -------------------------------------------------------------------------------------------------------
+
+let timer;
+let saving = null;
+let saved = box()?.value;
+
+document.addEventListener("input", (event) => {
+  if (event.target !== box()) return;
+  fit();
+  clearTimeout(timer);
+  timer = setTimeout(saveDraft, 400);
+});
+
+// A page that goes away takes its timers with it: what was typed in the last moment is sent along.
+addEventListener("pagehide", () => {
+  if (timer && !isSubmitting) saveDraft({ keepalive: true });
+});
+
+function saveDraft({ keepalive = false } = {}) {
+  clearTimeout(timer);
+  timer = undefined;
+  const text = box().value;
+  if (text === saved) return;
+  if (box().validity.customError) return keep(text); // too long for the server, and not to be lost
+  saving?.abort();
+  const sending = (saving = new AbortController());
+  fetch(form().dataset.draft, {
+    method: "PUT",
+    headers: { "X-CSRF-Token": form().elements._csrf.value },
+    body: new URLSearchParams({ text }),
+    // Browsers carry at most 64 KiB for a page that has gone.
+    keepalive: keepalive && text.length < 20_000,
+    signal: sending.signal,
+  })
+    .then((response) => {
+      if (response.status !== 204) return keep(text); // signed out elsewhere, or out of order
+      saved = text;
+      release();
+    })
+    .catch(() => saving === sending && keep(text)) // the next change tries again, and the text is still here
+    .finally(() => {
+      if (saving === sending) saving = null;
+    });
+}
+
+// -- What the server could not keep: this tab does, until it is sent ---------------------------------------------------
+
+const key = () => `unsent:${form().dataset.writer}:${form().dataset.draft}`;
+const requestOf = () => form().elements.request_id.value;
+
+function keep(text) {
+  if (!text.trim()) return release();
+  try {
+    sessionStorage.setItem(key(), JSON.stringify({ text, request: requestOf() }));
+  } catch {
+    // A tab holds about five million characters; what is longer stays in the box alone.
+  }
+}
+
+const release = () => sessionStorage.removeItem(key());
+
+function putBack() {
+  const kept = JSON.parse(sessionStorage.getItem(key()));
+  if (!kept) return;
+  // It may have been taken after all, and only the answer was lost: a new thread bears the id of its request.
+  const question = [...document.querySelectorAll("article.user > .body")].at(-1)?.textContent;
+  if (question === kept.text || document.getElementById(`thread-${kept.request}`)) return release();
+  const area = box();
+  area.value = kept.text.startsWith(area.value) ? kept.text : `${area.value}\n${kept.text}`;
+  saveDraft();
+}
+
+// The thread that a new-thread page made: nothing of that page's is unsent any more, and going back finds a fresh one.
+const begun = document.getElementById("thread")?.dataset.thread;
+if (begun) {
+  const start = `unsent:${form().dataset.writer}:/draft`;
+  if (JSON.parse(sessionStorage.getItem(start))?.request === begun) {
+    sessionStorage.removeItem(start);
+    sessionStorage.setItem("begun", begun);
+  }
+}
+
+addEventListener("pageshow", ({ persisted }) => {
+  if (persisted && form() && requestOf() === sessionStorage.getItem("begun")) location.reload();
+});
+
+// -- Sending ---------------------------------------------------------------------------------------------------------
+
+let isSubmitting = false;
+addEventListener("pageshow", () => (isSubmitting = false));
+
+document.addEventListener("submit", (event) => {
+  if (event.target !== form()) return;
+  clearTimeout(timer);
+  timer = undefined;
+  isSubmitting = !form().hasAttribute("hx-post");
+  keep(box().value);
+});
+
+// The box empties at once, and what is typed while the question travels belongs to the next one.
+document.addEventListener("htmx:before:request", (event) => {
+  const { ctx } = event.detail;
+  if (ctx.sourceElement !== form()) return;
+  const area = box();
+  ctx.sent = { area, text: area.value, draftWasTravelling: saving !== null };
+  saving?.abort();
+  area.value = "";
+  saved = "";
+  fit();
+});
+
+document.addEventListener("htmx:finally:request", (event) => {
+  const { sent, response } = event.detail.ctx;
+  if (!sent) return;
+  const typed = sent.area.value;
+  const area = box();
+  if (response?.status < 400) {
+    release();
+    forgive();
+  } else if (area === sent.area) area.value = sent.text + (typed && `\n${typed}`); // not taken, or no answer: everything is back
+  else area.value += typed && `\n${typed}`; // the server sent it back with what is wrong
+  fit();
+  // A draft that was under way may arrive after the send and bring the old text back: the last word is ours.
+  saved = sent.draftWasTravelling ? undefined : saved;
+  if (sent.draftWasTravelling || area.value) saveDraft();
+  goOn();
+});
+
+// What was wrong with an earlier send is over.
+function forgive() {
+  for (const error of form().querySelectorAll(".error")) error.remove();
+  for (const control of form().querySelectorAll("[aria-invalid]")) {
+    control.removeAttribute("aria-invalid");
+    control.removeAttribute("aria-describedby");
+  }
+}
+
+// A text that comes from the server is gone on with at its end.
+function goOn() {
+  const end = box()?.value.length;
+  box()?.setSelectionRange(end, end);
+}
+
+putBack();
+mark();
+fit();
+goOn();

@@ -1,0 +1,314 @@
+// What every page does: the reader's own times and numbers, shortcuts, keeping the place, and speaking. (copy.js: copying.)
+
+const words = document.getElementById("words").dataset;
+const main = document.getElementById("main");
+const log = document.getElementById("messages");
+const language = navigator.language;
+
+// -- Times and numbers, as the reader writes them --------------------------------------------------------------------
+
+const time = new Intl.DateTimeFormat(language, { timeStyle: "short" });
+const day = new Intl.DateTimeFormat(language, { month: "short", day: "numeric", hour: "numeric", minute: "2-digit" });
+const year = new Intl.DateTimeFormat(language, { dateStyle: "medium" });
+const exact = new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "long" });
+const plain = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
+const round = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
+
+// As html/filters.py writes them, in the reader's figures: a narrow space between a number and its unit.
+const seconds = (amount) => `${(amount < 9.95 ? plain : round).format(amount)}\u202fs`;
+
+function duration(milliseconds) {
+  if (milliseconds < 100) return `${round.format(milliseconds)}\u202fms`;
+  if (milliseconds < 59_500) return seconds(milliseconds / 1000);
+  const whole = Math.round(milliseconds / 1000);
+  return `${round.format(Math.floor(whole / 60))}\u202fmin ${seconds(whole % 60)}`;
+}
+
+function size(bytes) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let amount = bytes;
+  let step = 0;
+  for (; amount >= 999.5 && step < 4; step += 1) amount /= 1000;
+  return `${(step && amount < 99.95 ? plain : round).format(amount)}\u202f${units[step]}`;
+}
+
+// Small amounts with two digits that say something.
+function dollars(amount) {
+  const digits = amount > 0 && amount < 1 ? Math.min(12, Math.max(2, 1 - Math.floor(Math.log10(amount)))) : 2;
+  const options = { style: "currency", currency: "USD", minimumFractionDigits: 2, maximumFractionDigits: digits };
+  return new Intl.NumberFormat(language, options).format(amount);
+}
+
+const write = { number: (value) => plain.format(value), duration, bytes: size, dollars };
+
+function shortly(moment) {
+  const now = new Date();
+  const isToday = moment.toDateString() === now.toDateString();
+  const isThisYear = moment.getFullYear() === now.getFullYear();
+  return (isToday ? time : isThisYear ? day : year).format(moment);
+}
+
+function localise(root) {
+  for (const element of root.querySelectorAll("time[datetime]:not([title])")) {
+    const moment = new Date(element.dateTime);
+    element.title = exact.format(moment);
+    element.textContent = shortly(moment);
+  }
+  for (const option of root.querySelectorAll("option[data-since]")) {
+    option.textContent = option.textContent.replace(/\d{4}-\d\d-\d\d \d\d:\d\d UTC/, () => shortly(new Date(option.dataset.since)));
+  }
+  for (const element of root.querySelectorAll("data[data-as]")) {
+    element.textContent = write[element.dataset.as](Number(element.value));
+  }
+}
+
+// -- Waiting: seconds counted from what the server said, so that the two clocks need not agree -------------------------
+
+const since = new WeakMap();
+let ticking;
+
+function tick() {
+  const waiting = document.querySelectorAll("[data-waits], [data-retries]");
+  for (const element of waiting) {
+    const { waits, retries, label, done } = element.dataset;
+    if (!since.has(element)) since.set(element, performance.now() - Number(waits ?? -retries) * 1000);
+    const passed = (performance.now() - since.get(element)) / 1000;
+    if (retries) element.textContent = passed < 0 ? label.replace("{}", seconds(Math.ceil(-passed))) : done;
+    else {
+      element.dataset.label ??= element.textContent;
+      if (passed >= 1) element.textContent = `${element.dataset.label} · ${seconds(Math.floor(passed))}`;
+    }
+  }
+  if (!waiting.length) {
+    clearInterval(ticking);
+    ticking = undefined;
+  }
+}
+
+function refresh(root) {
+  localise(root);
+  if (!ticking && document.querySelector("[data-waits], [data-retries]")) ticking = setInterval(tick, 1000);
+  tick();
+}
+
+refresh(document.body);
+document.addEventListener("htmx:after:process", (event) => refresh(event.target));
+
+// -- Keys ------------------------------------------------------------------------------------------------------------
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") return closeMenus(event);
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+  const act = keys[event.key];
+  if (!act || document.querySelector(event.key === "?" ? "dialog[open]" : "dialog[open], :popover-open")) return;
+  event.preventDefault();
+  act();
+});
+
+const keys = {
+  "?": () => document.getElementById("shortcuts")?.togglePopover(),
+  "/": () => document.getElementById("text")?.focus(),
+  j: () => step(1),
+  k: () => step(-1),
+  End: () => toEnd(),
+};
+
+function step(direction) {
+  const articles = [...document.querySelectorAll("article.message")];
+  const here = articles.indexOf(document.activeElement?.closest("article.message"));
+  const next = here < 0 ? articles.at(-1) : articles[here + direction];
+  next?.focus({ preventScroll: true });
+  next?.scrollIntoView({ block: "nearest" });
+}
+
+const MENUS = "details:is(.item-menu, .account)[open]";
+
+function closeMenus(event) {
+  const open = document.querySelector(MENUS);
+  if (!open || dialog?.open) return;
+  event.preventDefault();
+  open.open = false;
+  open.querySelector("summary").focus();
+}
+
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll(MENUS)) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+});
+
+document.addEventListener("toggle", (event) => {
+  if (!event.target.matches?.("details.item-menu[open]")) return;
+  const field = event.target.querySelector('[name="title"]');
+  if (matchMedia("(hover: hover)").matches) field?.focus();
+  field?.select();
+}, true);
+
+// -- A theme is seen while it is being chosen; Save keeps it -----------------------------------------------------------
+
+document.addEventListener("change", (event) => {
+  if (event.target.id === "theme") document.documentElement.dataset.theme = event.target.value;
+});
+
+// -- Dialogs and failures --------------------------------------------------------------------------------------------
+
+const dialog = document.getElementById("dialog");
+
+document.addEventListener("htmx:after:swap", (event) => {
+  if (dialog?.childElementCount && !dialog.open) {
+    for (const menu of document.querySelectorAll(MENUS)) menu.open = false;
+    dialog.showModal();
+  }
+  // What the person did worked; what the stream brings says nothing about what failed.
+  const { sourceElement, response } = event.detail.ctx;
+  if (response?.status < 400 && !["thread", "messages", "threads", "picker", "status"].includes(sourceElement?.id)) forget();
+});
+
+dialog?.addEventListener("close", () => dialog.replaceChildren());
+dialog?.addEventListener("click", (event) => {
+  if (event.target !== dialog && !event.target.closest("[data-close]")) return;
+  event.preventDefault();
+  dialog.close();
+});
+
+document.addEventListener("htmx:finally:request", (event) => {
+  const { ctx } = event.detail;
+  const menu = ctx.sourceElement?.closest?.(".rename")?.closest("details");
+  if (menu && ctx.response?.status < 400) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  }
+  if (ctx.sourceElement?.id === "options" && ctx.response?.status < 400) {
+    document.getElementById("options-panel").hidePopover();
+    for (const animation of document.getElementById("flash").getAnimations()) animation.currentTime = 0;
+  }
+  const id = ctx.sourceElement?.dataset?.deletes;
+  if (!id || !(ctx.response?.status < 400)) return;
+  dialog.close();
+  document.getElementById(`thread-${id}`)?.remove();
+  if (location.pathname === `/threads/${id}`) location.assign("/");
+});
+
+const notice = document.getElementById("notice");
+const notify = (sentence) => (notice.textContent = sentence);
+const forget = () => notice.replaceChildren();
+
+document.querySelector("[data-forget]").addEventListener("click", forget);
+
+// Once Parley can be reached again, it is not said any more that it cannot.
+for (const sign of ["online", "htmx:sse:after:connection"]) {
+  addEventListener(sign, () => {
+    if (notice.textContent === words.away) forget();
+  });
+}
+
+// What was kept of this person's words (see composer.js) is not for whoever signs in next.
+document.addEventListener("submit", ({ target }) => {
+  if (target.getAttribute("action") !== "/sign-out") return;
+  for (const key of Object.keys(sessionStorage)) if (key.startsWith("unsent:")) sessionStorage.removeItem(key);
+});
+
+document.addEventListener("htmx:error", (event) => {
+  if (event.detail.ctx?.sourceElement?.id !== "thread") notify(words.away);
+});
+
+// Our own errors bring their sentence along; what a proxy in between says is not for people.
+document.addEventListener("htmx:response:error", (event) => {
+  if (!/<hx-partial|<form|<div/.test(event.detail.ctx.text)) notify(words.failed);
+});
+
+// -- What is drawn anew every few seconds is not while nobody sees it ---------------------------------------------------
+
+document.addEventListener("every", (event) => document.hidden && event.stopImmediatePropagation(), true);
+
+// -- Keeping the place -----------------------------------------------------------------------------------------------
+
+// A thread is laid out from its end (see thread.css): 0 is the end, above it is negative. The browser stays at the end by
+// itself, and earlier messages load above without moving anything.
+const atEnd = () => main.scrollTop > -80;
+const toEndButton = document.getElementById("to-end");
+
+function toEnd() {
+  main.scrollTop = main.classList.contains("from-the-end") ? 0 : main.scrollHeight;
+}
+
+if (toEndButton) {
+  const show = () => {
+    toEndButton.hidden = atEnd();
+    if (atEnd()) delete toEndButton.dataset.fresh;
+  };
+  main.addEventListener("scroll", show, { passive: true });
+  toEndButton.addEventListener("click", toEnd);
+  document.addEventListener("htmx:before:request", (event) => {
+    if (event.detail.ctx.sourceElement.id === "composer") toEnd();
+  });
+
+  // While the reader is further up, what grows below must not move what they read. Safari does not anchor by itself.
+  let height = 0;
+  const anchors = CSS.supports("overflow-anchor", "auto");
+  document.addEventListener("htmx:before:swap", () => (height = main.scrollHeight));
+  document.addEventListener("htmx:after:swap", (event) => {
+    const grown = main.scrollHeight - height;
+    if (atEnd() || !grown || event.target.id === "older") return;
+    if (!anchors) main.scrollTop -= grown;
+    toEndButton.dataset.fresh = "";
+  });
+}
+
+const list = document.getElementById("threads");
+if (list) {
+  list.scrollTop = Number(sessionStorage.getItem("sidebar") ?? 0);
+  list.querySelector('[aria-current="page"]')?.scrollIntoView({ block: "nearest" }); // a thread just begun is at the top
+  addEventListener("pagehide", () => sessionStorage.setItem("sidebar", list.scrollTop));
+}
+
+// -- Speaking: whole sentences of the answer, politely -----------------------------------------------------------------
+
+const speech = document.getElementById("speech");
+const mode = document.documentElement.dataset.speech;
+
+if (log && speech && mode !== "off") {
+  const spoken = new Map(); // message → how much of its text was said; only of answers seen running
+  let pending;
+
+  const say = (text) => {
+    if (text.trim()) speech.textContent = text.trim();
+  };
+
+  const listen = () => {
+    pending = undefined;
+    for (const article of log.querySelectorAll('article.assistant:is([data-status="queued"], [data-status="running"])')) {
+      const id = article.dataset.message;
+      if (!spoken.has(id)) spoken.set(id, 0);
+      const text = article.querySelector(".body")?.textContent ?? "";
+      const end = sentenceEnd(text);
+      if (mode !== "all" || end <= spoken.get(id)) continue;
+      say(text.slice(spoken.get(id), end));
+      spoken.set(id, end);
+    }
+    for (const [id, from] of spoken) {
+      const article = document.getElementById(`message-${id}`);
+      if (article && ["queued", "running"].includes(article.dataset.status)) continue;
+      spoken.delete(id);
+      if (!article) continue;
+      const rest = mode === "all" ? (article.querySelector(".body")?.textContent ?? "").slice(from) : "";
+      const ending = article.querySelector(".problem, .ending")?.textContent ?? words.answered;
+      say(`${rest} ${ending}`);
+    }
+  };
+
+  const sentenceEnd = (text) => {
+    const found = [...text.matchAll(/[.!?…](?=\s)|[。！？]|\n/g)].at(-1);
+    return found ? found.index + 1 : 0;
+  };
+
+  // A reader's voice takes longer than the text: at most one utterance in a second and a half.
+  new MutationObserver(() => (pending ??= setTimeout(listen, 1500))).observe(log, {
+    childList: true,
+    subtree: true,
+    characterData: true,
+    attributeFilter: ["data-status"],
+  });
+  listen();
+}

@@ -1,0 +1,94 @@
+"""A person, a model, a worker: what tests of turns need."""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.chat import catalog
+from app.chat.new_message import NewMessage
+from app.chat.turn import Turn, start_thread
+from app.chat.worker import Worker
+from app.database import fetch, fetch_row, new_id
+from app.live import Reader
+from app.providers.client import make_client
+from app.settings import Settings, read
+from tests.scripted.dialects import OPENAI
+from tests.scripted.server import ScriptedServer
+
+SETTINGS = read({"PARLEY_DRAIN_SECONDS": "0"})
+
+
+class Chat:
+    """One person's way through the app without HTTP."""
+
+    def __init__(self, user: uuid.UUID, model: uuid.UUID, server: ScriptedServer) -> None:
+        self.user = user
+        self.model = model
+        self.server = server
+
+    async def ask(self, text: str = "Hello") -> Turn:
+        new = NewMessage(text, self.model, new_id())
+        return await start_thread(self.user, new, options="{}", system_prompt="")
+
+    async def message(self, message_id: uuid.UUID) -> dict[str, object]:
+        row = await fetch_row("SELECT * FROM message WHERE id = $1", message_id)
+        assert row is not None
+        return dict(row)
+
+    async def final(self, message_id: uuid.UUID, *, seconds: float = 15) -> dict[str, object]:
+        async with asyncio.timeout(seconds):
+            while (row := await self.message(message_id))["status"] in ("queued", "running"):  # noqa: ASYNC110  the database tells nobody
+                await asyncio.sleep(0.02)
+        return row
+
+
+@pytest.fixture
+async def chat(database: str) -> AsyncIterator[Chat]:
+    user = new_id()
+    await fetch(
+        "INSERT INTO users (id, name, email, password_hash, is_owner, theme, send_key, speech, draft, is_active)"
+        " VALUES ($1, 'Alice', 'alice@example.org', '', false, 'system', 'enter', 'all', '', true)",
+        user,
+    )
+    async with ScriptedServer() as server, make_client() as client:
+        provider = new_id()
+        await fetch(
+            "INSERT INTO provider (id, kind, name, base_url, key_sealed, error, created_at, is_enabled)"
+            " VALUES ($1, 'openai', 'Scripted', $2, '', '', now(), true)",
+            provider, server.url_for(OPENAI),
+        )  # fmt: skip
+        assert await catalog.refresh(provider, catalog.connector(client, SETTINGS)) == ""
+        model = await fetch_row("SELECT id FROM model WHERE provider = $1", provider)
+        assert model is not None
+        yield Chat(user, model["id"], server)
+
+
+@pytest.fixture
+async def worker(chat: Chat, database: str) -> AsyncIterator[Worker]:
+    async with working(database, SETTINGS) as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def working(database: str, settings: Settings) -> AsyncIterator[Worker]:
+    """A worker in this process, with these settings."""
+    async with make_client() as client:
+        made = Worker(database, settings, catalog.connector(client, settings), _nothing)
+        reader = Reader(database)
+        reader.hears.append(made.hear)
+        tasks = [asyncio.create_task(made.run()), asyncio.create_task(reader.run())]
+        try:
+            yield made
+        finally:
+            await made.drain(0)
+            for task in tasks:
+                task.cancel()
+            async with asyncio.timeout(30):
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _nothing(_: object) -> None:
+    return None

@@ -1,0 +1,71 @@
+"""The catalog of models, against a scripted server."""
+
+from app.chat import catalog
+from app.database import fetch, fetch_row
+from app.providers.client import make_client
+from app.secrets import seal
+from tests.chat.conftest import SETTINGS, Chat
+from tests.scripted.steps import whole
+
+
+async def refresh() -> str:
+    """Ask the provider of `chat` again."""
+    row = await fetch_row("SELECT id FROM provider WHERE kind = 'openai'")
+    assert row is not None
+    async with make_client() as client:
+        return await catalog.refresh(row["id"], catalog.connector(client, SETTINGS))
+
+
+async def names() -> list[str]:
+    return [row["name"] for row in await catalog.list_models()]
+
+
+async def test_models_come_and_go_and_come_back_as_the_same(chat: Chat) -> None:
+    assert await names() == ["scripted"]
+    chat.server.models = ["other", "scripted"]
+    assert await refresh() == ""
+    assert await names() == ["other", "scripted"]
+    chat.server.models = ["other"]
+    await refresh()
+    assert await names() == ["other"]
+    chat.server.models = ["other", "scripted"]
+    await refresh()
+    assert chat.model in [row["id"] for row in await catalog.list_models()]
+
+
+async def test_a_refresh_without_news_writes_no_model(chat: Chat) -> None:
+    before = await fetch("SELECT xmin::text, seen_at FROM model")
+    await refresh()
+    assert await fetch("SELECT xmin::text, seen_at FROM model") == before
+
+
+async def test_a_provider_that_fails_says_so_and_keeps_its_models(chat: Chat) -> None:
+    chat.server.answers["/v1/models"] = whole(b'{"error": {"message": "bad key"}}', status=401)
+    sentence = await refresh()
+    assert "Scripted" in sentence
+    row = await fetch_row("SELECT state, error FROM provider")
+    assert row is not None
+    assert (row["state"], row["error"]) == ("down", sentence)
+    assert [(model["name"], model["is_available"]) for model in await catalog.list_models()] == [("scripted", False)]
+    del chat.server.answers["/v1/models"]
+    assert await refresh() == ""
+    assert [model["is_available"] for model in await catalog.list_models()] == [True]
+
+
+async def test_a_key_travels_sealed_and_is_used_unsealed(chat: Chat) -> None:
+    sealed = seal("sk-very-secret")
+    assert "secret" not in sealed
+    await fetch("UPDATE provider SET key_sealed = $1", sealed)
+    await refresh()
+    assert chat.server.requests[-1].headers["authorization"] == "Bearer sk-very-secret"
+
+
+async def test_due_providers_are_asked_and_others_are_not(chat: Chat) -> None:
+    async with make_client() as client:
+        connect = catalog.connector(client, SETTINGS)
+        asked = len(chat.server.requests)
+        await catalog.refresh_due(60, connect)
+        assert len(chat.server.requests) == asked
+        await fetch("UPDATE provider SET refreshed_at = now() - interval '61 seconds'")
+        await catalog.refresh_due(60, connect)
+        assert len(chat.server.requests) == asked + 1

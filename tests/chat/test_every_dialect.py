@@ -1,0 +1,77 @@
+"""A thread in every dialect that Parley speaks: what is stored, and that every request begins with the one before it."""
+
+import asyncio
+import json
+
+import msgspec
+import pytest
+
+from app.chat import catalog
+from app.chat.new_message import NewMessage
+from app.chat.prompt import find_request
+from app.chat.stop import stop
+from app.chat.turn import start_turn
+from app.chat.worker import Worker
+from app.database import fetch, fetch_row, new_id
+from app.parts import ReasoningPart, TextPart, decode_parts
+from app.providers.client import make_client
+from tests.chat.conftest import SETTINGS, Chat
+from tests.scripted import DIALECTS, Dialect, Request, Send, Stall, chunk
+
+
+@pytest.fixture(params=DIALECTS, ids=[dialect.kind for dialect in DIALECTS])
+async def dialect(request: pytest.FixtureRequest, chat: Chat) -> Dialect:
+    """The chat's provider speaks this one from now on."""
+    found: Dialect = request.param
+    provider = await fetch_row(
+        "UPDATE provider SET kind = $1, base_url = $2 WHERE name = 'Scripted' RETURNING id",
+        found.kind,
+        chat.server.url_for(found),
+    )
+    assert provider is not None
+    async with make_client() as client:
+        assert await catalog.refresh(provider["id"], catalog.connector(client, SETTINGS)) == ""
+    return found
+
+
+def asked(chat: Chat, dialect: Dialect, words: str) -> Request:
+    """The question that ends in these words; others ask for a title."""
+    [found] = [each for each in chat.server.questions if words in json.dumps(dialect.messages(each.json)[-1])]
+    return found
+
+
+async def test_a_thread_is_told_to_the_model_again_byte_for_byte(dialect: Dialect, chat: Chat, worker: Worker) -> None:
+    answer = dialect.answer(("Moon. \n", "Tide é𝄞."), thoughts=("Hm, ", "wait."), usage=(9, 4))
+    chat.server.scripts["scripted"] = answer
+    turn = await chat.ask("What is near 1?")
+    before = b"["
+    for number in range(1, 5):
+        if number > 1:
+            new = NewMessage(f"What is near {number}?", chat.model, new_id())
+            turn = await start_turn(chat.user, turn.thread, new)
+        stored = await chat.final(turn.answer)
+        thought, text = decode_parts(str(stored["parts"]))
+        assert isinstance(thought, ReasoningPart)
+        assert (thought.text, text) == ("Hm, wait.", TextPart("Moon. \nTide é𝄞."))
+        assert (stored["status"], stored["finish_reason"]) == ("complete", "stop")
+        assert (stored["input_tokens"], stored["output_tokens"]) == (9, 4)
+        question = asked(chat, dialect, f"near {number}?")
+        written = msgspec.json.encode(dialect.messages(question.json))
+        assert written.startswith(before)
+        assert written in question.body
+        assert await find_request(turn.answer) == question.json
+        before = written.removesuffix(b"]")
+
+
+async def test_stopping_keeps_the_text_so_far_in_every_dialect(dialect: Dialect, chat: Chat, worker: Worker) -> None:
+    chat.server.script(dialect.head(), Send(chunk(dialect.text("One ") + dialect.text("two"))), Stall())
+    turn = await chat.ask()
+    question = await chat.server.next_question()
+    async with asyncio.timeout(5):
+        while not await fetch("SELECT 1 FROM delta"):  # noqa: ASYNC110  the database tells nobody
+            await asyncio.sleep(0.02)
+    await stop(turn.answer)
+    stored = await chat.final(turn.answer)
+    assert (stored["status"], stored["content"]) == ("stopped", "One two")
+    async with asyncio.timeout(0.5):
+        await question.closed.wait()

@@ -1,0 +1,199 @@
+"""The model that is tried next: only before the first token, said under the answer, and nothing lost on the way."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from app.chat import catalog, circuit
+from app.chat.calls import MOST_CALLS
+from app.chat.threads import my_message
+from app.chat.turn import start_sibling
+from app.chat.worker import Worker
+from app.database import fetch, fetch_row, new_id
+from app.jobs import enqueue
+from app.live import Lost, Reader
+from app.providers.client import make_client
+from app.providers.errors import Unreachable
+from tests.chat.conftest import SETTINGS, Chat
+from tests.scripted import OPENAI, ScriptedServer, Send, Stall, chunk, whole
+from tests.scripted.steps import Reset, Sleep
+
+BROKEN = whole(b'{"error": {"message": "out of oil"}}', status=503)
+
+
+class Spare:
+    """Another server with one model, "spare", which the first model falls back on."""
+
+    def __init__(self, server: ScriptedServer, provider: uuid.UUID, model: uuid.UUID) -> None:
+        self.server = server
+        self.provider = provider
+        self.model = model
+
+
+@pytest.fixture
+async def spare(chat: Chat) -> AsyncIterator[Spare]:
+    async with ScriptedServer(["spare"]) as server, make_client() as client:
+        provider = new_id()
+        await fetch(
+            "INSERT INTO provider (id, kind, name, base_url, key_sealed, error, created_at, is_enabled)"
+            " VALUES ($1, 'openai', 'Spare server', $2, '', '', now(), true)",
+            provider, server.url_for(OPENAI),
+        )  # fmt: skip
+        assert await catalog.refresh(provider, catalog.connector(client, SETTINGS)) == ""
+        row = await fetch_row("SELECT id FROM model WHERE provider = $1", provider)
+        assert row is not None
+        await fall_back_on(chat.model, row["id"])
+        yield Spare(server, provider, row["id"])
+
+
+async def fall_back_on(model: uuid.UUID, *others: uuid.UUID) -> None:
+    stored = msgspec.json.encode([str(other) for other in others]).decode()
+    await fetch("UPDATE model SET fallbacks = $2::jsonb WHERE id = $1", model, stored)
+
+
+def tried(answer: dict[str, object]) -> list[str]:
+    return [one["model"] for one in msgspec.json.decode(str(answer["tried"]))]
+
+
+async def attempts(answer: uuid.UUID) -> list[tuple[str, str]]:
+    """Each call's model and error."""
+    row = await fetch_row("SELECT provider_attempts FROM generation WHERE message = $1", answer)
+    assert row is not None
+    return [(one["model"], one["error"]) for one in msgspec.json.decode(row["provider_attempts"])]
+
+
+async def open_circuit(provider: uuid.UUID) -> None:
+    for _ in range(circuit.MOST_FAILURES):
+        await circuit.note_failure(provider, Unreachable("It cannot be reached."))
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (BROKEN, "overloaded"),
+        ((Reset(),), "unreachable"),
+        (whole(b'{"error": {"message": "bad key"}}', status=401), "key_rejected"),
+        (whole(b'{"error": {"message": "slow down"}}', status=429, Retry_After="3600"), "rate_limited"),
+        (whole(b"<html>Hello</html>", content_type="text/html"), "bad_answer"),
+    ],
+    ids=["503", "reset", "key", "429", "html"],
+)
+async def test_the_next_model_answers_when_the_first_one_does_not(
+    chat: Chat, spare: Spare, worker: Worker, fault: Any, error: str
+) -> None:
+    chat.server.script(*fault)
+    turn = await chat.ask()
+    answer = await chat.final(turn.answer)
+    assert (answer["status"], answer["model_label"], answer["model"]) == ("complete", "spare", spare.model)
+    assert answer["content"] == "Seven quiet lanterns drift over the harbour. "
+    assert tried(answer) == ["scripted"]
+    assert await attempts(turn.answer) == [("scripted", error), ("spare", "")]
+    thread = await fetch_row("SELECT model FROM thread WHERE id = $1", turn.thread)
+    assert thread is not None
+    assert thread["model"] == chat.model, "what the person chose stays chosen"
+
+
+async def test_after_the_first_token_nothing_else_is_called(chat: Chat, spare: Spare, worker: Worker) -> None:
+    chat.server.script(OPENAI.head(), Send(chunk(OPENAI.text("One "))), Sleep(0.3), Reset())
+    answer = await chat.final((await chat.ask()).answer)
+    assert (answer["status"], answer["content"], tried(answer)) == ("interrupted", "One ", [])
+    assert spare.server.questions == []
+
+
+async def test_what_is_down_is_passed_over(chat: Chat, spare: Spare, worker: Worker) -> None:
+    await open_circuit((await fetch("SELECT provider FROM model WHERE id = $1", chat.model))[0]["provider"])
+    answer = await chat.final((await chat.ask()).answer)
+    assert (answer["status"], answer["model_label"], tried(answer)) == ("complete", "spare", ["scripted"])
+    assert "is down" in str(answer["tried"])
+    assert chat.server.questions == []
+
+
+async def test_when_all_are_down_the_question_is_kept_and_can_be_tried_again(
+    chat: Chat, spare: Spare, worker: Worker
+) -> None:
+    for row in await fetch("SELECT id FROM provider"):
+        await open_circuit(row["id"])
+    turn = await chat.ask("Still there?")
+    answer = await chat.final(turn.answer)
+    assert (answer["status"], answer["error_code"]) == ("failed", "all_down")
+    assert "Your question is kept" in str(answer["error_sentence"])
+    assert (await chat.message(turn.question))["content"] == "Still there?"
+    assert chat.server.questions == spare.server.questions == []
+    for row in await fetch("SELECT id FROM provider"):
+        await circuit.found_up(row["id"], 1, has_news=False)
+    message, _thread = await my_message(chat.user, turn.answer)
+    again = await start_sibling(chat.user, message, chat.model)
+    assert (await chat.final(again.answer))["status"] == "complete"
+
+
+async def test_the_last_one_is_called_again_and_no_more_than_that(chat: Chat, spare: Spare, worker: Worker) -> None:
+    chat.server.script(*BROKEN)
+    spare.server.answers[OPENAI.chat_path] = BROKEN
+    turn = await chat.ask()
+    answer = await chat.final(turn.answer)
+    assert (answer["status"], answer["error_code"], tried(answer)) == ("failed", "overloaded", ["scripted"])
+    assert len(chat.server.questions) == 1
+    assert len(spare.server.questions) == MOST_CALLS
+    assert [model for model, _error in await attempts(turn.answer)] == ["scripted"] + ["spare"] * MOST_CALLS
+
+
+async def test_a_prompt_that_does_not_fit_goes_to_a_larger_window(chat: Chat, spare: Spare, worker: Worker) -> None:
+    await fetch("UPDATE model SET set_by_owner = '{\"context_window\": 64}' WHERE id = $1", chat.model)
+    turn = await chat.ask("word " * 400)
+    answer = await chat.final(turn.answer)
+    assert (answer["status"], answer["model_label"], tried(answer)) == ("complete", "spare", ["scripted"])
+    assert await attempts(turn.answer) == [("spare", "")], "nothing was sent to the first"
+
+
+async def test_models_that_are_gone_are_not_tried(chat: Chat, spare: Spare, worker: Worker) -> None:
+    await fall_back_on(chat.model, new_id(), chat.model, spare.model)
+    await fetch("UPDATE model SET gone_at = now() WHERE id = $1", spare.model)
+    chat.server.answers[OPENAI.chat_path] = whole(b'{"error": {"message": "bad key"}}', status=401)
+    answer = await chat.final((await chat.ask()).answer)
+    assert (answer["status"], answer["error_code"]) == ("failed", "key_rejected")
+
+
+async def test_a_model_that_is_gone_is_stood_in_for(chat: Chat, spare: Spare, worker: Worker) -> None:
+    turn = await chat.ask("One")
+    await chat.final(turn.answer)
+    await fetch("UPDATE model SET gone_at = now() WHERE id = $1", chat.model)
+    message, _thread = await my_message(chat.user, turn.answer)
+    generation = new_id()
+    await fetch("UPDATE message SET status = 'queued' WHERE id = $1", message.id)
+    await fetch(
+        "INSERT INTO generation (id, message, thread, queued_at) VALUES ($1, $2, $3, now())",
+        generation, message.id, turn.thread,
+    )  # fmt: skip
+    await enqueue("generation", str(generation))
+    answer = await chat.final(turn.answer)
+    assert (answer["status"], answer["model_label"], tried(answer)) == ("complete", "spare", ["scripted"])
+
+
+async def test_the_page_hears_of_a_pause_and_of_another_model(
+    chat: Chat, spare: Spare, worker: Worker, database: str
+) -> None:
+    chat.server.script(*BROKEN)
+    spare.server.script(*whole(b'{"error": {"message": "slow down"}}', status=429, Retry_After="2"))
+    spare.server.script(OPENAI.head(), Send(chunk(OPENAI.text("Here."))), Stall())
+    reader = Reader(database)
+    task = asyncio.create_task(reader.run())
+    turn = await chat.ask()
+    with reader.view([f"thread:{turn.thread}"]) as viewer:
+        heard: list[Any] = []
+        async with asyncio.timeout(10):
+            while (await my_message(chat.user, turn.answer))[0].retries_seconds is None:
+                heard += await viewer.take(timeout_seconds=0.05)
+        message, _thread = await my_message(chat.user, turn.answer)
+        assert message.retries_seconds is not None
+        assert 0 < message.retries_seconds <= 2.3
+        assert "Spare server" in message.error_sentence
+        assert (message.model_label, [one.model for one in message.tried_before]) == ("spare", ["scripted"])
+        heard += await viewer.take(timeout_seconds=0.2)
+        assert "message" in [news.event for news in heard if not isinstance(news, tuple | Lost)]
+        await spare.server.next_question(2)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,50 @@
+"""A generation from its job to its end, against a scripted model server."""
+
+import asyncio
+
+from app.chat.new_message import NewMessage
+from app.chat.stop import stop
+from app.chat.turn import start_turn
+from app.chat.worker import Worker
+from app.database import fetch, new_id
+from app.live import read_log
+from tests.chat.conftest import Chat
+from tests.scripted.dialects import OPENAI
+from tests.scripted.steps import Send, Stall, chunk
+
+
+async def test_an_answer_is_stored_as_it_was_streamed(chat: Chat, worker: Worker) -> None:
+    turn = await chat.ask("What is near?")
+    answer = await chat.final(turn.answer)
+    assert answer["content"] == "Seven quiet lanterns drift over the harbour. "
+    assert (answer["status"], answer["finish_reason"]) == ("complete", "stop")
+    assert (answer["input_tokens"], answer["output_tokens"], answer["usage_is_exact"]) == (5, 7, True)
+    assert "<p>Seven quiet" in str(answer["html"])
+    generation = (await fetch("SELECT * FROM generation"))[0]
+    rows = await read_log(generation["id"])
+    assert [row[0] for row in rows] == list(range(1, len(rows) + 1))
+    assert "".join(row[2] for row in rows) == answer["content"]
+
+
+async def test_the_same_request_is_one_turn_for_ever(chat: Chat, worker: Worker) -> None:
+    first = await chat.ask()
+    await chat.final(first.answer)
+    again = NewMessage("More", chat.model, new_id())
+    turns = await asyncio.gather(*(start_turn(chat.user, first.thread, again) for _ in range(20)))
+    assert len({turn.answer for turn in turns}) == 1
+    assert sum(turn.is_new for turn in turns) == 1
+    await chat.final(turns[0].answer)
+    assert (await start_turn(chat.user, first.thread, again)).answer == turns[0].answer
+    assert len(await fetch("SELECT 1 FROM message")) == 4
+
+
+async def test_stopping_keeps_the_text_so_far(chat: Chat, worker: Worker) -> None:
+    chat.server.script(OPENAI.head(), Send(chunk(OPENAI.text("One ") + OPENAI.text("two"))), Stall())
+    turn = await chat.ask()
+    question = await chat.server.next_question()
+    await asyncio.sleep(0.2)
+    await stop(turn.answer)
+    answer = await chat.final(turn.answer)
+    assert (answer["status"], answer["content"]) == ("stopped", "One two")
+    async with asyncio.timeout(0.5):
+        await question.closed.wait()

@@ -1,0 +1,212 @@
+"""What an open page is told: from where it stood, in order, and nothing once it may not listen any more."""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.chat.circuit import MOST_FAILURES, note_failure
+from app.chat.cursor import Cursor
+from app.chat.page_stream import page_stream
+from app.chat.stop import stop
+from app.chat.threads import delete_thread, my_message, my_thread
+from app.chat.title import store_title
+from app.chat.turn import Turn
+from app.chat.watch import Watch
+from app.chat.worker import Worker
+from app.database import fetch, new_id
+from app.live import Reader
+from app.providers.errors import Unreachable
+from app.tables.message import short
+from app.tables.session import Session
+from tests.chat.conftest import Chat
+from tests.scripted import LAST_CHUNK, OPENAI, Send, Stall, Wait, chunk
+
+
+@pytest.fixture
+async def reader(database: str) -> AsyncIterator[Reader]:
+    made = Reader(database)
+    with made.view([]) as first:
+        task = asyncio.create_task(made.run())
+        await first.take(timeout_seconds=5)
+    yield made
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+async def session(chat: Chat) -> uuid.UUID:
+    found = new_id()
+    await fetch(
+        'INSERT INTO session (id, "user", token_hash, user_agent, created_at, seen_at, expires_at)'
+        " VALUES ($1, $2, '', '', now(), now(), now() + interval '1 day')",
+        found, chat.user,
+    )  # fmt: skip
+    return found
+
+
+class Page:
+    """The lines of one watch, as they come."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.events: list[str] = []
+        self.frames: list[str] = []
+        self.last_id = ""
+        self.is_over = False
+        self._lines = watch.lines()
+        self._task = asyncio.create_task(self._read())
+        self._came = asyncio.Event()
+
+    async def _read(self) -> None:
+        async for line in self._lines:
+            fields = [field.partition(":")[::2] for field in line.decode().strip().split("\n")]
+            names = [value.strip() for name, value in fields if name == "event"]
+            self.events += names or (["begun"] if fields[0][0] == "retry" else [])
+            for name, value in fields:
+                if name == "id":
+                    self.last_id = value.strip()
+                    if not names:
+                        self.frames.append(self.last_id)
+            self._came.set()
+        self.is_over = True
+        self._came.set()
+
+    async def until(self, event: str, seconds: float = 5) -> None:
+        async with asyncio.timeout(seconds):
+            while not (event in self.events or (event == "end" and self.is_over) or (event == "frame" and self.frames)):
+                self._came.clear()
+                await self._came.wait()
+
+    async def close(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def open_page(
+    chat: Chat, reader: Reader, thread: uuid.UUID, session: uuid.UUID, cursor: Cursor
+) -> AsyncIterator[Page]:
+    page = Page(Watch(reader, thread, chat.user, session, cursor))
+    try:
+        yield page
+    finally:
+        await page.close()
+
+
+async def begun(chat: Chat, gate: asyncio.Event) -> Turn:
+    """An answer that has said two words and waits."""
+    chat.server.script(
+        OPENAI.head(), Send(chunk(OPENAI.text("One "))), Send(chunk(OPENAI.text("two"))), Wait(gate),
+        Send(chunk(OPENAI.text(" three") + OPENAI.finish("stop")) + LAST_CHUNK),
+    )  # fmt: skip
+    turn = await chat.ask()
+    async with asyncio.timeout(5):
+        while True:
+            if (await fetch("SELECT string_agg(body, '' ORDER BY seq) AS text FROM delta"))[0]["text"] == "One two":
+                return turn
+            await asyncio.sleep(0.01)
+
+
+async def version_of(turn: Turn) -> int:
+    return int((await fetch("SELECT version FROM thread WHERE id = $1", turn.thread))[0]["version"])
+
+
+async def test_a_page_that_comes_back_gets_what_it_lacks_and_no_more(
+    chat: Chat, worker: Worker, reader: Reader, session: uuid.UUID
+) -> None:
+    gate = asyncio.Event()
+    turn = await begun(chat, gate)
+    name, version = short(turn.answer), await version_of(turn)
+    last = (await fetch("SELECT max(seq) AS seq FROM delta"))[0]["seq"]
+    async with open_page(chat, reader, turn.thread, session, Cursor(version, name, 0)) as from_start:
+        await from_start.until("frame")
+        assert from_start.frames[0].startswith(f"{version}.{name}.0.")
+    async with open_page(chat, reader, turn.thread, session, Cursor(version, name, last - 1)) as page:
+        await page.until("frame")
+        assert page.frames == [f"{version}.{name}.{last - 1}.{last}"]
+        gate.set()
+        await page.until("message")
+        assert "branch" not in page.events
+    assert not reader.viewers
+
+
+async def test_a_page_that_missed_something_draws_its_messages_again(
+    chat: Chat, worker: Worker, reader: Reader, session: uuid.UUID
+) -> None:
+    turn = await chat.ask()
+    await chat.final(turn.answer)
+    async with open_page(chat, reader, turn.thread, session, Cursor(0)) as page:
+        await page.until("branch")
+    async with open_page(chat, reader, turn.thread, session, Cursor(await version_of(turn))) as page:
+        await page.until("begun")
+        await store_title(turn.thread, "A name")
+        await page.until("title")
+        assert page.events == ["begun", "title"]
+
+
+async def test_a_page_hears_of_a_stop_from_elsewhere(
+    chat: Chat, worker: Worker, reader: Reader, session: uuid.UUID
+) -> None:
+    chat.server.script(OPENAI.head(), Send(chunk(OPENAI.text("One"))), Stall())
+    turn = await chat.ask()
+    await chat.server.next_question()
+    async with open_page(chat, reader, turn.thread, session, Cursor(await version_of(turn))) as page:
+        await page.until("frame")
+        await stop(turn.answer)
+        await page.until("message")
+
+
+async def test_who_signed_out_before_the_stream_began_is_not_told_anything(
+    chat: Chat, reader: Reader, session: uuid.UUID
+) -> None:
+    """The request was let in, then the sign-in ended, then the stream subscribed: no news will ever say so."""
+    turn = await chat.ask()
+    await Session.end(session, user_id=chat.user)
+    async with open_page(chat, reader, turn.thread, session, Cursor()) as page:
+        await page.until("end")
+        assert page.events == ["signed_out"]
+
+
+async def test_a_page_of_a_thread_that_is_gone_leaves(chat: Chat, reader: Reader, session: uuid.UUID) -> None:
+    turn = await chat.ask()
+    async with open_page(chat, reader, turn.thread, session, Cursor(await version_of(turn))) as page:
+        await asyncio.sleep(0.1)
+        await delete_thread(await my_thread(chat.user, turn.thread))
+        await page.until("end")
+        assert "gone" in page.events
+    async with open_page(chat, reader, turn.thread, session, Cursor()) as page:
+        await page.until("end")
+        assert page.events == ["gone"]
+
+
+async def test_a_page_without_scripts_grows_to_the_end_and_comes_back_when_it_was_cut(
+    chat: Chat, worker: Worker, reader: Reader, session: uuid.UUID
+) -> None:
+    gate = asyncio.Event()
+    turn = await begun(chat, gate)
+    message, _ = await my_message(chat.user, turn.answer)
+    growing = page_stream(reader, message, turn.thread, chat.user, session)
+    assert "One two" in await anext(growing)
+    reader.end()
+    rest = [piece async for piece in growing]
+    assert rest[-1] == '<meta http-equiv="refresh" content="1">'
+    gate.set()
+    await chat.final(turn.answer)
+    last = [piece async for piece in page_stream(reader, message, turn.thread, chat.user, session)]
+    assert "One two three" in "".join(last)
+    assert "state-end" in "".join(last)
+
+
+async def test_a_page_hears_that_the_list_of_models_has_changed_whosever_it_is(
+    chat: Chat, reader: Reader, session: uuid.UUID
+) -> None:
+    turn = await chat.ask()
+    async with open_page(chat, reader, turn.thread, session, Cursor(await version_of(turn))) as page:
+        await page.until("begun")
+        (provider,) = await fetch("SELECT id FROM provider")
+        for _ in range(MOST_FAILURES):
+            await note_failure(provider["id"], Unreachable("Scripted cannot be reached."))
+        await page.until("catalog")
+        assert page.events == ["begun", "catalog"]

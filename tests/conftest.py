@@ -1,0 +1,132 @@
+"""What every test may ask for: a migrated database, emptied before each test, and the real program."""
+
+import os
+import tempfile
+
+# Before anything imports `app`: the settings of the tests' own process.
+for _name in [name for name in os.environ if name.startswith(("PARLEY_", "OLLAMA_", "OPENAI_"))]:
+    del os.environ[_name]
+os.environ.pop("DATABASE_URL", None)
+os.environ["PARLEY_DATA"] = tempfile.mkdtemp(prefix="parley-test-data-")
+
+import asyncio
+import contextlib
+import functools
+import pathlib
+import shutil
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Protocol
+
+import pytest
+
+from app import database as app_database
+from app.embedded import EmbeddedPostgres
+from tests.clusters import fresh_database, running_cluster
+from tests.programs import Program
+
+pytest_plugins = ["tests.people"]
+
+
+class StartProgram(Protocol):
+    """What the fixtures `program` and `server` give."""
+
+    async def __call__(
+        self,
+        *arguments: str,
+        data: pathlib.Path | None = None,
+        embedded: bool = False,
+        database_url: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        wait_for: str | None = None,
+    ) -> Program: ...
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(os.environ["PARLEY_DATA"], ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """The cluster of this test session."""
+    with running_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """A migrated database for this worker, shared by its tests one after the other."""
+    with fresh_database(postgres) as url:
+        yield url
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """A migrated database for one test alone."""
+    with fresh_database(postgres) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """A database without any table, for one test alone."""
+    with fresh_database(postgres, template="template1") as url:
+        yield url
+
+
+@pytest.fixture
+async def database(postgres_url: str) -> AsyncIterator[str]:
+    """`app.database` open on empty tables; its address."""
+    await app_database.open_pool(postgres_url, size=12, name="tests")
+    await _empty_all_tables()
+    yield postgres_url
+    await app_database.close_pool()
+
+
+@pytest.fixture
+async def program(tmp_path: pathlib.Path, request: pytest.FixtureRequest) -> AsyncIterator[StartProgram]:
+    """Starts `python -m app …` as often as asked, and stops all of them.
+
+    `await program("worker", data=…, database_url=…, environment=…, wait_for=…)`: `wait_for` is a pattern of the line
+    that says it is ready; `database_url` is a new migrated database unless given; `embedded=True` takes the embedded
+    Postgres of its data folder. A program that the test has ended itself is left alone.
+    """
+    started: list[Program] = []
+    with contextlib.ExitStack() as databases:
+
+        async def start(
+            *arguments: str,
+            data: pathlib.Path | None = None,
+            embedded: bool = False,
+            database_url: str | None = None,
+            environment: Mapping[str, str] | None = None,
+            wait_for: str | None = None,
+        ) -> Program:
+            if database_url is None and not embedded:
+                database_url = databases.enter_context(fresh_database(request.getfixturevalue("postgres")))
+            new = Program(
+                *arguments,
+                data=data or tmp_path / f"data-{len(started)}",
+                environment={"DATABASE_URL": database_url or "", "PARLEY_DRAIN_SECONDS": "1", **(environment or {})},
+                wait_for=wait_for,
+            )
+            started.append(new)
+            await asyncio.to_thread(new.start)
+            return new
+
+        yield start
+        for one in reversed(started):
+            if one.is_running:
+                await asyncio.to_thread(one.stop)
+
+
+@pytest.fixture
+def server(program: StartProgram) -> StartProgram:
+    """Starts `parley serve` on a free port: `(await server("--demo")).base_url`. Options as `program`'s."""
+    return functools.partial(program, "serve", "--port", "0")
+
+
+async def _empty_all_tables() -> None:
+    names = await app_database.fetch(
+        "SELECT quote_ident(tablename) AS name FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'migration'"
+    )
+    await app_database.fetch(f"TRUNCATE {', '.join(row['name'] for row in names)} CASCADE")

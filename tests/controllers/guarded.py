@@ -1,0 +1,68 @@
+"""A small app behind the real guard, with the settings that a test wants: routes that say what they got, or fail."""
+
+from typing import Any
+
+import asyncpg
+import msgspec
+from litestar import Litestar, Request, Response, get, route
+
+from app.controllers.errors import EXCEPTION_HANDLERS
+from app.controllers.guard import DEPENDENCIES, Guard
+from app.controllers.pages import page
+from app.controllers.visit import visit_of
+from app.settings import settings
+from tests.people import ADDRESS, Browser
+
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+METHODS = ["POST", "PUT", "PATCH", "DELETE"]
+FAILURES: dict[str, Exception] = {
+    "bug": RuntimeError("secret detail"),
+    "gone": ConnectionRefusedError("127.0.0.1:5432"),
+    "restart": asyncpg.AdminShutdownError("terminating connection"),
+    "full": asyncpg.DiskFullError("No space left on device"),
+    "read-only": asyncpg.ReadOnlySQLTransactionError("cannot execute"),
+    "value": asyncpg.DataError("invalid input for query argument"),
+}
+
+
+@get("/form")
+async def form(request: Request[Any, Any, Any]) -> Response[bytes]:
+    return page(request, "errors/show.html", {"status": 200, "sentence": "s" * 2_000, "request_id": "", "back": ""})
+
+
+@route("/echo", http_method=METHODS, status_code=200)  # type: ignore[arg-type]  # a list of literals is a list of texts
+async def echo(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    return {"method": request.method, "form": visit_of(request).form, "body": (await request.body()).decode("latin-1")}
+
+
+@get("/visit")
+async def visit(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    found = visit_of(request)
+    return {"address": found.address, "scheme": request.url.scheme, "is_local": found.is_local}
+
+
+@get("/failure")
+async def failure(request: Request[Any, Any, Any]) -> None:
+    raise FAILURES[request.query_params["of"]]
+
+
+def guarded(**changes: Any) -> Litestar:
+    """The small app, its settings changed."""
+    app = Litestar(
+        [form, echo, visit, failure],
+        dependencies=DEPENDENCIES,
+        exception_handlers=EXCEPTION_HANDLERS,
+        openapi_config=None,
+        logging_config=None,
+    )
+    app.asgi_handler = Guard(app.asgi_handler, msgspec.structs.replace(settings, **changes))
+    return app
+
+
+class Visitor(Browser):
+    """A browser of the small app: its forms are on another page."""
+
+    form_path = "/form"
+
+    def __init__(self, *, address: str = ADDRESS, peer: str = "127.0.0.1", **changes: Any) -> None:
+        super().__init__(guarded(**changes), address=address, peer=peer)

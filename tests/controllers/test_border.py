@@ -1,0 +1,138 @@
+"""The border: bodies of every size and kind, names that we answer to, proxies that we believe."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from app.controllers.border import read_body
+from app.errors import Malformed
+from tests.controllers.guarded import FORM, Visitor
+
+# -- Bodies
+
+
+async def test_a_body_over_the_limit_is_refused_with_the_limit() -> None:
+    async with Visitor(max_body_bytes=20_000) as browser:
+        assert (await browser.post("/echo", data={"a": "x" * 19_000})).status_code == 200
+        for body in (b"a=" + b"x" * 20_000, b"x" * 1_000_000):
+            answer = await browser.post("/echo", content=body, headers=FORM)
+            assert answer.status_code == 413
+            assert "at most 20,000 bytes" in answer.text
+            assert answer.headers["connection"] == "close"
+
+
+async def test_a_chunked_body_over_the_limit_is_refused_too() -> None:
+    async def chunks(number: int) -> AsyncIterator[bytes]:
+        for _ in range(number):
+            yield b"a" * 1_000
+
+    async with Visitor(max_body_bytes=20_000) as browser:
+        assert (await browser.post("/echo", content=chunks(19), headers=FORM)).status_code == 200
+        answer = await browser.post("/echo", content=chunks(21), headers=FORM)
+        assert answer.status_code == 413
+        assert "content-length" not in answer.request.headers
+
+
+async def test_an_endless_body_is_not_read_for_ever() -> None:
+    sent = 0
+
+    async def receive() -> Any:
+        nonlocal sent
+        sent += 1
+        return {"type": "http.request", "body": b"x" * 1_000, "more_body": True}
+
+    with pytest.raises(Exception, match="at most 10,000 bytes"):
+        await read_body(receive, "", max_bytes=10_000)
+    assert sent <= 170
+
+
+async def test_a_body_that_never_arrives_is_given_up() -> None:
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    with pytest.raises(Malformed, match="too long to arrive"):
+        await read_body(receive, "", max_bytes=10_000, seconds=0.01)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"a=\xff", "application/x-www-form-urlencoded"),
+        (b"a=%FF", "application/x-www-form-urlencoded"),
+        (b"a=%ED%A0%80", "application/x-www-form-urlencoded"),
+        (b"&".join(b"a=%d" % n for n in range(1_001)), "application/x-www-form-urlencoded"),
+        (b"--x\r\n\r\n--x--", "multipart/form-data; boundary=x"),
+        (b"a=1", "text/plain"),
+        (b"a=1", ""),
+        (b"<a/>", "application/xml"),
+    ],
+)
+async def test_a_malformed_body_is_said_to_be(visitor: Visitor, body: bytes, kind: str) -> None:
+    answer = await visitor.post("/echo", content=body, headers={"content-type": kind})
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "form"),
+    [
+        (b"", {}),
+        (b"a", {"a": [""]}),
+        (b"a=1&a=2&b=", {"a": ["1", "2"], "b": [""]}),
+        (b"a=%00x%00", {"a": ["x"]}),
+        (b"a=%zz+%F0%9F%98%80", {"a": ["%zz \N{GRINNING FACE}"]}),
+        (b"&&;=", {";": [""]}),
+    ],
+)
+async def test_a_form_is_read_once_and_cleaned(visitor: Visitor, body: bytes, form: dict[str, list[str]]) -> None:
+    answer = await visitor.post("/echo", content=body, headers=FORM)
+    assert answer.status_code == 200
+    assert answer.json()["form"] == form
+
+
+# -- Hosts and proxies
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "evil.example:8000", "localhost.evil", "a,b", ""]
+)
+async def test_a_loopback_instance_answers_to_no_other_name(visitor: Visitor, host: str) -> None:
+    answer = await visitor.get("/form", headers={"host": host})
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:1", "[::1]:8000", "parley.localhost:8000"])
+async def test_a_loopback_instance_answers_to_this_machine_s_names(visitor: Visitor, host: str) -> None:
+    assert (await visitor.get("/form", headers={"host": host})).status_code == 200
+
+
+async def test_a_public_name_is_known_by_a_setting() -> None:
+    async with Visitor(public_url="https://chat.example.org") as browser:
+        assert (await browser.get("/form", headers={"host": "chat.example.org"})).status_code == 200
+        assert (await browser.get("/form", headers={"host": "evil.example"})).status_code == 400
+    async with Visitor(host="0.0.0.0") as browser:
+        assert (await browser.get("/form", headers={"host": "any.example"})).status_code == 200
+
+
+FORWARDED = {"x-forwarded-for": "203.0.113.9, 198.51.100.2", "x-forwarded-proto": "https"}
+
+
+async def test_only_a_trusted_proxy_says_where_a_request_comes_from() -> None:
+    async with Visitor(host="0.0.0.0", peer="192.0.2.1") as browser:
+        answer = (await browser.get("/visit", headers=FORWARDED)).json()
+        assert answer == {"address": "192.0.2.1", "scheme": "http", "is_local": False}
+    async with Visitor(host="0.0.0.0", peer="192.0.2.1", trusted_proxies=("192.0.2.0/24",)) as browser:
+        answer = (await browser.get("/visit", headers=FORWARDED)).json()
+        assert answer == {"address": "198.51.100.2", "scheme": "https", "is_local": False}
+    both = ("192.0.2.1", "198.51.100.2")
+    async with Visitor(host="0.0.0.0", peer="192.0.2.1", trusted_proxies=both) as browser:
+        assert (await browser.get("/visit", headers=FORWARDED)).json()["address"] == "203.0.113.9"
+
+
+async def test_only_an_unproxied_request_on_loopback_is_local(visitor: Visitor) -> None:
+    assert (await visitor.get("/visit")).json()["is_local"] is True
+    assert (await visitor.get("/visit", headers={"via": "1.1 proxy"})).json()["is_local"] is False
+    for changes in ({"host": "0.0.0.0"}, {"public_url": "http://127.0.0.1:8000"}, {"trusted_proxies": ("127.0.0.1",)}):
+        async with Visitor(**changes) as browser:
+            assert (await browser.get("/visit")).json()["is_local"] is False

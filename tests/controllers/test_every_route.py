@@ -1,0 +1,145 @@
+"""Alice, Bob, Olive and a stranger ask every route of the app the same questions. New routes are asked without being told."""
+
+import re
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from litestar import Litestar
+
+from app.controllers import ROUTES
+from tests.controllers.threads import Conversation, converse
+from tests.people import Browser
+
+#: Routes that a signed-out browser may use: everything else leads it to where it can sign in.
+PUBLIC = {"/static/{path}", "/first-run", "/sign-in", "/sign-out", "/health", "/invitations/{key}"}
+
+#: Routes of the owner alone.
+OWNERS = ("/providers", "/models", "/users", "/invitations", "/status")
+
+#: They never end, so they are asked in tests of their own with a real server.
+ENDLESS = {"/threads/{thread_id}/events"}
+
+GARBAGE = [
+    b"",
+    b"text=%00&text=x",
+    b"text=%ff%fe",
+    b"=&=&&&;",
+    b"a=b&" * 2000,
+    b"text=" + b"%F0%9F%92%A9" * 1000,
+    b"\x00\xff\x80",
+]
+
+
+def routes() -> Iterator[tuple[str, str]]:
+    """Every (method, path) of the app; parameters as {name}."""
+    for handler in ROUTES:
+        for path in handler.paths:
+            for method in sorted(handler.http_methods):
+                yield str(method), re.sub(r":\w+}", "}", path)
+
+
+ALL = sorted(set(routes()))
+PRIVATE = [(method, path) for method, path in ALL if path not in PUBLIC]
+OF_THREADS = [(method, path) for method, path in ALL if "{thread_id}" in path or "{message_id}" in path]
+
+
+@pytest.fixture
+async def theirs(alice: Browser) -> Conversation:
+    return await converse(alice.user)
+
+
+def fill(path: str, known: Conversation | None = None, value: str = "") -> str:
+    """The path with ids of what is known, or with one value everywhere."""
+    ids = {}
+    if known:
+        ids = {"thread_id": known.thread, "message_id": known.answer, "provider_id": known.provider}
+        ids["model_id"] = known.model
+        ids["user_id"] = known.user
+    return re.sub(r"{(\w+)}", lambda found: str(ids.get(found[1], value or uuid.uuid4())), path)
+
+
+def test_every_route_is_known_to_the_app(app: Litestar) -> None:
+    drawn = {re.sub(r":\w+}", "}", route.path) for route in app.routes}
+    assert {path for _, path in ALL} <= drawn
+
+
+@pytest.mark.parametrize(("method", "path"), PRIVATE)
+async def test_a_stranger_is_led_to_sign_in(client: Browser, theirs: Conversation, method: str, path: str) -> None:
+    answer = await client.request(method, fill(path, theirs))
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith("/sign-in")
+    answer = await client.request(method, fill(path, theirs), headers={"accept": "application/json"})
+    assert answer.status_code == 401
+    answer = await client.request(method, fill(path, theirs), headers={"hx-request": "true"})
+    assert (answer.status_code, answer.headers["hx-redirect"][:8]) == (401, "/sign-in")
+
+
+@pytest.mark.parametrize(("method", "path"), OF_THREADS)
+async def test_anothers_and_no_thread_are_the_same_to_bob(
+    bob: Browser, theirs: Conversation, method: str, path: str
+) -> None:
+    form = {"message": str(theirs.answer), "title": "Mine now", "text": "x", "model": str(theirs.model)}
+    form["request_id"] = str(uuid.uuid4())
+    foreign = await bob.request(method, fill(path, theirs), data=form if method != "GET" else None)
+    missing = await bob.request(method, fill(path), data=form if method != "GET" else None)
+    assert (foreign.status_code, missing.status_code) == (404, 404)
+    strip = re.compile(r'nonce="[^"]*"|[0-9a-f]{16}|[0-9a-f-]{36}|[\w-]{32}')
+    assert strip.sub("", foreign.text) == strip.sub("", missing.text)
+
+
+@pytest.mark.parametrize(("method", "path"), [route for route in PRIVATE if route[1].startswith(OWNERS)])
+async def test_members_may_not_do_what_is_the_owners(
+    bob: Browser, theirs: Conversation, method: str, path: str
+) -> None:
+    answer = await bob.request(method, fill(path, theirs))
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(("method", "path"), [route for route in PRIVATE if route[0] == "GET"])
+async def test_what_is_hers_opens(alice: Browser, olive: Browser, theirs: Conversation, method: str, path: str) -> None:
+    if path in ENDLESS:
+        return
+    browser = olive if path.startswith(OWNERS) else alice
+    answer = await browser.get(fill(path, theirs))
+    assert answer.status_code in (200, 303)
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", sorted({path for _, path in ALL if "{" in path and "{path}" not in path}))
+@pytest.mark.parametrize(
+    "value", ["1", "-1", "x" * 500, "%00", "..%2f..%2fetc", "00000000-0000-0000-0000-000000000000"]
+)
+async def test_ids_of_every_wrong_kind_are_not_found(olive: Browser, path: str, value: str) -> None:
+    for method in [method for method, other in ALL if other == path]:
+        answer = await olive.request(method, fill(path, value=value))
+        assert answer.status_code in (400, 403, 404, 422), (method, answer.status_code)
+
+
+@pytest.mark.parametrize("path", sorted({path for _, path in ALL}))
+async def test_methods_that_a_route_does_not_have_are_refused(olive: Browser, theirs: Conversation, path: str) -> None:
+    known = {method for method, other in ALL if other == path}
+    for method in {"GET", "POST", "PUT", "PATCH", "DELETE"} - known - {"HEAD"}:
+        answer = await olive.request(method, fill(path, theirs))
+        assert answer.status_code in (404, 405), (method, answer.status_code)
+
+
+@pytest.mark.parametrize(("method", "path"), [route for route in ALL if route[0] not in ("GET", "HEAD", "OPTIONS")])
+async def test_garbage_never_breaks_a_route(
+    alice: Browser, olive: Browser, theirs: Conversation, method: str, path: str
+) -> None:
+    for body in GARBAGE:
+        for browser in (alice, olive):
+            for kind in (
+                "application/x-www-form-urlencoded",
+                "application/json",
+                "multipart/form-data; boundary=x",
+                "x/y",
+            ):
+                answer = await browser.request(
+                    method, fill(path, theirs), content=body, headers={"content-type": kind}, follow_redirects=False
+                )
+                assert answer.status_code < 500, (method, path, body[:20], kind)
+                assert "Traceback" not in answer.text
+        if path == "/sign-out" or (method, path) == ("DELETE", "/sessions"):
+            return

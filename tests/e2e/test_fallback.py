@@ -1,0 +1,101 @@
+"""A model server's hiccup, as a person sees it: another model answers, or the page counts down to the next try."""
+
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import expect
+
+from tests.e2e.chatting import answers, ask, body, button, done
+from tests.e2e.instance import Instance, Person, thread_of
+from tests.e2e.windows import Windows
+from tests.scripted import whole
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SCRIPTS = pytest.mark.parametrize("has_scripts", [True, False], ids=["scripts", "no scripts"])
+BROKEN = whole(b'{"error": {"message": "out of oil"}}', status=503)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def olive(instance: Instance) -> AsyncIterator[Person]:
+    """The owner; scripts, fallbacks and circuits are as before afterwards."""
+    yield await instance.add_person("Olive", is_owner=True)
+    instance.models.forget()
+    await instance.sql("UPDATE model SET fallbacks = '[]'")
+    await instance.sql("UPDATE provider SET failures = 0, failing_since = NULL, state = 'ok', probe_at = NULL")
+
+
+@SCRIPTS
+async def test_another_model_answers_and_the_page_says_so(
+    windows: Windows, instance: Instance, olive: Person, has_scripts: bool
+) -> None:
+    page = await windows.open(olive, java_script_enabled=has_scripts, width=390)
+    await page.goto("/models")
+    await page.get_by_role("link", name="Change what is known of lantern-7b").click()
+    await page.get_by_label("Then try").select_option(label="tide-2b")
+    await page.get_by_role("button", name="Set the order").click()
+    await expect(page.locator("#flash")).to_have_text("Saved.")
+    await expect(page.get_by_label("Then try").locator("option:checked")).to_have_text("tide-2b")
+
+    instance.models.scripts["lantern-7b"] = BROKEN
+    instance.models.scripts["tide-2b"] = instance.models.defaults["openai"]
+    await page.goto("/")
+    await page.get_by_label("Model", exact=True).select_option(label="lantern-7b")
+    if has_scripts:
+        await ask(page, "Is anybody there?")
+        await done(page)
+    else:
+        await page.get_by_label("Message", exact=True).fill("Is anybody there?")
+        await page.get_by_role("button", name="Send").click()
+        await instance.until_final(thread_of(page.url))
+        await page.reload()
+    await expect(body(page)).to_contain_text("Seven quiet lanterns")
+    await expect(answers(page).last).to_contain_text("lantern-7b did not answer:")
+    await expect(answers(page).last.locator(".figures")).to_contain_text("tide-2b")
+
+
+@SCRIPTS
+async def test_the_page_counts_down_to_the_next_try(
+    windows: Windows, instance: Instance, olive: Person, has_scripts: bool
+) -> None:
+    limited = whole(b'{"error": {"message": "slow down"}}', status=429, Retry_After="3")
+    instance.models.script(*limited)
+    page = await windows.open(olive, java_script_enabled=has_scripts)
+    await page.goto("/")
+    await page.get_by_label("Message", exact=True).fill("How busy are you?")
+    await page.get_by_role("button", name="Send").click()
+    if has_scripts:
+        waiting = answers(page).last.locator(".waiting")
+        await expect(waiting).to_contain_text("Trying again in")
+        await expect(waiting).to_contain_text(re.compile("Trying again in [12]|Trying again[.]"))
+        await done(page)
+        await expect(body(page)).to_contain_text("Seven quiet lanterns")
+    else:
+        frame = page.frame_locator("iframe.live")
+        await expect(frame.locator("body")).to_contain_text("Trying again in")
+        await expect(frame.get_by_role("link", name="Show the finished answer")).to_be_visible()
+
+
+async def test_when_it_is_down_the_question_is_kept_until_it_is_back(
+    windows: Windows, instance: Instance, olive: Person
+) -> None:
+    page = await windows.open(olive)
+    await page.goto("/")
+    await ask(page, "One")
+    await done(page)
+    await instance.sql(
+        "UPDATE provider SET failures = 5, failing_since = now(), state = 'down', error = 'Out of oil.', down_since = now(),"
+        " probe_at = now() + interval '1 minute'"
+    )
+    await ask(page, "And two?")
+    await done(page, "failed")
+    await expect(answers(page).last).to_contain_text("Your question is kept")
+    await expect(page.locator("article.user").last).to_contain_text("And two?")
+    await instance.sql(
+        "UPDATE provider SET failures = 0, failing_since = NULL, state = 'ok', error = '', down_since = NULL, probe_at = NULL"
+    )
+    await button(page, "Try again").click()
+    await done(page)
+    await expect(body(page)).to_contain_text("Seven quiet lanterns")

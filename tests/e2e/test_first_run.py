@@ -1,0 +1,167 @@
+"""From nothing to a stored answer, as a newcomer goes: the owner's account, a model server, the first thread."""
+
+import socket
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.e2e.chatting import answers, ask, assert_as_reloaded, body, box, done
+from tests.e2e.instance import Instance, thread_of
+from tests.e2e.model_server import TITLE
+from tests.e2e.windows import Windows
+from tests.scripted import ANTHROPIC, GEMINI, OLLAMA, OPENAI, Dialect
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+KEY = "sk-lantern-0123456789"
+
+
+async def test_from_nothing_to_a_stored_answer(fresh: Instance, fresh_windows: Windows) -> None:
+    fresh.models.key = KEY
+    page = await fresh_windows.open()
+    await page.goto("/")
+    await _make_owner(page, fresh_windows)
+    await _see_what_fails(page, fresh)
+    await _connect(page, "OpenAI-compatible", "Harbour", fresh.models.url_for(OPENAI), KEY)
+    await expect(page.locator("#server")).to_be_visible()
+    assert KEY not in await page.content()
+    await page.get_by_role("link", name="Start a thread").click()
+
+    fresh.models.say("At ", "dusk.")
+    await expect(page.get_by_text("You are talking to lantern-7b (Harbour).")).to_be_visible()
+    await ask(page, "When are the lanterns lit?")
+    await done(page)
+    await expect(body(page)).to_have_text("At dusk.")
+    await expect(page.locator("h1")).to_have_text(TITLE)
+    await assert_as_reloaded(page)
+    stored = await fresh.stored(thread_of(page.url))
+    assert [message["content"] for message in stored] == ["When are the lanterns lit?", "At dusk."]
+    assert fresh.models.asked[0].headers["authorization"] == f"Bearer {KEY}"
+    secrets = await fresh.sql("SELECT key_sealed FROM provider WHERE base_url <> ''")
+    assert KEY not in str(secrets)
+
+
+async def test_ollama_is_connected_and_talked_to_in_its_own_words(fresh: Instance, fresh_windows: Windows) -> None:
+    page = await fresh_windows.open()
+    await page.goto("/")
+    await _make_owner(page, fresh_windows)
+    await _connect(page, "Ollama", "", fresh.models.url_for(OLLAMA), "")
+    await page.get_by_role("link", name="Start a thread").click()
+    await expect(page.get_by_text("lantern-7b (Ollama) is loaded and ready.")).to_be_visible()
+    fresh.models.say("At dusk.", dialect=OLLAMA, thoughts=["Hm."])
+    await ask(page, "When?")
+    await done(page)
+    await expect(body(page).locator("p").last).to_have_text("At dusk.")
+    assert fresh.models.asked[0].path == OLLAMA.chat_path
+    assert "num_ctx" in fresh.models.asked[0].json["options"]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "kind"), [(ANTHROPIC, "Anthropic"), (GEMINI, "Google Gemini")], ids=["anthropic", "gemini"]
+)
+@pytest.mark.parametrize("has_scripts", [True, False], ids=["scripts", "no scripts"])
+async def test_every_other_kind_is_connected_with_its_key(
+    fresh: Instance, fresh_windows: Windows, dialect: Dialect, kind: str, has_scripts: bool
+) -> None:
+    fresh.models.key = KEY
+    page = await fresh_windows.open(java_script_enabled=has_scripts)
+    await page.goto("/")
+    await _make_owner(page, fresh_windows)
+    await _connect(page, kind, "", fresh.models.url_for(dialect), KEY)
+    assert KEY not in await page.content()
+    await page.get_by_role("link", name="Start a thread").click()
+    fresh.models.say("At dusk.", dialect=dialect)
+    await page.get_by_label("Message", exact=True).fill("When?")
+    await page.get_by_role("button", name="Send").click()
+    if has_scripts:
+        await done(page)
+        await expect(body(page)).to_have_text("At dusk.")
+    else:
+        await fresh.until_final(thread_of(page.url))
+        await page.reload()
+        await expect(body(page)).to_have_text("At dusk.")
+    (asked, *_titles) = fresh.models.asked
+    assert dialect.is_question(asked)
+    assert dialect.key_headers(KEY).items() <= asked.headers.items()
+
+
+async def test_without_a_model_the_page_leads_to_one(fresh: Instance, fresh_windows: Windows) -> None:
+    page = await fresh_windows.open()
+    await page.goto("/")
+    await _make_owner(page, fresh_windows)
+    await page.goto("/")
+    await expect(page.get_by_role("button", name="Send")).to_be_disabled()
+    await box(page).fill("Anybody there?")
+    await box(page).press("Enter")
+    await expect(answers(page)).to_have_count(0)
+    await page.get_by_role("link", name="Connect a model").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Connect a model")
+
+
+async def _make_owner(page: Page, windows: Windows) -> None:
+    """First with mistakes: what was typed stays, and each field says what is wrong."""
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Welcome to Parley")
+    await expect(page.get_by_label("Your name")).to_be_focused()
+    await page.keyboard.type("Olive")
+    await page.get_by_label("Email").fill("olive@example.org")
+    await page.get_by_label("Password").fill("short")
+    windows.expect([422])
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_label("Password")).to_have_attribute("aria-invalid", "true")
+    await expect(page.get_by_label("Your name")).to_have_value("Olive")
+    await page.get_by_label("Password").fill("correct horse battery")
+    await page.get_by_role("button", name="Make the account").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Connect a model")
+
+
+async def _see_what_fails(page: Page, fresh: Instance) -> None:
+    """Test says exactly what failed, and keeps what was typed."""
+    test = page.get_by_role("button", name="Test", exact=True)
+    result = page.locator("#test")
+    await page.get_by_label("Kind").select_option("OpenAI-compatible")
+    await page.get_by_label("Base URL", exact=True).last.fill("harbour")
+    await test.click()
+    await expect(page.locator("#error-base_url")).to_contain_text("An address begins with http://")
+    await expect(page.get_by_label("Base URL", exact=True).last).to_be_focused()
+    await expect(page.get_by_label("Base URL", exact=True).last).to_have_value("harbour")
+    port = _closed_port()
+    await page.get_by_label("Base URL", exact=True).last.fill(f"http://127.0.0.1:{port}/v1")
+    await test.click()
+    await expect(page.locator("#error-base_url")).to_contain_text("on this machine or in a private network")
+    await page.get_by_label("It is on this machine or in my own network").check()
+    await test.click()
+    await expect(result).to_contain_text(f"could not be reached at 127.0.0.1:{port}")
+    await expect(page.locator("#error-base_url")).to_have_count(0)
+    await page.get_by_label("Base URL", exact=True).last.fill(fresh.models.url + "/v2")
+    await page.get_by_label("Key", exact=True).last.fill(KEY)
+    await test.click()
+    await expect(result).to_contain_text("has nothing at this address. Check its base URL.")
+    await page.get_by_label("Base URL", exact=True).last.fill(fresh.models.url)
+    await test.click()
+    await expect(result).to_contain_text(f"has nothing at this address. Did you mean {fresh.models.url}/v1?")
+    await page.get_by_label("Base URL", exact=True).last.fill(fresh.models.url_for(OPENAI))
+    await page.get_by_label("Key", exact=True).last.fill("sk-wrong-987654321")
+    await test.click()
+    await expect(result).to_contain_text("did not accept the key: Incorrect API key provided")
+    await page.get_by_label("Key", exact=True).last.fill(KEY)
+    await test.click()
+    await expect(result).to_contain_text("2 models in")
+
+
+async def _connect(page: Page, kind: str, name: str, url: str, key: str) -> None:
+    form = page.locator("form").filter(has=page.get_by_label("Kind"))
+    await form.get_by_label("Kind").select_option(kind)
+    await form.get_by_label("Name").fill(name)
+    await form.get_by_label("Base URL").fill(url)
+    await form.get_by_label("Key").fill(key)
+    await form.get_by_label("It is on this machine or in my own network").check()
+    await form.get_by_role("button", name="Connect").click()
+    row = page.get_by_role("listitem").filter(has_text=url)
+    await expect(row).to_contain_text("working")
+    await expect(row).to_contain_text("2 models")
+
+
+def _closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

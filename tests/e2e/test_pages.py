@@ -1,0 +1,185 @@
+"""Every page in every theme, on a desk and on a phone: axe-core finds nothing, nothing overflows, nothing moves."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page, expect
+
+from app.providers.scripted import TOUR
+from tests.e2e.axe import overflow, violations
+from tests.e2e.chatting import answers, ask, body, box, done
+from tests.e2e.instance import Instance, Person
+from tests.e2e.model_server import ModelServer
+from tests.e2e.windows import Windows
+from tests.scripted import OPENAI, Close, Send, chunk, whole
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+THEMES = ("quartz", "graphite", "terminal", "solarized", "system")
+#: Pages of somebody who is signed in, by the address that shows them; the thread's own are filled in.
+SIGNED_IN = (
+    "/", "/profile", "/providers", "/models", "{model}", "/users", "/status", "/threads", "/nowhere",
+    "{thread}", "{thread}/deletion", "{thread}/messages", "{answer}/request", "{bad}",
+)  # fmt: skip
+SIGNED_OUT = ("/sign-in", "/invitations/x")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def olive(instance: Instance) -> Person:
+    """The owner, with a few threads."""
+    person = await instance.add_person("Olive", is_owner=True)
+    for number in range(3):
+        await instance.add_thread(person, 2, title=f"About lantern {number}")
+    return person
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def places(instance: Instance, olive: Person, browser: Any) -> dict[str, str]:
+    """The owner's thread with an answer of every kind, and another one where something went wrong."""
+    models = instance.models
+    models.forget()
+    windows = Windows(browser, instance.base_url)
+    page = await windows.open(olive)
+    await page.goto("/")
+    models.say(TOUR, thoughts=["Show everything."])
+    await ask(page, "Show me everything that you can draw.")
+    await done(page)
+    models.say("Shorter.", reason="length")
+    await answers(page).last.get_by_role("button", name="Try again").click()
+    await expect(body(page)).to_have_text("Shorter.")
+    await done(page)
+    await answers(page).last.get_by_role("button", name="Previous answer").click()
+    await expect(page.locator(".siblings")).to_contain_text("1 of 2")
+    await box(page).fill("A draft")
+    thread = page.url
+    answer = await answers(page).last.get_attribute("data-message")
+    await page.goto("/")
+    models.script(*whole(OPENAI.error_body("out of oil"), 400))
+    await ask(page, "What goes wrong?")
+    await done(page, "failed")
+    models.script(OPENAI.head(), Send(chunk(OPENAI.text("Half an ans"))), Close())
+    await ask(page, "And then?")
+    await expect(answers(page)).to_have_count(2)
+    await done(page, "interrupted")
+    bad = page.url
+    await windows.close()
+    assert windows.faults == []
+    (model,) = await instance.sql(
+        """UPDATE model SET set_by_owner = '{"input_price": 0.5, "has_tools": false}'
+        WHERE id = (SELECT id FROM model WHERE gone_at IS NULL ORDER BY name LIMIT 1) RETURNING id"""
+    )
+    return {"thread": thread, "answer": f"/messages/{answer}", "bad": bad, "model": f"/models/{model['id']}"}
+
+
+@pytest.mark.parametrize("path", SIGNED_IN)
+async def test_a_page_is_accessible(windows: Windows, olive: Person, places: dict[str, str], path: str) -> None:
+    windows.expect([404])
+    page = await windows.open(olive, reduced_motion="reduce")
+    await page.goto(path.format(**places))
+    await _look(page)
+
+
+@pytest.mark.parametrize("path", SIGNED_OUT)
+async def test_a_page_for_everybody_is_accessible(windows: Windows, path: str) -> None:
+    windows.expect([404])
+    page = await windows.open(reduced_motion="reduce")
+    await page.goto(path)
+    await _look(page)
+
+
+async def test_the_first_page_of_all_is_accessible(fresh: Instance, fresh_windows: Windows) -> None:
+    page = await fresh_windows.open(reduced_motion="reduce")
+    await page.goto("/")
+    await _look(page)
+
+
+async def test_forms_with_mistakes_are_accessible(windows: Windows, olive: Person) -> None:
+    windows.expect([422])
+    page = await windows.open(olive, reduced_motion="reduce")
+    await page.goto("/profile")
+    await page.get_by_label("Current password").fill("wrong")
+    await page.get_by_label("New password").fill("short")
+    await page.get_by_role("button", name="Change the password").click()
+    await expect(page.locator("#error-password")).to_be_visible()
+    await _look(page)
+    await page.goto("/")
+    await box(page).fill("  ")
+    await page.get_by_role("button", name="Options").click()
+    await page.get_by_label("Temperature").fill("9")
+    await page.locator("#composer").evaluate("form => { form.noValidate = true; form.requestSubmit() }")
+    await expect(page.locator("#error-temperature")).to_be_visible()
+    await _look(page)
+
+
+async def test_an_answer_that_runs_is_accessible(windows: Windows, olive: Person, models: ModelServer) -> None:
+    page = await windows.open(olive, reduced_motion="reduce")
+    await page.goto("/")
+    gate = asyncio.Event()
+    models.say_until(gate, ["# It begins\n\nand `goes` on"])
+    await ask(page, "Tell me")
+    await expect(body(page)).to_contain_text("goes on")
+    await _look(page)
+    gate.set()
+    await done(page)
+
+
+OPENERS: dict[str, Callable[[Page], Any]] = {
+    "options": lambda page: page.get_by_role("button", name="Options").click(),
+    "menu": lambda page: page.get_by_label("Rename or delete this thread").click(),
+    "account": lambda page: page.locator(".account summary").click(),
+    "shortcuts": lambda page: page.locator("h1").press("?"),
+    "dialog": lambda page: page.locator("#sidebar .thread-item a.danger").first.dispatch_event("click"),
+}
+
+
+@pytest.mark.parametrize("name", OPENERS)
+async def test_what_opens_over_a_page_is_accessible(
+    windows: Windows, olive: Person, places: dict[str, str], name: str
+) -> None:
+    page = await windows.open(olive, reduced_motion="reduce")
+    await page.goto(places["thread"])
+    await OPENERS[name](page)
+    if name == "dialog":
+        await expect(page.locator("#dialog")).to_be_visible()
+    await _look(page, widths=(1440,))
+
+
+async def test_the_drawer_of_a_phone_is_accessible(windows: Windows, olive: Person, places: dict[str, str]) -> None:
+    page = await windows.open(olive, width=390, reduced_motion="reduce")
+    await page.goto(places["thread"])
+    await expect(page.locator("#sidebar")).to_be_hidden()
+    await page.get_by_role("button", name="Threads and settings").click()
+    await expect(page.locator("#sidebar")).to_be_visible()
+    await _look(page, widths=(390,))
+    await page.locator("#threads a").first.click()
+    await expect(page.locator("#sidebar")).to_be_hidden()
+
+
+async def test_nothing_moves_for_who_wants_it_so(windows: Windows, olive: Person, places: dict[str, str]) -> None:
+    page = await windows.open(olive, reduced_motion="reduce")
+    await page.goto(places["thread"])
+    moving = await page.evaluate(
+        "() => [...document.querySelectorAll('*')].filter((element) => { const style = getComputedStyle(element);"
+        " return parseFloat(style.animationDuration) > 0.01 && style.animationName !== 'none'"
+        " || style.transitionDuration.split(',').some((time) => parseFloat(time) > 0.01); }).map((e) => e.outerHTML.slice(0, 60))"
+    )
+    assert moving == []
+
+
+async def _look(page: Page, widths: tuple[int, ...] = (1440, 390)) -> None:
+    for width in widths:
+        await page.set_viewport_size({"width": width, "height": 900})
+        for theme in THEMES:
+            await page.emulate_media(color_scheme="dark" if theme == "system" else "light")
+            await page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+            assert await violations(page, contrast_only=theme != "quartz") == [], (theme, width)
+    await page.set_viewport_size({"width": 360, "height": 740})
+    assert await overflow(page) == []
+
+
+async def test_axe_would_find_something(page: Page) -> None:
+    await page.evaluate("document.querySelector('main').append(document.createElement('button'))")
+    assert any(found.startswith("button-name") for found in await violations(page))

@@ -1,0 +1,92 @@
+"""A model server goes and comes back while pages are open: the picker says so, and so does the page that waits for it."""
+
+import asyncio
+
+import pytest
+from playwright.async_api import expect
+
+from tests.e2e.chatting import answers, ask, body, done
+from tests.e2e.instance import Instance
+from tests.e2e.model_server import ModelServer
+from tests.e2e.windows import Windows
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+#: As five failed calls leave it. The next probe is soon.
+DOWN = """
+WITH down AS (
+    UPDATE provider SET failures = 5, failing_since = now(), probes = 1, state = 'down', error = 'It does not answer.',
+        down_since = now(), probe_at = now() + make_interval(secs => $2)
+    WHERE ($1 = '' AND is_enabled) OR name = $1 RETURNING id
+)
+SELECT pg_notify('parley_news', '{"key": "everybody", "event": "catalog"}') FROM down LIMIT 1
+"""
+
+TOLD = """SELECT pg_notify('parley_news', '{"key": "everybody", "event": "catalog"}')"""
+
+
+async def test_a_server_that_goes_and_comes_back_is_seen_in_every_open_page(
+    windows: Windows, instance: Instance
+) -> None:
+    async with ModelServer(["beam-3b"]) as other:
+        await instance.connect("Lighthouse", other)
+        olive = await instance.add_person("Olive", is_owner=True)
+        thread = await instance.add_thread(olive, 1)
+        page = await windows.open(olive)
+        await page.goto(f"/threads/{thread}")
+        await expect(page.locator("#messages article")).to_have_count(2)
+        beam = page.locator("#model option", has_text="beam-3b")
+        await page.locator("#model").select_option(label="beam-3b")
+        await instance.sql(DOWN, "Lighthouse", 8.0)
+        async with asyncio.timeout(10):
+            # Said again: the page may not have listened yet.
+            while "down since" not in (await beam.text_content() or ""):
+                await instance.sql(TOLD)
+                await asyncio.sleep(0.5)
+        await expect(beam).to_contain_text("down since")
+        await expect(beam).not_to_contain_text("UTC")  # it is the reader's own time
+        assert await page.locator("#model").evaluate("select => select.selectedOptions[0].label.startsWith('beam')")
+        assert not await beam.is_disabled()
+        await expect(page.locator("#notice")).to_have_text("Lighthouse is back.", timeout=20_000)
+        await expect(beam).not_to_contain_text("down since")
+        assert await page.locator("#model").evaluate("select => select.selectedOptions[0].label.startsWith('beam')")
+        await instance.sql("DELETE FROM provider WHERE name = 'Lighthouse'")
+
+
+async def test_the_page_of_a_new_thread_asks_by_itself(windows: Windows, instance: Instance) -> None:
+    olive = await instance.add_person("Olive", is_owner=True)
+    page = await windows.open(olive)
+    await page.clock.install()
+    await page.goto("/")
+    await expect(page.locator("#model")).to_be_visible()
+    async with ModelServer(["beam-3b"]) as other:
+        await instance.connect("Lighthouse", other)
+        await page.clock.fast_forward(21_000)
+        await expect(page.locator("#model option", has_text="beam-3b")).to_have_count(1)
+        await instance.sql("DELETE FROM provider WHERE name = 'Lighthouse'")
+
+
+async def test_a_question_that_nobody_could_answer_is_kept_and_tried_again_when_somebody_can(
+    windows: Windows, instance: Instance, models: ModelServer
+) -> None:
+    olive = await instance.add_person("Olive")
+    page = await windows.open(olive)
+    await page.goto("/")
+    models.say("First.")
+    await ask(page, "Are you there?")
+    await done(page)
+    await instance.sql(DOWN, "", 8.0)
+    await expect(page.locator("#model[data-none]")).to_have_count(1)
+    models.say("I am back.")
+    await ask(page, "And now?")
+    await done(page, "failed")
+    problem = answers(page).last.locator(".problem")
+    await expect(problem).to_contain_text("does not answer at the moment. Your question is kept")
+    again = answers(page).last.get_by_role("button", name="Try again")
+    await expect(again).to_be_hidden()
+    await expect(problem.get_by_text("One is back")).to_be_hidden()
+    await expect(page.locator("#notice")).to_contain_text("is back.", timeout=25_000)
+    await expect(problem.get_by_text("One is back")).to_be_visible()
+    await again.click()
+    await expect(body(page)).to_have_text("I am back.")
+    await done(page)

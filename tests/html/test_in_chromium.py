@@ -1,0 +1,217 @@
+"""The last judge: a real browser, without any content security policy to help us."""
+
+import pathlib
+import random
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Dialog, Page, Route, sync_playwright
+
+from app.html.markdown import render, render_plain
+from app.html.stream import AnswerView, frame, render_parts
+from app.parts import ReasoningDelta, ReasoningPart, TextDelta, TextPart, ToolCallDelta, ToolCallPart, ToolResultPart
+from tests import chromium
+from tests.corpora.markdown import DOCUMENTS
+from tests.corpora.unicode import TEXTS
+from tests.corpora.xss import PAYLOADS
+
+HOME = "http://parley.example/"
+HTMX = pathlib.Path(__file__).parents[2] / "static" / "vendor" / "htmx.min.js"
+TOOLS = """
+const inert = (html) => { const t = document.createElement("template"); t.innerHTML = html; return t.content; };
+const fresh = (html) => inert(html).firstChild.outerHTML;
+const shown = () => document.querySelector(".body").outerHTML;
+const see = (seq) => document.querySelector(".tail").setAttribute("data-seq", seq);
+const find = (target) => {
+  const found = document.querySelectorAll(target);
+  if (found.length !== 1) throw new Error(`${found.length} of ${target}`);
+  return found[0];
+};
+const apply = (one, swap, html) => {
+  if (swap === "delete") one.remove();
+  else if (swap === "innerHTML") one.innerHTML = html;
+  else one.insertAdjacentHTML(swap, html);
+};
+const provoke = () => {
+  for (const element of document.querySelectorAll("main *")) {
+    for (const kind of ["mouseover", "pointerover", "focus", "load", "error", "toggle", "animationstart", "revealed"])
+      element.dispatchEvent(new Event(kind, { bubbles: true }));
+    if (!element.closest("a[href]")) element.click?.();
+  }
+  htmx.process(document.body);
+};
+"""
+
+
+class Watched:
+    """A page that notes everything a payload could do."""
+
+    def __init__(self, browser: Browser) -> None:
+        self.context = browser.new_context()
+        self.happened: list[str] = []
+        self.context.route("**/*", self._answer)
+        self.context.on("page", lambda page: self.happened.append(f"window {page.url}"))
+        self.page: Page = self.context.new_page()
+        self.happened.clear()
+        self.page.on("dialog", self._dismiss)
+        self.page.on("pageerror", lambda error: self.happened.append(f"error {error}"))
+        self.page.goto(HOME)
+        self.page.add_script_tag(path=str(HTMX))
+        self.page.add_script_tag(content=TOOLS)
+
+    def do(self, script: str, argument: Any = None) -> Any:
+        return self.page.evaluate(script, argument)
+
+    def assert_nothing_happened(self) -> None:
+        assert self.do("window.pwned") is None
+        assert self.page.url == HOME
+        assert self.do("document.querySelectorAll('script').length") == 2
+        assert self.happened == []
+
+    def _answer(self, route: Route) -> None:
+        if route.request.url == HOME and route.request.is_navigation_request() and not route.request.redirected_from:
+            route.fulfill(content_type="text/html", body="<!doctype html><title>x</title><main></main>")
+        else:
+            self.happened.append(f"request {route.request.url}")
+            route.abort()
+
+    def _dismiss(self, dialog: Dialog) -> None:
+        self.happened.append(f"dialog {dialog.message}")
+        dialog.dismiss()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium.find(), args=chromium.FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def watched(browser: Browser) -> Iterator[Watched]:
+    page = Watched(browser)
+    yield page
+    page.context.close()
+
+
+def test_the_page_would_notice(watched: Watched) -> None:
+    """The judge itself: the same page with an unsanitised payload sees the script, the dialog and the request."""
+    watched.do("html => document.querySelector('main').innerHTML = html", "<img src=//evil.example/a onerror=pwned=1>")
+    watched.page.wait_for_function("window.pwned === 1")
+    with watched.page.expect_event("dialog"):
+        watched.do("html => document.querySelector('main').innerHTML = html", "<img src=x: onerror=alert(1)>")
+    assert {"request http://evil.example/a", "dialog 1"} <= set(watched.happened)
+
+
+def test_no_rendered_payload_does_anything(watched: Watched) -> None:
+    for payload in PAYLOADS:
+        parts = (
+            ReasoningPart(payload),
+            ToolCallPart(payload, payload, payload),
+            ToolResultPart("", payload),
+            TextPart(payload),
+        )
+        for html in (
+            render(payload),
+            render(payload, is_done=False),
+            render(f"- {payload}\n\n[x]({payload}) ![x]({payload})\n\n```{payload}\n{payload}\n"),
+            render_plain(payload),
+            render_parts(parts, dom="x"),
+        ):
+            watched.do("html => { document.querySelector('main').innerHTML = html; provoke(); }", html)
+    watched.assert_nothing_happened()
+
+
+def test_the_browser_reads_what_was_written(watched: Watched) -> None:
+    """Parsed and written out twice, the HTML stays as it is: no mutation to hide in."""
+    for text in [*PAYLOADS, *DOCUMENTS.values(), *TEXTS.values()]:
+        once, twice = watched.do(
+            "html => { const a = inert(`<div>${html}</div>`).firstChild.outerHTML; return [a, fresh(a)]; }",
+            render(text),
+        )
+        assert once == twice
+
+
+def test_no_streamed_payload_does_anything_at_any_character(watched: Watched) -> None:
+    for payload in PAYLOADS:
+        _stream(watched, [TextDelta(character) for character in payload])
+        watched.do("provoke()")
+    watched.assert_nothing_happened()
+
+
+def test_no_reasoning_or_tool_call_does_anything(watched: Watched) -> None:
+    for payload in PAYLOADS:
+        middle = len(payload) // 2
+        _stream(
+            watched,
+            [
+                ReasoningDelta(payload[:middle]),
+                ReasoningDelta(payload[middle:]),
+                ToolCallDelta(0, payload, payload, payload[:middle]),
+                ToolCallDelta(0, arguments=payload[middle:]),
+                ToolCallDelta(1, name=payload),
+                TextDelta(payload),
+            ],
+        )
+        watched.do("provoke()")
+    watched.assert_nothing_happened()
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_watching_page_equals_a_fresh_one_at_every_character(watched: Watched, name: str) -> None:
+    _stream(watched, [TextDelta(character) for character in DOCUMENTS[name]])
+    watched.assert_nothing_happened()
+
+
+def test_htmx_makes_the_same_page_of_the_frames(watched: Watched) -> None:
+    """The frames as they travel, applied by the htmx that we ship."""
+    chance = random.Random(7)
+    pieces: list[TextDelta | ReasoningDelta] = [ReasoningDelta("Let me *think*.\n\nHm"), ReasoningDelta("m.")]
+    for name in DOCUMENTS:
+        pieces += [TextDelta(piece) for piece in re.findall(r"\s?\w+|[^\w]+", DOCUMENTS[name]) if piece]
+        pieces += [ReasoningDelta("And "), ReasoningDelta("then?")]
+    view = AnswerView("x")
+    watched.do("html => { document.querySelector('main').innerHTML = html; }", view.html())
+    seq = 0
+    while seq < len(pieces):
+        size = chance.choice([1, 1, 2, 5])
+        batch = pieces[seq : seq + size]
+        seq += len(batch)
+        text = frame(view.feed(batch, seq))
+        same = watched.do(
+            """async ([text, seq, html]) => {
+                if (text) await htmx.swap({ text, sourceElement: document.body, target: document.body, swap: "none" });
+                see(seq);
+                return shown() === fresh(html) || [shown(), fresh(html)];
+            }""",
+            [text, seq, view.html()],
+        )
+        assert same is True
+    watched.assert_nothing_happened()
+
+
+def _stream(watched: Watched, deltas: list[Any]) -> None:
+    """One delta at a time; after each, what is shown must be what a fresh page would draw."""
+    view = AnswerView("x")
+    first = view.html()
+    steps = []
+    for seq, delta in enumerate(deltas, 1):
+        ops = [list(op) for op in view.feed([delta], seq)]
+        steps.append([ops, seq, view.html()])
+    differs = watched.do(
+        """([first, steps]) => {
+            document.querySelector("main").innerHTML = first;
+            for (const [ops, seq, html] of steps) {
+                const targets = ops.map(([target]) => find(target));
+                ops.forEach(([_, swap, html], i) => apply(targets[i], swap, html));
+                see(seq);
+                if (shown() !== fresh(html)) return [seq, ops, shown(), fresh(html)];
+            }
+            return null;
+        }""",
+        [first, steps],
+    )
+    assert differs is None

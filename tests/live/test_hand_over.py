@@ -1,0 +1,109 @@
+"""Deltas reach the pages of the writer's own process on two ways; whichever is faster, each comes once and in order."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.database import fetch, new_id
+from app.live import Item, Reader, Row, Viewer
+from app.live.log import LIVE_CHANNEL
+
+OURS, ANOTHER = 7, 8
+
+
+@pytest.fixture
+async def reader(database: str) -> AsyncIterator[Reader]:
+    """A reader that listens."""
+    made = Reader(database)
+    running = asyncio.create_task(made.run())
+    with made.view(["until:ready"]) as probe:
+        while not await probe.take(timeout_seconds=0.2):
+            pass  # it tells every viewer when it has begun to listen
+    yield made
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def store(generation: uuid.UUID, *rows: Row) -> None:
+    for seq, kind, body in rows:
+        await fetch(
+            "INSERT INTO delta (generation_id, seq, kind, body) VALUES ($1, $2, $3, $4)", generation, seq, kind, body
+        )
+
+
+async def notify(worker: int, generation: uuid.UUID) -> None:
+    await fetch("SELECT pg_notify($1, $2)", LIVE_CHANNEL, f"{worker}:{generation.hex}")
+
+
+async def take_rows(viewer: Viewer, count: int) -> list[Row]:
+    """So many rows, however they come in."""
+    items: list[Item] = []
+    async with asyncio.timeout(10):
+        while len(items) < count:
+            items += await viewer.take(timeout_seconds=5)
+    return [item[1] for item in items if isinstance(item, tuple)]
+
+
+async def test_what_the_own_writer_committed_is_not_asked_for_again(database: str) -> None:
+    silent, generation = Reader(database), new_id()  # it does not even listen
+    with silent.view(["thread:x"]) as viewer:
+        assert await silent.follow(viewer, generation) == []
+        silent.hand_over(OURS, [(generation, [(1, "text", "a"), (2, "text", "b")])])
+        assert await take_rows(viewer, 2) == [(1, "text", "a"), (2, "text", "b")]
+
+
+async def test_a_gap_is_read_from_the_log(reader: Reader) -> None:
+    generation = new_id()
+    with reader.view(["thread:x"]) as viewer:
+        await reader.follow(viewer, generation)
+        await store(generation, (1, "text", "a"), (2, "text", "b"), (3, "text", "c"))
+        reader.hand_over(OURS, [(generation, [(3, "text", "c")])])
+        assert await take_rows(viewer, 3) == [(1, "text", "a"), (2, "text", "b"), (3, "text", "c")]
+
+
+async def test_rows_that_come_on_both_ways_come_once(reader: Reader) -> None:
+    generation, rows = new_id(), [(seq, "text", str(seq)) for seq in range(1, 41)]
+    with reader.view(["thread:x"]) as viewer:
+        await reader.follow(viewer, generation)
+        for row in rows:
+            await store(generation, row)
+            await notify(ANOTHER, generation)
+            reader.hand_over(OURS, [(generation, [row])])
+        assert await take_rows(viewer, 40) == rows
+        await store(generation, (41, "text", "41"))
+        await notify(ANOTHER, generation)
+        assert await take_rows(viewer, 1) == [(41, "text", "41")]
+
+
+async def test_what_another_worker_wrote_is_read(reader: Reader) -> None:
+    ours, foreign = new_id(), new_id()
+    reader.hand_over(OURS, [(ours, [(1, "text", "a")])])
+    with reader.view(["thread:x"]) as viewer:
+        await reader.follow(viewer, foreign)
+        await store(foreign, (1, "text", "b"))
+        await notify(ANOTHER, foreign)
+        assert await take_rows(viewer, 1) == [(1, "text", "b")]
+
+
+async def test_who_begins_to_follow_while_rows_are_handed_over_misses_none(reader: Reader) -> None:
+    generation = new_id()
+    await store(generation, (1, "text", "1"))
+
+    async def write() -> None:
+        for seq in range(2, 60):
+            row = (seq, "text", str(seq))
+            await store(generation, row)
+            reader.hand_over(OURS, [(generation, [row])])
+
+    writing = asyncio.create_task(write())
+    for begun_after in range(5):
+        with reader.view(["thread:x"]) as viewer:
+            await asyncio.sleep(0.002 * begun_after)
+            seen = [row[0] for row in await reader.follow(viewer, generation)]
+            async with asyncio.timeout(10):
+                while len(seen) < 20 + 5 * begun_after:
+                    seen += [row[0] for row in await take_rows(viewer, 1) if row[0] > seen[-1]]
+        assert seen == list(range(1, len(seen) + 1))
+    await writing

@@ -1,0 +1,160 @@
+"""Every page in every theme, on a phone and on a desk: axe-core, console and policy find nothing, nothing overflows."""
+
+import gzip
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page
+
+from tests.preview.pages import PAGES
+from tests.preview.site import Site
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+AXE = (Path(__file__).parents[1] / "vendor" / "axe.min.js").read_text()
+THEMES = ("quartz", "graphite", "terminal", "solarized", "system")
+EVERYTHING: dict[str, Any] = {"resultTypes": ["violations"]}
+CONTRAST: dict[str, Any] = {"resultTypes": ["violations"], "runOnly": ["color-contrast"]}
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    context = await browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
+    opened = await context.new_page()
+    opened.said = []  # type: ignore[attr-defined]
+    opened.on("pageerror", lambda error: opened.said.append(str(error)))  # type: ignore[attr-defined]
+    opened.on("console", lambda entry: entry.type in ("error", "warning") and opened.said.append(entry.text))  # type: ignore[attr-defined]
+    yield opened
+    await context.close()
+
+
+async def violations(page: Page, options: dict[str, Any] = EVERYTHING) -> list[str]:
+    if not await page.evaluate("'axe' in window"):
+        await page.evaluate(AXE)
+    found = await page.evaluate("options => axe.run(document, options)", options)
+    return [
+        f"{violation['id']}: {node['target']} {node['any'][0]['message'] if node['any'] else ''}"
+        for violation in found["violations"]
+        for node in violation["nodes"]
+    ]
+
+
+def unexpected(page: Page) -> list[str]:
+    """What the console said, but that an answer had the status of an error, which some pages are meant to have."""
+    said: list[str] = page.said  # type: ignore[attr-defined]
+    return [entry for entry in said if "the server responded with a status of 4" not in entry]
+
+
+async def overflow(page: Page) -> list[str]:
+    return await page.evaluate(
+        "() => [document.documentElement, ...document.querySelectorAll('main, nav, .page')]"
+        ".filter(element => element.scrollWidth > element.clientWidth).map(element => element.outerHTML.slice(0, 80))"
+    )
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_page_is_accessible_in_every_theme_and_width(site: Site, page: Page, path: str) -> None:
+    await page.goto(site.address + path)
+    for width in (1440, 390):
+        await page.set_viewport_size({"width": width, "height": 900})
+        for theme in THEMES:
+            await page.emulate_media(color_scheme="dark" if theme == "system" else "light")
+            await page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+            assert await violations(page, EVERYTHING if theme == "quartz" else CONTRAST) == [], (theme, width)
+    await page.set_viewport_size({"width": 360, "height": 740})
+    assert await overflow(page) == []
+    assert unexpected(page) == []
+
+
+async def test_what_opens_over_a_page_is_accessible(site: Site, page: Page) -> None:
+    await page.goto(site.address + "/full")
+    await page.keyboard.press("Escape")
+    await page.locator("h1").click()
+    await page.keyboard.press("?")
+    await page.locator("#shortcuts").wait_for(state="visible")
+    assert await violations(page) == []
+    await page.keyboard.press("Escape")
+    await page.get_by_role("button", name="Options").click()
+    await page.locator("#options-panel").wait_for(state="visible")
+    assert await violations(page) == []
+    await page.keyboard.press("Escape")
+    await page.locator(".bar summary").click()
+    assert await violations(page) == []
+    await page.locator(".bar").get_by_role("link", name="Delete…").click()
+    await page.locator("#dialog[open]").wait_for()
+    assert await violations(page) == []
+    await page.keyboard.press("Escape")
+    await page.locator("#dialog[open]").wait_for(state="detached")
+    assert unexpected(page) == []
+
+
+async def test_the_drawer_of_a_phone_is_accessible(site: Site, page: Page) -> None:
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await page.goto(site.address + "/full")
+    assert not await page.locator("#sidebar").is_visible()
+    await page.get_by_role("button", name="Threads and settings").click()
+    await page.locator(".account summary").click()
+    assert await page.get_by_role("button", name="Sign out").is_visible()
+    assert await violations(page) == []
+    assert unexpected(page) == []
+
+
+async def test_without_scripts_nothing_is_shown_that_needs_one(site: Site, browser: Browser) -> None:
+    context = await browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 844})
+    page = await context.new_page()
+    await page.goto(site.address + "/streaming")
+    assert await page.get_by_role("button", name="Stop", exact=True).is_visible()
+    assert not await page.get_by_role("button", name="Stop the answer").is_visible()
+    for width in (390, 1440):
+        await page.set_viewport_size({"width": width, "height": 844})
+        for path in ("/queued", "/streaming"):
+            await page.goto(site.address + path)
+            assert await page.locator("iframe.live").evaluate(
+                "frame => frame.clientWidth === frame.closest('#messages').clientWidth"
+            )
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await page.get_by_role("button", name="Options").click()
+    assert await page.get_by_label("Temperature").is_visible()
+    await page.goto(site.address + "/full")
+    assert not await page.get_by_role("button", name="Copy").first.is_visible()
+    await page.get_by_role("button", name="Threads and settings").click()
+    await page.locator(".thread-item summary").first.click()
+    assert await page.get_by_label("Title").first.is_visible()
+    await context.close()
+
+
+async def test_a_thread_opens_at_its_end(site: Site, page: Page) -> None:
+    await page.goto(site.address + "/full")
+    last = page.locator("article").last
+    box = await last.bounding_box()
+    dock = await page.locator(".dock").bounding_box()
+    assert box is not None
+    assert dock is not None
+    assert box["y"] + box["height"] <= dock["y"] + 24
+
+
+async def test_times_and_numbers_are_the_readers(site: Site, browser: Browser) -> None:
+    context = await browser.new_context(locale="de-DE", timezone_id="Europe/Berlin")
+    page = await context.new_page()
+    await page.goto(site.address + "/full")
+    figures = page.locator(".figures").first
+    assert "1.812" in await figures.inner_text()
+    assert "10:27" in (await figures.locator("time").get_attribute("title") or "")
+    await context.close()
+
+
+async def test_the_whole_chat_page_is_light(site: Site, page: Page) -> None:
+    sizes: list[int] = []
+
+    async def weigh(response: Any) -> None:
+        if "/events" not in response.url:
+            sizes.append(len(gzip.compress(await response.body())))
+
+    page.on("response", weigh)
+    await page.goto(site.address + "/full")
+    await page.evaluate("() => document.fonts.ready")
+    assert len(sizes) <= 9, "with the event stream: ten requests"
+    assert sum(sizes) <= 60 * 1024

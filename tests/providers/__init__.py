@@ -1,0 +1,1 @@
+"""The provider layer against servers that misbehave."""

@@ -1,0 +1,192 @@
+"""What every adapter keeps, whatever its server does. A new one: add its dialect to `DIALECTS`, and this must be green."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from app.parts import Finish, ReasoningPart, TextPart, ToolCallPart, Usage
+from app.providers.base import Limits, Provider
+from app.providers.errors import BadAnswer, Overloaded, RateLimited, StreamCut, Unreachable
+from tests.providers.conftest import ADAPTERS, KEY, Outcome, collect, question, replayed
+from tests.providers.faults import FAULTS, begun, dripped
+from tests.scripted import LAST_CHUNK, Close, Dialect, Repeat, Reset, ScriptedServer, Send, Stall, Step, chunk, whole
+
+DRESSES: dict[str, Callable[[bytes], bytes]] = {
+    "plain": lambda body: body,
+    "CRLF": lambda body: body.replace(b"\n", b"\r\n"),
+    "CR": lambda body: body.replace(b"\n", b"\r"),
+    "no space after the colon": lambda body: body.replace(b"data: ", b"data:"),
+    "a byte order mark": lambda body: b"\xef\xbb\xbf" + body,
+    "no line end at the end": lambda body: body.rstrip(b"\n"),
+    "the end twice": lambda body: body + body[-40:],
+}
+
+
+async def read(dialect: Dialect, *chunks: bytes) -> tuple[list[object], list[object]]:
+    """What an adapter makes of an answer that came in these chunks: its parts, and what it said of the whole."""
+    outcome = await collect(replayed(dialect, *chunks).stream(question()))
+    assert outcome.error is None
+    return list(outcome.parts), [*outcome.usage, *outcome.finish]
+
+
+@pytest.mark.parametrize("dress", DRESSES)
+async def test_an_answer_cut_at_any_byte_is_the_same_answer(dress: str, dialect: Dialect) -> None:
+    call = dialect.tool_call("c1", "look", {"at": "é"})
+    frames = dialect.frames(("Of\u2028the ", "wïnd 𝄞."), ("Hm, é", "𝄞 "), [call], "tool_calls", (3, 9))
+    stream = DRESSES[dress](b"".join(frames))
+    parts, ends = await read(dialect, stream)
+    assert [type(part) for part in parts] == [ReasoningPart, TextPart, ToolCallPart]
+    assert [part.text for part in parts[:2]] == ["Hm, é𝄞 ", "Of\u2028the wïnd 𝄞."]  # type: ignore[attr-defined]
+    assert ends == [Usage(3, 9), Finish("tool_calls")]
+    for cut in range(len(stream) + 1):
+        assert await read(dialect, stream[:cut], stream[cut:]) == (parts, ends), cut
+    assert await read(dialect, *(bytes([byte]) for byte in stream)) == (parts, ends)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_every_fault_has_its_error_and_keeps_the_text_before_it(
+    fault: str, provider: Provider, server: ScriptedServer, dialect: Dialect
+) -> None:
+    script, expected, text = FAULTS[fault]
+    server.script(*script(dialect))
+    outcome = await collect(provider.stream(question()))
+    assert type(outcome.error) is expected, outcome.error
+    assert (outcome.text, outcome.finish) == (text, [])
+    sentence = outcome.error.sentence
+    assert "Acme" in sentence
+    assert len(sentence) < 500
+    assert not any(secret in sentence for secret in (KEY, "/v1", "/api", "http://", "\n", "<"))
+    assert len(server.requests) == 1  # neither a redirect nor a retry
+
+
+async def test_after_a_fault_the_next_answer_is_whole(
+    provider: Provider, server: ScriptedServer, dialect: Dialect
+) -> None:
+    for script in (begun(dialect, Reset()), begun(dialect, Stall()), whole(dialect.error_body("boom"), 500)):
+        server.script(*script)
+        assert (await collect(provider.stream(question()))).error
+        outcome = await collect(provider.stream(question()))
+        assert outcome.error is None
+        assert outcome.text == "Seven quiet lanterns drift over the harbour. "
+        assert [finish.reason for finish in outcome.finish] == ["stop"]
+
+
+async def test_an_endless_answer_is_cut_at_the_limit(
+    provider: Provider, server: ScriptedServer, dialect: Dialect
+) -> None:
+    server.script(dialect.head(), Repeat(chunk(dialect.text("endless "))))
+    outcome = await collect(provider.stream(question()))
+    assert type(outcome.error) is BadAnswer
+    assert len(outcome.text) == 100_000
+    assert not outcome.finish
+
+
+@pytest.mark.parametrize("ending", [Close(), Reset()], ids=["close", "reset"])
+async def test_broken_off_after_any_byte_it_is_never_complete(
+    ending: Step, provider: Provider, server: ScriptedServer, dialect: Dialect
+) -> None:
+    body = dialect.text("Hel") + dialect.text("lo é𝄞")
+    wire = chunk(body) + chunk(dialect.finish("stop", usage=(1, 2)))
+    complete_from = len(wire) - len(dialect.end_marker)
+    at_once = asyncio.Semaphore(16)  # a reset waits until its victim has read, so one after the other would take long
+    patient = ADAPTERS[dialect.kind](provider.account, provider.client, Limits(20, 20))
+
+    async def broken_off(size: int) -> Outcome:
+        server.scripts[f"m{size}"] = (dialect.head(), Send(wire[:size]), ending)
+        async with at_once:
+            return await collect(patient.stream(question(model=f"m{size}")))
+
+    for size, outcome in enumerate(await asyncio.gather(*map(broken_off, range(len(wire))))):
+        assert "Hello é𝄞".startswith(outcome.text), size
+        if size < len(chunk(body)):
+            assert isinstance(outcome.error, StreamCut | Unreachable), size
+        assert bool(outcome.finish) == (outcome.error is None), size
+        assert not outcome.finish or size >= complete_from - 200, size
+
+
+AFTER = [
+    ("2", 2.0),
+    ("3600", 3600.0),
+    ("0.5", 0.5),
+    ("-1", None),
+    ("abc", None),
+    ("", None),
+    ("nan", None),
+    ("1" * 400, None),
+    (None, None),
+]
+
+
+@pytest.mark.parametrize(("value", "seconds"), AFTER, ids=[str(value)[:10] for value, _ in AFTER])
+async def test_retry_after_is_read_or_ignored(
+    value: str | None, seconds: float | None, provider: Provider, server: ScriptedServer, dialect: Dialect
+) -> None:
+    headers = {} if value is None else {"Retry_After": value}
+    server.script(*whole(dialect.error_body("slow down"), 429, **headers))
+    error = (await collect(provider.stream(question()))).error
+    assert isinstance(error, RateLimited)
+    assert error.is_retryable
+    assert error.retry_after_seconds == seconds
+
+
+async def test_retry_after_may_be_a_date(provider: Provider, server: ScriptedServer, dialect: Dialect) -> None:
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
+    server.script(*whole(dialect.error_body("slow down"), 503, Retry_After=later))
+    error = (await collect(provider.stream(question()))).error
+    assert isinstance(error, Overloaded)
+    assert error.retry_after_seconds is not None
+    assert 50 < error.retry_after_seconds <= 60
+
+
+CONTENT = {
+    "invalid UTF-8": (b"a\xffb", "a\ufffdb"),
+    "NUL": (b"a\\u0000b", "a\ufffdb"),
+    "a lone surrogate": (b"a\\ud800b", "a\ufffdb"),
+    "a raw control character": (b"a\x01b", "a\x01b"),
+    "combining marks": (("Z" + "\u0351" * 10_000).encode(), "Z" + "\u0351" * 10_000),
+    "U+2028": ("a\u2028b".encode(), "a\u2028b"),
+    "HTML": (b"<script>alert(1)</script><b hx-get=/x>", "<script>alert(1)</script><b hx-get=/x>"),
+    "ANSI": (b"\\u001b[31mred", "\x1b[31mred"),
+    "events in text": (
+        b"\\n\\ndata: [DONE]\\n\\nevent: error\\ndata: {}",
+        "\n\ndata: [DONE]\n\nevent: error\ndata: {}",
+    ),
+    "an end marker as text": (b"[DONE]", "[DONE]"),
+}
+
+
+@pytest.mark.parametrize("content", CONTENT)
+async def test_hostile_content_is_text_and_nothing_else(
+    content: str, provider: Provider, server: ScriptedServer, dialect: Dialect
+) -> None:
+    written, expected = CONTENT[content]
+    frame = dialect.text("@@@").replace(b"@@@", written)
+    server.script(*dialect.stream(dialect.text("<"), frame, dialect.text(">"), dialect.finish()))
+    outcome = await collect(provider.stream(question()))
+    assert outcome.error is None
+    assert outcome.text == f"<{expected}>"
+    assert len(outcome.finish) == 1
+
+
+async def test_characters_split_across_network_chunks_are_whole(
+    provider: Provider, server: ScriptedServer, dialect: Dialect
+) -> None:
+    body = dialect.text("@@@").replace(b"@@@", "aé€𝄞z".encode()) + dialect.finish()
+    server.script(dialect.head(), *dripped(body, 0.0005), Send(LAST_CHUNK))
+    outcome = await collect(provider.stream(question()))
+    assert (outcome.text, outcome.error) == ("aé€𝄞z", None)
+
+
+async def test_answers_that_were_complete_stay_complete_whatever_follows(
+    provider: Provider, server: ScriptedServer, dialect: Dialect
+) -> None:
+    finish = dialect.finish("length", usage=(3, 4))
+    for after in ((Reset(),), (Stall(),), (Close(),), (Send(chunk(finish)), Send(LAST_CHUNK)), (Repeat(b"x" * 999),)):
+        server.script(*begun(dialect, Send(chunk(finish)), *after))
+        outcome = await collect(provider.stream(question()))
+        assert (outcome.text, outcome.error) == ("Hello", None)
+        assert [finish.reason for finish in outcome.finish] == ["length"]
+        assert [(usage.input_tokens, usage.output_tokens) for usage in outcome.usage] == [(3, 4)]

@@ -1,0 +1,135 @@
+"""What all dialects have in common: the same answer, the same events, and prompts that only grow."""
+
+import httpx
+import msgspec
+import pytest
+
+from app.parts import (
+    FilePart,
+    Finish,
+    Part,
+    ReasoningPart,
+    TextDelta,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    Usage,
+)
+from app.providers import PROVIDERS
+from app.providers.base import Account, ChatMessage, ChatRequest, Image, Provider, Role
+from app.providers.errors import BadRequest
+from tests.providers.conftest import KEY, collect, conversation, question
+from tests.scripted import Dialect, ScriptedServer
+
+
+async def test_reasoning_fields_become_reasoning(provider: Provider, server: ScriptedServer, dialect: Dialect) -> None:
+    server.script(*dialect.answer(("So ", "be it."), thoughts=("I ", "think."), usage=(1, 2), reason="length"))
+    outcome = await collect(provider.stream(question()))
+    assert outcome.parts[1:] == (TextPart("So be it."),)
+    assert outcome.reasoning == "I think."
+    assert outcome.events[-2:] == [Usage(1, 2), Finish("length")]
+
+
+async def test_usage_that_is_not_given_stays_unknown(
+    provider: Provider, server: ScriptedServer, dialect: Dialect
+) -> None:
+    server.script(*dialect.answer(("Hi",)))
+    assert (await collect(provider.stream(question()))).events == [TextDelta("Hi"), Finish("stop")]
+
+
+async def test_tool_calls_come_with_id_name_and_arguments(
+    provider: Provider, server: ScriptedServer, dialect: Dialect
+) -> None:
+    calls = [dialect.tool_call("c1", "look", {"at": "x"}, 0), dialect.tool_call("c2", "go", {"to": [1, {}]}, 1)]
+    server.script(*dialect.answer((), tool_calls=calls, reason="tool_calls"))
+    outcome = await collect(provider.stream(question()))
+    found = [(part.call_id, part.name, part.arguments.replace(" ", "")) for part in outcome.parts]  # type: ignore[attr-defined]
+    assert found == [("c1", "look", '{"at":"x"}'), ("c2", "go", '{"to":[1,{}]}')]
+    assert outcome.finish == [Finish("tool_calls")]
+
+
+async def test_the_key_travels_in_its_header(
+    provider: Provider, server: ScriptedServer, client: httpx.AsyncClient, dialect: Dialect
+) -> None:
+    await collect(provider.stream(question()))
+    assert dialect.key_headers(KEY).items() <= server.questions[0].headers.items()
+    assert server.questions[0].headers["accept-encoding"] == "identity"
+    login = server.url_for(dialect).replace("://", "://ann:p%40ss@")
+    await collect(PROVIDERS[dialect.kind](Account("Acme", login + "?version=3"), client).stream(question()))
+    assert [dialect.is_question(asked) and "version=3" in asked.query for asked in server.requests[1:]] == [True]
+    assert server.requests[1].headers["authorization"] == "Basic YW5uOnBAc3M="
+
+
+async def test_cookies_of_one_server_reach_no_request(
+    provider: Provider, server: ScriptedServer, dialect: Dialect
+) -> None:
+    plain = dialect.answer(("Hi",))
+    head = plain[0].content.replace(b"\r\n\r\n", b"\r\nSet-Cookie: a=b; Path=/\r\n\r\n")  # type: ignore[union-attr]
+    server.scripts["scripted"] = (type(plain[0])(head), *plain[1:])
+    for _ in range(2):
+        assert (await collect(provider.stream(question()))).text == "Hi"
+    assert "cookie" not in server.questions[1].headers
+
+
+def test_files_are_refused_until_something_stands_in_their_place(provider: Provider) -> None:
+    parts = (TextPart("Look"), FilePart("a1", "cat.png", "image/png", 9))
+    with pytest.raises(BadRequest, match=r"The file cat\.png cannot be sent to Acme"):
+        provider.body(ChatRequest("m", (ChatMessage("user", parts),)))
+
+
+async def test_what_is_sent_is_exactly_what_the_body_says(
+    provider: Provider, server: ScriptedServer, dialect: Dialect
+) -> None:
+    request = conversation(continues=False)
+    await collect(provider.stream(request))
+    assert server.questions[0].json == provider.body(request)
+
+
+def said(role: Role, *parts: Part | Image) -> ChatMessage:
+    return ChatMessage(role, parts)
+
+
+def looked_up(call_id: str, signature: str) -> tuple[ChatMessage, ChatMessage]:
+    """A model thinks and calls a tool, which answers."""
+    thought = ReasoningPart("Where is it?", signature=signature)
+    call = said("assistant", thought, ToolCallPart(call_id, "look", '{"at": "é"}'))
+    return call, said("tool", ToolResultPart(call_id, "found", is_error=call_id == "c2"))
+
+
+def threads(dialect: Dialect) -> dict[str, list[ChatMessage]]:
+    """Threads as they grow: without tools, and with them."""
+    system, picture = said("system", TextPart("Be brief.")), Image("image/png", b"\x89PNG")
+    plain = [
+        said("user", TextPart("One?")),
+        said("assistant", ReasoningPart("Hm.", signature=f"{dialect.kind}:c2lnbmVk"), TextPart("One é\u2028𝄞. \n")),
+        said("user", TextPart("Two?"), picture),
+        said("assistant", TextPart("Two.")),
+        said("user", TextPart("  Three? ")),
+        said("assistant", ReasoningPart("Hm?"), TextPart("Three.")),
+        said("user", TextPart("Four?")),
+    ]
+    sign = f"{dialect.kind}:c2lnbmVk"
+    with_tools = [*plain[:1], *looked_up("c1", sign), *looked_up("c2", sign), *plain[1:3], *looked_up("c3", sign)]
+    return {"plain": [system, *plain], "with tools": [system, *with_tools, *plain[3:]]}
+
+
+@pytest.mark.parametrize("thread", ["plain", "with tools"])
+@pytest.mark.parametrize("effort", [None, "high"])
+def test_every_prompt_begins_with_all_of_the_prompt_before_it(
+    thread: str, effort: str | None, provider: Provider, dialect: Dialect
+) -> None:
+    """Byte for byte: only then does a server's prompt cache know it again."""
+    whole = threads(dialect)[thread]
+    asked = question(reasoning_effort=effort)
+    before, rest_before, prompts = b"[", None, 0
+    for size, message in enumerate(whole, start=1):
+        if message.role not in ("user", "tool"):
+            continue
+        body = provider.body(ChatRequest("m", tuple(whole[:size]), asked.parameters))
+        written = msgspec.json.encode(dialect.messages(body))
+        rest = {name: value for name, value in body.items() if value is not dialect.messages(body)}
+        assert written.startswith(before), size
+        assert rest_before in (None, rest)
+        before, rest_before, prompts = written.removesuffix(b"]"), rest, prompts + 1
+    assert prompts >= 4
+    assert b"Four?" in before

@@ -1,0 +1,120 @@
+"""Foreign words in our sentences: cleaned, shortened, and without anybody's secrets."""
+
+import time
+
+import pytest
+
+from app.providers.base import Account
+from app.providers.errors import BadRequest, Overloaded
+from app.providers.failures import address, check_url, refusal, retry_after, shown
+
+KEY = "abcd-efgh-1234"
+ACCOUNT = Account("Acme", "https://ann:pass-word@models.example:8443/v1/secret?token=t", KEY)
+
+SHOWN = {
+    "plain words": "plain words",
+    "  several\n\tlines\r\n  ": "several lines",
+    "a\x00b\x07c\ud800d": "a\ufffdb c\ufffdd",
+    "\x1b[31mred\x1b[0m and \x1b]8;;http://x\x07linked\x1b]8;;\x07": "red and linked",
+    "<p>a <b>bold</b> word<script>evil()</script></p>": "a bold word",
+    "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more": "alert(1) & more",
+    "zero\u200bwidth \u202eright-to-left": "zero width right-to-left",
+    f"Incorrect API key provided: {KEY}.": "Incorrect API key provided: •••.",
+    "wrong password pass-word": "wrong password •••",
+    "key sk-proj-0123456789abcdefghij is bad": "key ••• is bad",
+    "sent Authorization: Bearer eyJhbGciOi": "sent Authorization: •••",
+    "see https://bob:hunter2@host/path?key=123&x=1 now": "see https://•••host/path••• now",
+    "what is 1<2 and 3>2?": "what is 1 2?",
+}
+
+
+@pytest.mark.parametrize("said", SHOWN)
+def test_a_servers_words_are_made_fit_to_show(said: str) -> None:
+    assert shown(ACCOUNT, said) == SHOWN[said]
+
+
+def test_long_words_are_shortened_after_secrets_are_gone() -> None:
+    text = shown(ACCOUNT, "x" * 290 + KEY + "y" * 100)
+    assert len(text) == 300
+    assert text.endswith("…")
+    assert "abcd" not in text
+
+
+@pytest.mark.parametrize(
+    "hostile", ["<" * 65_536, "?a" * 32_768, "<script" * 9000, "model " * 10_000, "\x1b]" * 30_000]
+)
+def test_hostile_words_cost_little_time(hostile: str) -> None:
+    began = time.process_time()
+    refusal(ACCOUNT, 400, hostile.encode())
+    assert time.process_time() - began < 0.2
+
+
+BODIES = {
+    b'{"error": {"message": "boom", "code": "c"}}': "boom",
+    b'{"error": "boom"}': "boom",
+    b'{"message": "boom"}': "boom",
+    b'{"detail": "boom"}': "boom",
+    b'{"detail": [{"msg": "boom", "loc": ["body"]}]}': "boom",
+    b'[{"error": "boom"}]': "boom",
+    b'{"error": {"message": 7}}': "",
+    b"boom": "boom",
+    b"<!DOCTYPE html><html><head><title>boom</title><style>x</style>": "boom",
+    b"<html><body>no title": "",
+    b"{}": "",
+    b"7": "",
+    b"": "",
+    b"[" * 60_000: "[" * 300,
+    b"\xff\xfe": "\ufffd\ufffd",
+}
+
+
+@pytest.mark.parametrize("body", BODIES, ids=[body[:30].decode("latin-1") for body in BODIES])
+def test_the_reason_is_found_in_every_shape_of_body(body: bytes) -> None:
+    sentence = refusal(ACCOUNT, 422, body).sentence
+    reason = BODIES[body]
+    assert sentence[:280] == (f"Acme refused the request: {reason}" if reason else "Acme refused the request.")[:280]
+
+
+def test_sentences_name_host_and_port_and_nothing_else_of_an_address() -> None:
+    assert address(ACCOUNT) == "models.example:8443"
+    assert address(Account("Acme", "https://models.example/v1")) == "models.example"
+    assert address(Account("Acme", "")) == "its address"
+    assert address(Account("Acme", "http://[::1")) == "its address"
+
+
+def test_a_forgotten_path_is_proposed() -> None:
+    forgotten = Account("Acme", f"http://ann:{KEY}@[::1]:8000/", KEY, usual_path="/v1")
+    assert refusal(forgotten, 404).sentence == "Acme has nothing at this address. Did you mean http://[::1]:8000/v1?"
+    for account in (
+        Account("Acme", "http://models.example"),
+        Account("Acme", "http://[::1", usual_path="/v1"),
+        ACCOUNT,
+    ):
+        assert check_url(account) == "Check its base URL."
+
+
+@pytest.mark.parametrize("status", [500, 501, 502, 503, 504, 520, 529, 599])
+def test_every_server_error_may_be_tried_again(status: int) -> None:
+    error = refusal(ACCOUNT, status, b"", wait="7")
+    assert isinstance(error, Overloaded)
+    assert (error.is_retryable, error.retry_after_seconds) == (True, 7.0)
+
+
+@pytest.mark.parametrize("status", [402, 405, 406, 409, 410, 415, 422, 451])
+def test_every_other_refusal_may_not(status: int) -> None:
+    error = refusal(ACCOUNT, status, b'{"error": "no"}')
+    assert isinstance(error, BadRequest)
+    assert not error.is_retryable
+
+
+@pytest.mark.parametrize(
+    "value", ["-1", "abc", "", "1e9", "inf", "nan", "0x10", "9" * 99, "１２", "Mon, 99 Foo 2026 00:00:00 GMT", "\x00"]
+)
+def test_a_retry_after_that_makes_no_sense_is_absent(value: str) -> None:
+    assert retry_after(value) is None
+
+
+def test_a_retry_after_in_the_past_is_now() -> None:
+    assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
+    assert retry_after(" 2 ") == 2.0
+    assert retry_after("0") == 0.0

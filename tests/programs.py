@@ -94,7 +94,7 @@ class Program:
 
     def living_descendants(self) -> list[psutil.Process]:
         """Processes that it had started and that still run."""
-        return [process for process in self._descendants if _lives(process)]
+        return [process for process in self._descendants if lives(process)]
 
     @property
     def is_running(self) -> bool:
@@ -137,7 +137,8 @@ class Program:
             self._descendants.update(psutil.Process(self.process.pid).children(recursive=True))
 
 
-def _lives(process: psutil.Process) -> bool:
+def lives(process: psutil.Process) -> bool:
+    """Whether a process runs; one that ends while it is looked at does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

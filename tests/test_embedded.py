@@ -17,6 +17,7 @@ import pytest
 
 from app import postmaster
 from app.embedded import EmbeddedFailed, EmbeddedPostgres, FolderLocked, hold
+from tests.programs import lives
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ async def test_a_stopped_one_leaves_no_process_and_keeps_its_rows(embedded: Embe
     assert embedded.pid
     family = [psutil.Process(embedded.pid), *psutil.Process(embedded.pid).children(recursive=True)]
     await embedded.stop()
-    assert [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
+    assert [one for one in family if lives(one)] == []
     assert await EmbeddedPostgres(embedded.data).find() is None
     await embedded.start()
     assert await ask(embedded, "SELECT number FROM kept") == 42

@@ -1,6 +1,7 @@
 """A scripted server and a client for it, and a look at what is left of both when a test is over."""
 
 import asyncio
+import contextlib
 import os
 import re
 import shutil
@@ -186,9 +187,11 @@ def children() -> list[int]:
     """The engines of this process, those that have not been waited for included."""
     found = []
     for child in psutil.Process().children(recursive=True):
-        with_arguments = child.cmdline() if child.status() != psutil.STATUS_ZOMBIE else ["llamacpp_server"]
-        if "llamacpp_server" in " ".join(with_arguments):
-            found.append(child.pid)
+        # It may end while it is looked at, and then it is no engine any more.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            with_arguments = child.cmdline() if child.status() != psutil.STATUS_ZOMBIE else ["llamacpp_server"]
+            if "llamacpp_server" in " ".join(with_arguments):
+                found.append(child.pid)
     return found
 
 

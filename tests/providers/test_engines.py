@@ -15,6 +15,7 @@ from app.providers.base import Account
 from app.providers.engines import Engines
 from app.providers.errors import BadAnswer, StreamCut, Unreachable
 from app.providers.llamacpp import LlamaCpp
+from tests.programs import lives
 from tests.providers.conftest import ask, children, collect, eventually
 
 
@@ -144,7 +145,7 @@ async def test_children_die_with_their_parent(folder: Path) -> None:
     child = psutil.Process(int(lines[-1]))
     parent.kill()
     await parent.wait()
-    await eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    await eventually(lambda: not lives(child))
 
 
 async def _until_number(stream: asyncio.StreamReader) -> AsyncIterator[str]:

@@ -91,6 +91,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     engine_idle_seconds: Annotated[
         int, Meta(ge=5, le=86_400, description="The embedded engine is ended when unused for this long, in seconds.")
     ] = 300
+    engine_memory_mb: Annotated[
+        int | None,
+        Meta(
+            ge=16,
+            le=100_000_000,
+            description="Most memory in MB that loaded model files may take; unset: three quarters of the machine's.",
+        ),
+    ] = None
+    hub_url: Annotated[str, Meta(max_length=500, description="Where hf:org/repo/file.gguf is pulled from.")] = (
+        "https://huggingface.co"
+    )
+    hub_token: Annotated[
+        str, Meta(max_length=500, description="Key for the hub, for models that it shows to signed-in people alone.")
+    ] = ""
+    starter_model: Annotated[
+        str, Meta(max_length=500, description="The small model that is offered to who has none; “none” offers nothing.")
+    ] = "hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF/qwen2.5-0.5b-instruct-q4_k_m.gguf"
     default_system_prompt: Annotated[
         str, Meta(max_length=100_000, description="System prompt of threads that have none of their own.")
     ] = ""

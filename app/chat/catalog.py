@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 import httpx
+import msgspec
 import structlog
 
 from app.chat import circuit, facts
@@ -15,6 +16,7 @@ from app.database import fetch, fetch_row, new_id, transaction
 from app.providers import PROVIDERS
 from app.providers.base import Account, Limits, Model, Provider
 from app.providers.errors import ProviderError
+from app.providers.keeping import EngineOptions
 from app.secrets import unseal
 from app.settings import Settings
 
@@ -32,6 +34,9 @@ def connector(client: httpx.AsyncClient, settings: Settings) -> Callable[[Mappin
             key=unseal(row["key_sealed"]) if row["key_sealed"] else "",
             allows_private=row["allows_private"],
             models_folder=str(settings.models_folder),
+            engine=msgspec.json.decode(row.get("engine") or "{}", type=EngineOptions),
+            hub_url=settings.hub_url,
+            hub_token=settings.hub_token,
         )
         return PROVIDERS[row["kind"]](account, client, limits)
 
@@ -113,20 +118,25 @@ SELECT kind, name AS provider_name, base_url, key_sealed, allows_private FROM pr
 """
 
 # What is stored of a model beside its facts, in the order of the statement below.
-_IDENTITY = ("name", "size_bytes", "family", "quantisation", "is_loaded")
+_IDENTITY = ("name", "size_bytes", "family", "quantisation", "is_loaded", "memory_bytes", "expires_at")
 
 # Only rows that really change are written: the refresh runs every minute, and mostly nothing is new.
 _UPSERT = """
-INSERT INTO model AS m (id, provider, name, size_bytes, family, quantisation, is_loaded, said, known, seen_at)
-SELECT n.id, $1, n.name, n.size, n.family, n.quantisation, n.loaded, n.said::jsonb, n.known::jsonb, now()
-FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::bool[], $8::text[], $9::text[])
-    AS n (id, name, size, family, quantisation, loaded, said, known)
+INSERT INTO model AS m (id, provider, name, size_bytes, family, quantisation, is_loaded, memory_bytes, expires_at, said,
+    known, seen_at, seen_since)
+SELECT n.id, $1, n.name, n.size, n.family, n.quantisation, n.loaded, n.memory, n.expires, n.said::jsonb, n.known::jsonb,
+    now(), now()
+FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::bool[], $8::bigint[], $9::timestamptz[],
+    $10::text[], $11::text[])
+    AS n (id, name, size, family, quantisation, loaded, memory, expires, said, known)
 ON CONFLICT (provider, name) DO UPDATE SET
     size_bytes = excluded.size_bytes, family = excluded.family, quantisation = excluded.quantisation,
-    is_loaded = excluded.is_loaded, said = excluded.said, known = excluded.known, seen_at = now(), gone_at = NULL
-WHERE (m.size_bytes, m.family, m.quantisation, m.is_loaded, m.said, m.known, m.gone_at)
-   IS DISTINCT FROM (excluded.size_bytes, excluded.family, excluded.quantisation, excluded.is_loaded, excluded.said,
-       excluded.known, NULL::timestamptz)
+    is_loaded = excluded.is_loaded, memory_bytes = excluded.memory_bytes, expires_at = excluded.expires_at,
+    said = excluded.said, known = excluded.known, seen_at = now(), gone_at = NULL,
+    seen_since = CASE WHEN m.gone_at IS NULL THEN m.seen_since ELSE now() END
+WHERE (m.size_bytes, m.family, m.quantisation, m.is_loaded, m.memory_bytes, m.expires_at, m.said, m.known, m.gone_at)
+   IS DISTINCT FROM (excluded.size_bytes, excluded.family, excluded.quantisation, excluded.is_loaded,
+       excluded.memory_bytes, excluded.expires_at, excluded.said, excluded.known, NULL::timestamptz)
 RETURNING (xmax = 0) AS is_new
 """
 

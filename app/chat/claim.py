@@ -52,7 +52,7 @@ _CANDIDATES = f"""(
     SELECT json_agg(json_build_object(
         'model', m.id, 'model_name', m.name, 'context_window', m.context_window,
         'max_output_tokens', m.max_output_tokens, 'has_reasoning', m.has_reasoning,
-        'not_taken', coalesce(m.known ->> 'not_taken', '[]'), 'provider_id', p.id, 'kind', p.kind,
+        'not_taken', coalesce(m.known ->> 'not_taken', '[]'), 'engine', m.engine::text, 'provider_id', p.id, 'kind', p.kind,
         'provider_name', p.name, 'base_url', p.base_url, 'key_sealed', p.key_sealed, 'allows_private', p.allows_private,
         'failures', p.failures, 'is_down', p.is_down) ORDER BY w.place)
     FROM model AS asked, jsonb_array_elements_text(jsonb_build_array(asked.id) || asked.fallbacks)

@@ -2,12 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
+from datetime import datetime
 from typing import Any, ClassVar, Literal
 
 import httpx
 import msgspec
 
 from app.parts import Delta, Finish, Part, Usage
+from app.providers.keeping import EngineOptions
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -21,7 +23,8 @@ IMAGE_TOKENS = 1_600
 class Account(msgspec.Struct, frozen=True):
     """Where a provider's server is and how to sign in there. `key` is in the clear: never log or show one of these.
 
-    `usual_path` is what the base URLs of such servers mostly end in, for who forgot it.
+    `usual_path` is what the base URLs of such servers mostly end in, for who forgot it. `engine`: how our own engine runs
+    the model that is asked. `hub_url` and `hub_token`: where model files are pulled from by name.
     """
 
     name: str
@@ -30,12 +33,16 @@ class Account(msgspec.Struct, frozen=True):
     allows_private: bool = True
     models_folder: str = ""
     usual_path: str = ""
+    engine: EngineOptions = EngineOptions()
+    hub_url: str = ""
+    hub_token: str = ""
 
 
 class Model(msgspec.Struct, frozen=True):
     """A model as its server describes it. None means that the server does not say; unknown stays unknown.
 
-    Prices are in US dollars per million tokens; `cached_price` is for tokens that came from a prompt cache.
+    Prices are in US dollars per million tokens; `cached_price` is for tokens that came from a prompt cache. While it is
+    loaded it takes `memory_bytes`, and stays until `expires_at` unless it is used.
     """
 
     name: str
@@ -45,6 +52,8 @@ class Model(msgspec.Struct, frozen=True):
     family: str | None = None
     quantisation: str | None = None
     is_loaded: bool | None = None
+    memory_bytes: int | None = None
+    expires_at: datetime | None = None
     has_vision: bool | None = None
     has_tools: bool | None = None
     has_reasoning: bool | None = None

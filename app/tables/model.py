@@ -13,6 +13,10 @@ class ModelRow(Table, tablename="model", db=engine):
 
     Postgres generates the facts (`context_window` to `is_embedding`, and the prices) from three columns of JSON that a
     migration in SQL made, with the prices: `set_by_owner` before `said` (by the server) before `known` (`chat/facts.py`).
+
+    `allowed_users`: the ids of those who may use it beside the owner; null: everybody. `engine`: how our own engine runs it
+    (`providers/engines.py`). `seen_since`: from when on its server has listed it without a gap; `memory_bytes`: what it
+    takes while it is loaded, until `expires_at` at most.
     """
 
     id = UUID(primary_key=True, default=None)
@@ -29,5 +33,10 @@ class ModelRow(Table, tablename="model", db=engine):
     has_reasoning = Boolean(default=None, null=True)
     is_embedding = Boolean(default=None, null=True)
     fallbacks = JSONB(default="[]")
+    allowed_users = JSONB(default=None, null=True)
+    engine = JSONB(default="{}")
+    memory_bytes = BigInt(default=None, null=True)
+    expires_at = Timestamptz(default=None, null=True)
+    seen_since = Timestamptz(default=None, null=True)
     seen_at = Timestamptz()
     gone_at = Timestamptz(default=None, null=True)

@@ -5,18 +5,23 @@ from gettext import gettext as _
 from typing import Any
 
 import asyncpg
-from piccolo.columns import UUID, Boolean, Text, Timestamptz, Varchar
+from piccolo.columns import UUID, Boolean, ForeignKey, Text, Timestamptz, Varchar
+from piccolo.columns.base import OnDelete
 from piccolo.table import Table
 
 from app.database import engine, fetch, fetch_row, new_id
 from app.errors import Invalid
+from app.tables.model import ModelRow
 
 #: Any number that nothing else locks: changes of who owns the instance happen one after the other.
 OWNERS_LOCK = 0x6F776E6572
 
 
 class User(Table, tablename="users", db=engine):
-    """`email` is stored in lower case; `password_hash` is argon2id's own format; `draft` is the unsent new thread."""
+    """`email` is stored in lower case; `password_hash` is argon2id's own format; `draft` is the unsent new thread.
+
+    `language` is empty for the browser's own. `default_model` is what new threads begin with; null: the instance's.
+    """
 
     id = UUID(primary_key=True, default=None)
     name = Varchar(length=100)
@@ -27,6 +32,8 @@ class User(Table, tablename="users", db=engine):
     theme = Varchar(length=20, default="system")
     send_key = Varchar(length=20, default="enter")
     speech = Varchar(length=20, default="all")
+    language = Varchar(length=20)
+    default_model = ForeignKey(references=ModelRow, null=True, default=None, on_delete=OnDelete.set_null)
     draft = Text()
     created_at = Timestamptz()
     seen_at = Timestamptz(default=None, null=True)

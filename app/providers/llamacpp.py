@@ -36,6 +36,7 @@ class LlamaCpp(Provider):
 
     kind = "llamacpp"
     is_builtin = True
+    runs_here = True
     takes = frozenset(
         {"temperature", "top_p", "top_k", "repeat_penalty", "max_tokens", "context_window", "stop", "reasoning_effort"}
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Callable, Coroutine
 
 import asyncpg
@@ -9,10 +10,12 @@ import httpx
 import structlog
 
 from app import database, jobs
-from app.chat import catalog, circuit, resolution, upkeep
+from app.chat import catalog, circuit, resolution, tasks, upkeep
 from app.chat.calls import Connect
 from app.chat.ending import Ending
+from app.chat.engine_rows import EngineRows
 from app.chat.health import Process
+from app.chat.task_runner import TaskRunner
 from app.chat.title import name_thread
 from app.chat.worker import Worker
 from app.database import GONE
@@ -57,13 +60,17 @@ async def run(url: str, settings: Settings, *, with_worker: bool) -> AsyncIterat
             running = Running(reader, client, connect, worker)
             _current.append(running)
             parts = (jobs.load, reader.run, resolution.run, running.process.pulse.run)
-            async with _in_background(*parts, *_work(worker, settings, connect, reader)):
+            runner = (
+                TaskRunner(worker, connect, functools.partial(catalog.refresh, connect=connect)) if worker else None
+            )
+            async with _in_background(*parts, *_work(worker, runner, settings, connect, reader)):
                 try:
                     yield running
                 finally:
                     running.begin_shutdown()
                     _current.remove(running)
-                    if worker is not None:
+                    if worker is not None and runner is not None:
+                        await runner.drain()
                         await worker.drain(
                             min(settings.drain_seconds, 2.0) if running.is_hurried else settings.drain_seconds
                         )
@@ -73,11 +80,16 @@ async def run(url: str, settings: Settings, *, with_worker: bool) -> AsyncIterat
 
 
 def _work(
-    worker: Worker | None, settings: Settings, connect: Connect, reader: Reader
+    worker: Worker | None, runner: TaskRunner | None, settings: Settings, connect: Connect, reader: Reader
 ) -> list[Callable[[], Coroutine[None, None, None]]]:
-    if worker is None:
+    if worker is None or runner is None:
         return []
-    reader.hears.append(worker.hear)
+    ENGINES.configure(
+        idle_seconds=settings.engine_idle_seconds,
+        limit_bytes=settings.engine_memory_mb * 1_000_000 if settings.engine_memory_mb else None,
+    )
+    rows = EngineRows(worker, ENGINES)
+    reader.hears += [worker.hear, runner.hear, rows.hear]
 
     async def refresh() -> None:
         await catalog.refresh_due(settings.catalog_seconds, connect)
@@ -85,10 +97,11 @@ def _work(
     async def probe() -> None:
         await circuit.probe_due(lambda provider_id: catalog.refresh(provider_id, connect))
 
+    jobs.SCHEDULES["model_tasks"] = ("* * * * * */5", tasks.resume_tasks)
     jobs.SCHEDULES["probe"] = ("* * * * * */5", probe)
     jobs.SCHEDULES["catalog"] = ("* * * * * */10", refresh)
     jobs.SCHEDULES["upkeep"] = ("* * * * *", upkeep.run)
-    return [worker.run]
+    return [worker.run, rows.run]
 
 
 def _naming(connect: Connect) -> Callable[[Ending], Coroutine[None, None, None]]:

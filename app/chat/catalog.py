@@ -12,6 +12,8 @@ import msgspec
 import structlog
 
 from app.chat import circuit, facts
+from app.chat.access import may_use
+from app.chat.residence import IS_LOADED, RESIDENCE
 from app.database import fetch, fetch_row, new_id, transaction
 from app.providers import PROVIDERS
 from app.providers.base import Account, Limits, Model, Provider
@@ -85,9 +87,9 @@ async def refresh_builtin(connect: Callable[[Mapping[str, Any]], Provider]) -> N
         await refresh(row["id"], connect)
 
 
-async def list_models() -> list[asyncpg.Record]:
-    """The models that a person may pick, by provider and name: what the composer's picker shows."""
-    return await fetch(_PICKER)
+async def list_models(user: uuid.UUID) -> list[asyncpg.Record]:
+    """The models that a person may use, by provider and name: what the composer's picker shows."""
+    return await fetch(_PICKER, user)
 
 
 async def _store(provider_id: uuid.UUID, base_url: str, models: list[Model], latency_ms: int) -> None:
@@ -140,11 +142,14 @@ WHERE (m.size_bytes, m.family, m.quantisation, m.is_loaded, m.memory_bytes, m.ex
 RETURNING (xmax = 0) AS is_new
 """
 
-_PICKER = """
-SELECT m.id, m.name, m.name AS label, p.name AS provider_name, p.kind, m.context_window, m.size_bytes, m.is_loaded,
-       m.has_vision, m.has_tools, m.has_reasoning, m.input_price, m.output_price,
-       coalesce(m.known -> 'not_taken', '[]') AS not_taken, p.state <> 'down' AS is_available, p.down_since
-FROM model AS m JOIN provider AS p ON p.id = m.provider
-WHERE m.gone_at IS NULL AND p.is_enabled AND m.is_embedding IS NOT TRUE
+_PICKER = f"""
+SELECT m.id, m.name, m.name AS label, p.id AS provider, p.name AS provider_name, p.kind, m.context_window, m.size_bytes,
+       {IS_LOADED} AS is_loaded, coalesce(e.is_starting, false) OR EXISTS (
+           SELECT 1 FROM model_task AS t WHERE t.provider = m.provider AND t.model_name = m.name AND t.kind = 'load'
+           AND t.state IN ('queued', 'running')) AS is_loading, m.has_vision, m.has_tools, m.has_reasoning,
+       m.input_price, m.output_price, coalesce(m.known -> 'not_taken', '[]') AS not_taken, p.state <> 'down' AS is_available,
+       p.down_since
+FROM model AS m JOIN provider AS p ON p.id = m.provider {RESIDENCE}
+WHERE m.gone_at IS NULL AND p.is_enabled AND m.is_embedding IS NOT TRUE AND {may_use("$1::uuid")}
 ORDER BY p.created_at, m.name
 """

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from app.chat.access import may_use
 from app.chat.new_message import NewMessage
 from app.database import as_row, fetch, fetch_row, new_id, transaction
 from app.errors import Conflict, Invalid, NotFound
@@ -185,11 +186,11 @@ def _id(value: Any) -> uuid.UUID:
 # Two statements: after waiting for the lock, what other tables hold must be read with a new snapshot.
 _LOCK = """SELECT 1 FROM thread WHERE id = $1 AND "user" = $2 AND status <> 'deleted' FOR NO KEY UPDATE"""
 
-_LOOK = """
+_LOOK = f"""
 SELECT t.version, coalesce(l.depth + 1, 0) AS depth, m.name AS label, p.kind = 'scripted' AS is_demo
 FROM thread AS t
 LEFT JOIN message AS l ON l.id = t.leaf
-LEFT JOIN model AS m ON m.id = $2 AND m.gone_at IS NULL
+LEFT JOIN model AS m ON m.id = $2 AND m.gone_at IS NULL AND {may_use('t."user"')}
 LEFT JOIN provider AS p ON p.id = m.provider
 WHERE t.id = $1
 """
@@ -206,7 +207,7 @@ WITH mine AS MATERIALIZED (
     FROM mine AS t
     LEFT JOIN message AS l ON l.id = t.leaf
     LEFT JOIN message AS q ON q.thread = t.id AND q.request_id = $3
-    LEFT JOIN model AS m ON m.id = $4 AND m.gone_at IS NULL
+    LEFT JOIN model AS m ON m.id = $4 AND m.gone_at IS NULL AND {may_use("$2::uuid")}
     LEFT JOIN provider AS p ON p.id = m.provider
 ), begun AS MATERIALIZED (
     SELECT * FROM look WHERE is_current AND question IS NULL AND label IS NOT NULL

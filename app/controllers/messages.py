@@ -125,7 +125,7 @@ async def show_request(request: Asked, current_user: CurrentUser, message_id: Fr
 async def _refuse(request: Asked, user: User, thread_id: uuid.UUID, error: AppError) -> Answer:
     """What could not be sent stays in the composer, with the reason."""
     thread = await my_thread(user.id, thread_id)
-    context = await composer_context(thread, chosen=field(request, "model"))
+    context = await composer_context(user, thread, chosen=field(request, "model"))
     text = field(request, "text")
     context |= {"draft": text if text.strip() else "", "errors": beside(error)}
     if not visit_of(request).is_partial:

@@ -15,6 +15,7 @@ from app.chat.cursor import Cursor
 from app.chat.drawing import cursor_of, draw
 from app.chat.new_message import NewMessage, check_text
 from app.chat.pace import pace
+from app.chat.tasks import can_be_kept
 from app.chat.threads import choose_leaf, delete_thread, list_threads, my_message, my_thread, save_options
 from app.chat.title import store_title
 from app.chat.tree import find_end, list_window
@@ -159,7 +160,7 @@ async def update_options(request: Asked, current_user: CurrentUser, thread_id: F
         await save_options(thread, chosen)
         if not visit_of(request).is_partial:
             return redirect(request, f"/threads/{thread.id}", flash="saved")
-    composer = await composer_context(thread)
+    composer = await composer_context(current_user, thread)
     context = options_context(thread, chosen if not errors else fields(request), errors, composer["model"])
     context["flash"] = None if errors else _("Saved.")
     if not visit_of(request).is_partial:
@@ -200,16 +201,16 @@ async def show_thread(
         "messages": drawn,
         "older": older,
         "cursor": cursor_of(thread, drawn),
-        **(composer := await composer_context(thread)),
+        **(composer := await composer_context(user, thread)),
         **options_context(thread, options.of_thread(thread.system_prompt, thread.options), {}, composer["model"]),
     }
     found = await with_sidebar(user, known | context)
     return page(request, "threads/show.html", found, status_code=status_code, headers=headers)
 
 
-async def composer_context(thread: Thread | None, *, chosen: Any = None) -> dict[str, Any]:
+async def composer_context(user: User, thread: Thread | None, *, chosen: Any = None) -> dict[str, Any]:
     """What the composer is drawn from: the models to pick from, the one in use, the draft, a fresh request id."""
-    models = await catalog.list_models()
+    models = [dict(row) | {"is_kept": can_be_kept(row["kind"])} for row in await catalog.list_models(user.id)]
     wanted = chosen or (thread.model if thread else None)
     model = next((model for model in models if str(model["id"]) == str(wanted)), None)
     if model is None and not thread:
@@ -266,7 +267,9 @@ async def _new_page(
     headers: Headers | None = None,
 ) -> Answer:
     last = await fetch('SELECT model FROM thread WHERE "user" = $1 ORDER BY updated_at DESC LIMIT 1', user.id)
-    context = await composer_context(None, chosen=(form or {}).get("model") or (last[0]["model"] if last else None))
+    context = await composer_context(
+        user, None, chosen=(form or {}).get("model") or (last[0]["model"] if last else None)
+    )
     context |= options_context(None, form, {}, context["model"])
     context |= {"draft": draft, "errors": errors or {}}
     found = await with_sidebar(user, context)

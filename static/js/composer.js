@@ -73,6 +73,7 @@ document.addEventListener("change", ({ target }) => {
   const says = document.getElementById("says");
   if (says) says.textContent = target.selectedOptions[0].dataset.says;
   mark();
+  htmx.trigger(document.getElementById("picker"), "parley:catalog"); // whether it is loaded, and the way to load it
 });
 
 document.addEventListener("htmx:after:swap", (event) => {

@@ -136,7 +136,7 @@ def object_of(arguments: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {"invalid_json": arguments}
 
 
-class ChatReader(Reader):
+class ChatReader(Reader[Event]):
     """Frames of a streamed chat completion → events."""
 
     def __init__(self, wire: Wire) -> None:

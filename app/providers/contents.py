@@ -83,7 +83,7 @@ def amendment(body: dict[str, Any], error: BadRequest) -> str | None:
     return "thinkingLevel" if "thinkingLevel" in thinking and "level" in complaint else "thinkingConfig"
 
 
-class ContentsReader(Reader):
+class ContentsReader(Reader[Event]):
     """Chunks of a streamed answer → events. There is no end marker: a finish reason, and then the body's end."""
 
     def __init__(self, wire: Wire) -> None:

@@ -32,6 +32,8 @@ def test_the_header_of_a_model_is_read(tiny: Path) -> None:
 
 
 def test_our_tables_are_those_of_the_format() -> None:
+    types = {int(kind): kind.name for kind in gguf.GGMLQuantizationType}
+    assert types == {kind: name for kind, name in gguf_header._TENSOR_TYPES.items() if name != "-"}
     sizes = {int(kind): size for kind, size in gguf.GGML_QUANT_SIZES.items()}
     assert sizes == gguf_header._BLOCKS
     names = {

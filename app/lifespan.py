@@ -88,7 +88,7 @@ def _work(
         idle_seconds=settings.engine_idle_seconds,
         limit_bytes=settings.engine_memory_mb * 1_000_000 if settings.engine_memory_mb else None,
     )
-    rows = EngineRows(worker, ENGINES)
+    rows = EngineRows(worker, ENGINES, settings.models_folder)
     reader.hears += [worker.hear, runner.hear, rows.hear]
 
     async def refresh() -> None:

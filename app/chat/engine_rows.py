@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import asyncpg
 import msgspec
@@ -11,7 +12,8 @@ from app.chat.tasks import PAGES
 from app.chat.worker import Worker
 from app.database import AWAY, Outage, fetch, new_id
 from app.live import News
-from app.providers.engines import Engines, EngineState
+from app.providers.engine import EngineState
+from app.providers.engines import Engines
 from app.providers.errors import ProviderError
 
 #: Memory grows and shrinks without a word: it is looked at this often.
@@ -23,8 +25,9 @@ PAUSE_SECONDS = 0.2
 class EngineRows:
     """What this worker's engines hold, written down as it changes."""
 
-    def __init__(self, worker: Worker, engines: Engines) -> None:
+    def __init__(self, worker: Worker, engines: Engines, models_folder: Path) -> None:
         self._worker = worker
+        self._models_folder = models_folder
         self._engines = engines
         self._changed = asyncio.Event()
         self._written: tuple[int, Sequence[EngineState]] = (0, [])
@@ -54,15 +57,16 @@ class EngineRows:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _write(self) -> None:
-        states = self._engines.states()
+        # One that only finishes what it is at stands before the one that took its place.
+        states = list({state.model_name: state for state in self._engines.states()}.values())
         now = (self._worker.id, states)
         if now == self._written:
             return
-        was = {(each.model, each.state) for each in self._written[1]}
+        was = {(each.model_name, each.state) for each in self._written[1]}
         # Loaded or not is for every picker; how much memory it takes only for who looks at the models.
-        is_news = was != {(each.model, each.state) for each in states}
+        is_news = was != {(each.model_name, each.state) for each in states}
         await fetch(
-            _WRITE, self._worker.id, [new_id() for _each in states], [each.model for each in states],
+            _WRITE, self._worker.id, [new_id() for _each in states], [each.model_name for each in states],
             [each.state for each in states], [each.memory_bytes for each in states],
             [each.context_tokens for each in states], [each.slots for each in states],
             [each.started_at for each in states], [each.expires_at for each in states],
@@ -72,7 +76,7 @@ class EngineRows:
 
     async def _unload(self, name: str) -> None:
         with contextlib.suppress(ProviderError):
-            await self._engines.unload(name)
+            await self._engines.unload(self._models_folder / f"{name}.gguf")
 
 
 _CATALOG = News(key="everybody", event="catalog")

@@ -1,7 +1,9 @@
 """The catalog of models: what every provider offers, refreshed in the background and on demand."""
 
+import asyncio
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Mapping
 from gettext import gettext as _
 from typing import Any
@@ -55,7 +57,15 @@ async def ensure_builtin(settings: Settings) -> None:
 
 
 async def refresh(provider_id: uuid.UUID, connect: Callable[[Mapping[str, Any]], Provider]) -> str:
-    """Ask one provider for its models and store them. Returns what failed, as a sentence; empty if nothing did."""
+    """Ask one provider for its models and store them. Returns what failed, as a sentence; empty if nothing did.
+
+    One after the other: a list that was told before another one must not be stored after it.
+    """
+    async with _turns.setdefault(provider_id, asyncio.Lock()):
+        return await _refresh(provider_id, connect)
+
+
+async def _refresh(provider_id: uuid.UUID, connect: Callable[[Mapping[str, Any]], Provider]) -> str:
     row = await fetch_row(_PROVIDER, provider_id)
     if row is None:
         return ""
@@ -109,6 +119,9 @@ async def _store(provider_id: uuid.UUID, base_url: str, models: list[Model], lat
         if has_news:
             log.info("catalog_changed", provider_id=str(provider_id), models=len(models), gone=len(gone))
 
+
+#: Who asks a provider at the moment, in this process; a lock lives as long as somebody holds it or waits for it.
+_turns: "weakref.WeakValueDictionary[uuid.UUID, asyncio.Lock]" = weakref.WeakValueDictionary()
 
 _ENSURE = """
 INSERT INTO provider (id, kind, name, base_url, key_sealed, is_enabled, error, created_at)

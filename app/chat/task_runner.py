@@ -48,6 +48,7 @@ class TaskRunner:
         self._refresh = refresh
         self._running: dict[uuid.UUID, asyncio.Task[None]] = {}
         self._cancelled: set[uuid.UUID] = set()
+        self._refreshing: set[asyncio.Task[None]] = set()
         jobs.JOBS[JOB] = self._start
 
     def hear(self, news: News) -> None:
@@ -58,7 +59,7 @@ class TaskRunner:
 
     async def drain(self) -> None:
         """Put back what runs: another worker, or this one when it is started again, goes on with it."""
-        running = list(self._running.values())
+        running = [*self._running.values(), *self._refreshing]
         for task in running:
             task.cancel()
         if running:
@@ -114,11 +115,17 @@ class TaskRunner:
             "model_task_ended", task_id=str(row["id"]), kind=row["task"], model=row["model_name"], state=state,
             bytes=telling.progress.done_bytes,
         )  # fmt: skip
-        if state != "queued":
-            with contextlib.suppress(*AWAY, asyncpg.PostgresError):
-                await self._refresh(row["provider"])
-                for news in (News(key=PAGES, event="models"), News(key="everybody", event="catalog")):
-                    await tell(news)
+        if state != "queued" and not self._worker.is_ending.is_set():
+            # Not a part of the task: that may be asked for again from here on.
+            refreshing = asyncio.create_task(self._look(row["provider"]))
+            self._refreshing.add(refreshing)
+            refreshing.add_done_callback(self._refreshing.discard)
+
+    async def _look(self, provider: uuid.UUID) -> None:
+        with contextlib.suppress(*AWAY, asyncpg.PostgresError):
+            await self._refresh(provider)
+            for news in (News(key=PAGES, event="models"), News(key="everybody", event="catalog")):
+                await tell(news)
 
 
 async def _carry_out(row: Mapping[str, Any], keeper: Keeper, telling: "Telling") -> None:
@@ -231,7 +238,7 @@ SELECT is_cancel_requested, pg_notify('parley_news', $9)::text FROM said
 """
 
 _END = """
-UPDATE model_task SET state = $4, error = $5, log = $6, done_bytes = $7, bytes_per_second = NULL,
-    ended_at = CASE WHEN $4 <> 'queued' THEN now() END, worker = CASE WHEN $4 <> 'queued' THEN worker END
+UPDATE model_task SET state = $4::varchar, error = $5, log = $6, done_bytes = $7, bytes_per_second = NULL,
+    ended_at = CASE WHEN $4::varchar <> 'queued' THEN now() END, worker = CASE WHEN $4::varchar <> 'queued' THEN worker END
 WHERE id = $1 AND worker = $2 AND attempt = $3 AND state = 'running' RETURNING id
 """

@@ -14,7 +14,7 @@ from app.providers.known import Facts
 PAGE_SIZE = 100
 
 Able = Literal["vision", "tools", "reasoning", "embedding"]
-State = Literal["loaded", "local", "gone", "restricted"]
+Status = Literal["loaded", "local", "gone", "restricted"]
 #: What a list may be sorted by; with a minus before it, the other way round.
 SORTS = {
     "provider": "p.created_at {0}, p.id {0}",
@@ -32,18 +32,18 @@ class Wanted(msgspec.Struct, frozen=True):
     words: str = ""
     provider: uuid.UUID | None = None
     able: Able | None = None
-    state: State | None = None
+    status: Status | None = None
     sort: str = "provider"
     page: int = 1
 
     @classmethod
-    def of(cls, words: str, provider: str, able: str, state: str, sort: str, page: int) -> "Wanted":
+    def of(cls, words: str, provider: str, able: str, status: str, sort: str, page: int) -> "Wanted":
         """From an address that anybody may have typed: what it does not understand it leaves out."""
         return cls(
             words=words.strip().replace("\x00", "")[:300],
             provider=_id(provider),
             able=next((each for each in get_args(Able) if each == able), None),
-            state=next((each for each in get_args(State) if each == state), None),
+            status=next((each for each in get_args(Status) if each == status), None),
             sort=sort if sort.removeprefix("-") in SORTS else "provider",
             page=min(max(page, 1), 10_000),
         )
@@ -55,7 +55,7 @@ async def list_models(user: uuid.UUID, wanted: Wanted) -> tuple[list[asyncpg.Rec
     order = f"{SORTS[key].format(direction)}, lower(m.name), m.id"
     rows = await fetch(
         f"{_LIST} ORDER BY {order} LIMIT {PAGE_SIZE} OFFSET $6",
-        user, wanted.words, wanted.provider, wanted.able or "", wanted.state or "", (wanted.page - 1) * PAGE_SIZE,
+        user, wanted.words, wanted.provider, wanted.able or "", wanted.status or "", (wanted.page - 1) * PAGE_SIZE,
     )  # fmt: skip
     return rows, rows[0]["total"] if rows else 0
 

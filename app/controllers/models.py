@@ -38,12 +38,12 @@ async def index(
     q: FromQuery[str] = "",
     provider: FromQuery[str] = "",
     able: FromQuery[str] = "",
-    state: FromQuery[str] = "",
+    status: FromQuery[str] = "",
     sort: FromQuery[str] = "provider",
     at: FromQuery[int] = 1,
 ) -> Response[Any]:
     """Every model that this person may use. What is asked of the list stands in the address."""
-    wanted = Wanted.of(q, provider, able, state, sort, at)
+    wanted = Wanted.of(q, provider, able, status, sort, at)
     context = await list_context(current_user, wanted)
     if visit_of(request).is_partial:
         return page(request, "models/_list.html", context)

@@ -50,6 +50,10 @@ def start(orders: dict[str, Any]) -> Any:
     params.api_keys = [orders["key"]]
     params.n_parallel = orders["slots"]
     params.n_ctx = orders["context_tokens"] * orders["slots"]  # llama.cpp divides it among the slots
+    if orders["threads"] is not None:
+        params.cpuparams.n_threads = orders["threads"]
+    if orders["gpu_layers"] is not None:
+        params.n_gpu_layers = orders["gpu_layers"]
     params.ctx_shift = False
     params.kv_unified = False
     params.cache_ram_mib = PROMPT_CACHE_MIB

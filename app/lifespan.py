@@ -56,52 +56,47 @@ async def run(url: str, settings: Settings, *, with_worker: bool) -> AsyncIterat
             connect = catalog.connector(client, settings)
             await catalog.refresh_builtin(connect)
             reader = Reader(url)
-            worker = Worker(url, settings, connect, _naming(connect), reader.hand_over) if with_worker else None
-            running = Running(reader, client, connect, worker)
+            work = Work(url, settings, connect, reader) if with_worker else None
+            running = Running(reader, client, connect, work.worker if work else None)
             _current.append(running)
             parts = (jobs.load, reader.run, resolution.run, running.process.pulse.run)
-            runner = (
-                TaskRunner(worker, connect, functools.partial(catalog.refresh, connect=connect)) if worker else None
-            )
-            async with _in_background(*parts, *_work(worker, runner, settings, connect, reader)):
+            async with _in_background(*parts, *(work.parts if work else ())):
                 try:
                     yield running
                 finally:
                     running.begin_shutdown()
                     _current.remove(running)
-                    if worker is not None and runner is not None:
-                        await runner.drain()
-                        await worker.drain(
-                            min(settings.drain_seconds, 2.0) if running.is_hurried else settings.drain_seconds
-                        )
+                    if work is not None:
+                        seconds = min(settings.drain_seconds, 2.0) if running.is_hurried else settings.drain_seconds
+                        await work.drain(seconds)
             await ENGINES.close()
     finally:
         await database.close_pool()
 
 
-def _work(
-    worker: Worker | None, runner: TaskRunner | None, settings: Settings, connect: Connect, reader: Reader
-) -> list[Callable[[], Coroutine[None, None, None]]]:
-    if worker is None or runner is None:
-        return []
-    ENGINES.configure(
-        idle_seconds=settings.engine_idle_seconds,
-        limit_bytes=settings.engine_memory_mb * 1_000_000 if settings.engine_memory_mb else None,
-    )
-    rows = EngineRows(worker, ENGINES, settings.models_folder)
-    reader.hears += [worker.hear, runner.hear, rows.hear]
+class Work:
+    """What a process does as a worker: answers, tasks of models, schedules. `parts` run as long as the process."""
 
-    async def refresh() -> None:
-        await catalog.refresh_due(settings.catalog_seconds, connect)
+    def __init__(self, url: str, settings: Settings, connect: Connect, reader: Reader) -> None:
+        ENGINES.configure(
+            idle_seconds=settings.engine_idle_seconds,
+            limit_bytes=settings.engine_memory_mb * 1_000_000 if settings.engine_memory_mb else None,
+        )
+        refresh = functools.partial(catalog.refresh, connect=connect)
+        self.worker = Worker(url, settings, connect, _naming(connect), reader.hand_over)
+        rows = EngineRows(self.worker, ENGINES, settings.models_folder)
+        self._runner = TaskRunner(self.worker, connect, refresh, rows.write)
+        self.parts = (self.worker.run, rows.run)
+        reader.hears += [self.worker.hear, self._runner.hear, rows.hear]
+        jobs.SCHEDULES["model_tasks"] = ("* * * * * */5", tasks.resume_tasks)
+        jobs.SCHEDULES["probe"] = ("* * * * * */5", functools.partial(circuit.probe_due, refresh))
+        jobs.SCHEDULES["catalog"] = ("* * * * * */10", lambda: catalog.refresh_due(settings.catalog_seconds, connect))
+        jobs.SCHEDULES["upkeep"] = ("* * * * *", upkeep.run)
 
-    async def probe() -> None:
-        await circuit.probe_due(lambda provider_id: catalog.refresh(provider_id, connect))
-
-    jobs.SCHEDULES["model_tasks"] = ("* * * * * */5", tasks.resume_tasks)
-    jobs.SCHEDULES["probe"] = ("* * * * * */5", probe)
-    jobs.SCHEDULES["catalog"] = ("* * * * * */10", refresh)
-    jobs.SCHEDULES["upkeep"] = ("* * * * *", upkeep.run)
-    return [worker.run, rows.run]
+    async def drain(self, seconds: float) -> None:
+        """Put back what others can go on with; let answers go on for so long."""
+        await self._runner.drain()
+        await self.worker.drain(seconds)
 
 
 def _naming(connect: Connect) -> Callable[[Ending], Coroutine[None, None, None]]:

@@ -31,6 +31,7 @@ class EngineRows:
         self._engines = engines
         self._changed = asyncio.Event()
         self._written: tuple[int, Sequence[EngineState]] = (0, [])
+        self._writing = asyncio.Lock()
         self._ending: set[asyncio.Task[None]] = set()
         engines.on_change = self._changed.set
 
@@ -50,11 +51,16 @@ class EngineRows:
                     await self._changed.wait()
             self._changed.clear()
             try:
-                await self._write()
+                await self.write()
                 outage.end()
             except (*AWAY, asyncpg.PostgresError) as error:
                 outage.note(error)
             await asyncio.sleep(PAUSE_SECONDS)
+
+    async def write(self) -> None:
+        """Write what is not written yet."""
+        async with self._writing:
+            await self._write()
 
     async def _write(self) -> None:
         # One that only finishes what it is at stands before the one that took its place.

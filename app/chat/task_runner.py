@@ -42,10 +42,13 @@ class Superseded(Exception):
 class TaskRunner:
     """The tasks of one worker. `hear` news of cancellations, `drain` before the worker ends."""
 
-    def __init__(self, worker: Worker, connect: Connect, refresh: Refresh) -> None:
+    def __init__(
+        self, worker: Worker, connect: Connect, refresh: Refresh, note_engines: Callable[[], Awaitable[None]]
+    ) -> None:
         self._worker = worker
         self._connect = connect
         self._refresh = refresh
+        self._note_engines = note_engines
         self._running: dict[uuid.UUID, asyncio.Task[None]] = {}
         self._cancelled: set[uuid.UUID] = set()
         self._refreshing: set[asyncio.Task[None]] = set()
@@ -110,6 +113,10 @@ class TaskRunner:
         if state == "cancelled" and row["task"] == "pull":
             with contextlib.suppress(ProviderError, OSError):
                 await keeper.discard(_pull_of(row))
+        if PROVIDERS[row["kind"]].runs_here:
+            # Who hears of the end looks at once, and should find the model where it is now.
+            with contextlib.suppress(*AWAY, asyncpg.PostgresError):
+                await self._note_engines()
         await outlast(functools.partial(_finish, row, telling, state, error), "task")
         log.info(
             "model_task_ended", task_id=str(row["id"]), kind=row["task"], model=row["model_name"], state=state,

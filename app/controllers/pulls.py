@@ -15,7 +15,7 @@ from msgspec import Meta
 from app.chat import tasks
 from app.chat.calls import Connect
 from app.chat.models import Wanted
-from app.controllers.forms import Filled, read_form, wrong
+from app.controllers.forms import Fields, Filled, read_form, wrong
 from app.controllers.guard import CurrentUser, owner_only
 from app.controllers.model_page import AnyRequest
 from app.controllers.models import list_context, list_page
@@ -57,9 +57,9 @@ async def create(request: AnyRequest, current_user: CurrentUser, connect: NamedD
         filled = wrong(filled, "source", error.sentence)
     except Conflict as error:
         filled = wrong(filled, "source", error.sentence)
-    if filled.values is None:
-        return await _refuse(request, current_user, filled)
-    return redirect(request, "/models")
+    if filled.values is not None and not visit_of(request).is_partial:
+        return redirect(request, "/models")
+    return await _show(request, current_user, filled)
 
 
 @delete("/pulls/{task_id:uuid}", guards=[owner_only], status_code=303)
@@ -85,13 +85,15 @@ async def _look_up(new: NewPull, connect: Connect) -> Pull:
     return await keeper.look_up(Source(new.source, new.sha256, new.allows_private))
 
 
-async def _refuse(request: AnyRequest, user: User, filled: Filled[NewPull]) -> Response[Any]:
+async def _show(request: AnyRequest, user: User, filled: Filled[NewPull]) -> Response[Any]:
+    """The form with what is wrong; or for a script an empty one, and the list with the pull that was begun."""
     context = await list_context(user, Wanted())
     if not visit_of(request).is_partial:
         return await list_page(request, user, context, status_code=422, form=filled.typed, errors=filled.errors)
-    keepers = [each for each in context["providers"] if tasks.can_be_kept(each["kind"])]
-    known = {"keepers": keepers, "form": filled.typed, "errors": filled.errors}
-    return page(request, "models/_pull.html", known, status_code=422)
+    is_begun = filled.values is not None
+    known = {"form": Fields() if is_begun else filled.typed, "errors": filled.errors, "is_begun": is_begun}
+    context |= known | {"keepers": [each for each in context["providers"] if tasks.can_be_kept(each["kind"])]}
+    return page(request, "models/_pull.html", context, status_code=200 if is_begun else 422)
 
 
 ROUTES = [create, destroy]

@@ -70,7 +70,7 @@ async def working(database: str) -> AsyncIterator[tuple[Worker, TaskRunner]]:
     async with make_client() as client:
         connect = catalog.connector(client, SETTINGS)
         worker = Worker(database, SETTINGS, connect, _nothing)
-        runner = TaskRunner(worker, connect, lambda provider: catalog.refresh(provider, connect))
+        runner = TaskRunner(worker, connect, lambda provider: catalog.refresh(provider, connect), _nothing)
         reader = Reader(database)
         reader.hears += [worker.hear, runner.hear]
         running = [asyncio.create_task(worker.run()), asyncio.create_task(reader.run())]
@@ -92,7 +92,7 @@ async def worker(database: str) -> AsyncIterator[None]:
         yield
 
 
-async def _nothing(_: object) -> None:
+async def _nothing(*_: object) -> None:
     return None
 
 

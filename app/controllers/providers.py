@@ -231,12 +231,22 @@ async def _page(
         "found": await list_found(client),
         "model_files": [dict(row) for row in await fetch(_FILES)],
         "models_folder": settings.models_folder,
+        "starter": _starter(rows),
         "kinds": [(kind, PROVIDERS[kind].label()) for kind in CONNECTABLE],
         "form": filled.typed if filled else Fields(),
         "errors": filled.errors if filled else Fields(),
         "test": test,
     }
     return page(request, "providers/index.html", await with_sidebar(owner, known | context), status_code=status_code)
+
+
+def _starter(rows: list[asyncpg.Record]) -> dict[str, Any] | None:
+    """The small model that is offered while our own engine has none: where it comes from and where it would go."""
+    ours = next((row for row in rows if PROVIDERS[row["kind"]].runs_here and not row["models_count"]), None)
+    if ours is None or settings.starter_model in ("", "none"):
+        return None
+    source = settings.starter_model
+    return {"provider": ours["id"], "source": source, "name": source.rpartition("/")[2].removesuffix(".gguf")}
 
 
 _INSERT = """

@@ -16,6 +16,7 @@ from app.chat.health import Process
 from app.chat.title import name_thread
 from app.chat.worker import Worker
 from app.database import GONE
+from app.instance import holding
 from app.live import Reader
 from app.providers.client import make_client
 from app.providers.engines import ENGINES
@@ -48,6 +49,7 @@ async def run(url: str, settings: Settings, *, with_worker: bool) -> AsyncIterat
     """Everything that a process does beside answering requests, started and ended in order."""
     await database.open_pool(url, size=settings.pool_size)
     try:
+        await holding.take()
         await catalog.ensure_builtin(settings)
         async with make_client() as client:
             connect = catalog.connector(client, settings)
@@ -56,7 +58,10 @@ async def run(url: str, settings: Settings, *, with_worker: bool) -> AsyncIterat
             worker = Worker(url, settings, connect, _naming(connect), reader.hand_over) if with_worker else None
             running = Running(reader, client, connect, worker)
             _current.append(running)
-            parts = (jobs.load, reader.run, resolution.run, running.process.pulse.run)
+            follower = holding.Follower()
+            reader.hears.append(follower.hear)
+            reader.begins.append(follower.doubt)
+            parts = (jobs.load, reader.run, follower.run, resolution.run, running.process.pulse.run)
             async with _in_background(*parts, *_work(worker, settings, connect, reader)):
                 try:
                     yield running

@@ -24,8 +24,8 @@ LAYERS = [
     {"html"},
     {"providers", "tables"},
     {
-        "live", "jobs", "parts", "settings", "expected", "errors", "logs", "secrets", "database", "embedded", "postmaster", "schema",
-        "paths", "piccolo_app", "piccolo_conf",
+        "live", "jobs", "parts", "settings", "expected", "errors", "logs", "secrets", "database", "embedded", "postmaster",
+        "schema", "paths", "piccolo_app", "piccolo_conf",
     },
 ]  # fmt: skip
 

@@ -13,6 +13,7 @@ from app.controllers import (
     profiles,
     providers,
     sessions,
+    settings,
     static,
     threads,
     users,
@@ -34,4 +35,5 @@ ROUTES = [
     *catalog.ROUTES,
     *models.ROUTES,
     *fallbacks.ROUTES,
+    *settings.ROUTES,
 ]

@@ -14,6 +14,7 @@ from app.controllers import (
     providers,
     sessions,
     settings,
+    settings_file,
     static,
     threads,
     users,
@@ -36,4 +37,5 @@ ROUTES = [
     *models.ROUTES,
     *fallbacks.ROUTES,
     *settings.ROUTES,
+    *settings_file.ROUTES,
 ]

@@ -41,12 +41,12 @@ async def check_texts(texts: Mapping[str, str]) -> Change:
     return await check(Change(chosen, taken_back, faults))
 
 
-async def check(change: Change) -> Change:
-    """The same with what is wrong with it as a whole."""
+async def check(change: Change, *, with_model: bool = True) -> Change:
+    """The same with what is wrong with it as a whole. Without `with_model` the default model may be one that comes later."""
     held = effective()
     after = dict(change.chosen) | {name: FIELDS[name].default for name in change.taken_back}
     changed = [name for name, value in after.items() if getattr(held.values, name) != value]
-    together = await faults_of(msgspec.structs.replace(held.values, **after), changed)
+    together = await faults_of(msgspec.structs.replace(held.values, **after), changed, with_model=with_model)
     return msgspec.structs.replace(change, faults=together | dict(change.faults))
 
 

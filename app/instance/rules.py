@@ -13,7 +13,7 @@ from app.settings import Settings
 _STARTER = re.compile(r"none|hf:[^/\s]+/[^/\s]+/\S+\.gguf|https?://\S+\.gguf", re.IGNORECASE)
 
 
-async def faults_of(after: Settings, changed: Collection[str]) -> dict[str, str]:
+async def faults_of(after: Settings, changed: Collection[str], *, with_model: bool = True) -> dict[str, str]:
     """What would be wrong once these are changed: a sentence for the first changed setting that a broken rule is about.
 
     A rule about others is nobody's fault here, even if it is broken.
@@ -22,7 +22,8 @@ async def faults_of(after: Settings, changed: Collection[str]) -> dict[str, str]
     for names, sentence in _broken(after):
         if mine := [name for name in names if name in changed]:
             found.setdefault(mine[0], sentence)
-    if "default_model" in changed and after.default_model and not await _is_model(after.default_model):
+    is_new = with_model and "default_model" in changed and after.default_model != ""
+    if is_new and not await _is_model(after.default_model):
         found["default_model"] = _("There is no such model: write it as it stands in the list of models.")
     return found
 

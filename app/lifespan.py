@@ -19,6 +19,7 @@ from app.chat.task_runner import TaskRunner
 from app.chat.title import name_thread
 from app.chat.worker import Worker
 from app.database import GONE
+from app.instance import holding
 from app.live import Reader
 from app.providers.client import make_client
 from app.providers.engines import ENGINES
@@ -51,6 +52,7 @@ async def run(url: str, settings: Settings, *, with_worker: bool) -> AsyncIterat
     """Everything that a process does beside answering requests, started and ended in order."""
     await database.open_pool(url, size=settings.pool_size)
     try:
+        await holding.take()
         await catalog.ensure_builtin(settings)
         async with make_client() as client:
             connect = catalog.connector(client, settings)
@@ -59,7 +61,12 @@ async def run(url: str, settings: Settings, *, with_worker: bool) -> AsyncIterat
             work = Work(url, settings, connect, reader) if with_worker else None
             running = Running(reader, client, connect, work.worker if work else None)
             _current.append(running)
-            parts = (jobs.load, reader.run, resolution.run, running.process.pulse.run)
+            follower = holding.Follower()
+            reader.hears.append(follower.hear)
+            reader.begins.append(follower.doubt)
+            if work is not None:
+                follower.tells.append(work.configure)
+            parts = (jobs.load, reader.run, follower.run, resolution.run, running.process.pulse.run)
             async with _in_background(*parts, *(work.parts if work else ())):
                 try:
                     yield running
@@ -78,10 +85,8 @@ class Work:
     """What a process does as a worker: answers, tasks of models, schedules. `parts` run as long as the process."""
 
     def __init__(self, url: str, settings: Settings, connect: Connect, reader: Reader) -> None:
-        ENGINES.configure(
-            idle_seconds=settings.engine_idle_seconds,
-            limit_bytes=settings.engine_memory_mb * 1_000_000 if settings.engine_memory_mb else None,
-        )
+        self._settings = settings
+        self.configure()
         refresh = functools.partial(catalog.refresh, connect=connect)
         self.worker = Worker(url, settings, connect, _naming(connect), reader.hand_over)
         rows = EngineRows(self.worker, ENGINES, settings.models_folder)
@@ -92,6 +97,13 @@ class Work:
         jobs.SCHEDULES["probe"] = ("* * * * * */5", functools.partial(circuit.probe_due, refresh))
         jobs.SCHEDULES["catalog"] = ("* * * * * */10", lambda: catalog.refresh_due(settings.catalog_seconds, connect))
         jobs.SCHEDULES["upkeep"] = ("* * * * *", upkeep.run)
+
+    def configure(self) -> None:
+        """Tell the engines what the settings say now."""
+        limit_mb = self._settings.engine_memory_mb
+        ENGINES.configure(
+            idle_seconds=self._settings.engine_idle_seconds, limit_bytes=limit_mb * 1_000_000 if limit_mb else None
+        )
 
     async def drain(self, seconds: float) -> None:
         """Put back what others can go on with; let answers go on for so long."""

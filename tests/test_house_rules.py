@@ -20,12 +20,12 @@ TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 LAYERS = [
     {"main", "lifespan", "cli", "__main__"},
     {"controllers", "api"},
-    {"chat", "tools", "files"},
+    {"chat", "tools", "files", "instance"},
     {"html"},
     {"providers", "tables"},
     {
-        "live", "jobs", "parts", "settings", "errors", "logs", "secrets", "database", "embedded", "postmaster", "schema",
-        "paths", "piccolo_app", "piccolo_conf",
+        "live", "jobs", "parts", "settings", "expected", "errors", "logs", "secrets", "database", "embedded", "postmaster",
+        "schema", "paths", "piccolo_app", "piccolo_conf",
     },
 ]  # fmt: skip
 

@@ -29,7 +29,6 @@ log = structlog.get_logger()
 
 def connector(client: httpx.AsyncClient, settings: Settings) -> Callable[[Mapping[str, Any]], Provider]:
     """How a row with kind, provider_name, base_url, key_sealed and allows_private becomes a provider that can be asked."""
-    limits = Limits(settings.first_token_timeout_seconds, settings.idle_timeout_seconds)
 
     def connect(row: Mapping[str, Any]) -> Provider:
         account = Account(
@@ -42,6 +41,7 @@ def connector(client: httpx.AsyncClient, settings: Settings) -> Callable[[Mappin
             hub_url=settings.hub_url,
             hub_token=settings.hub_token,
         )
+        limits = Limits(settings.first_token_timeout_seconds, settings.idle_timeout_seconds)
         return PROVIDERS[row["kind"]](account, client, limits)
 
     return connect

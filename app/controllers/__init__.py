@@ -18,6 +18,8 @@ from app.controllers import (
     providers,
     pulls,
     sessions,
+    settings,
+    settings_file,
     static,
     threads,
     users,
@@ -44,4 +46,6 @@ ROUTES = [
     *engines.ROUTES,
     *loads.ROUTES,
     *pulls.ROUTES,
+    *settings.ROUTES,
+    *settings_file.ROUTES,
 ]

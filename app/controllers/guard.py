@@ -14,7 +14,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.types import ASGIApp, Message, Receive, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from app.controllers import border
+from app.controllers import border, file_form
 from app.controllers.errors import NoOwnerYet, error_response
 from app.controllers.visit import TOKEN, Connection, Visit, cookie_of, find_user, new_id, visit_of
 from app.database import NO_ANSWER
@@ -139,7 +139,10 @@ class Guard:
         border.check_origin(visit.host, visit.header(b"origin"), visit.header(b"sec-fetch-site"), public_url)
         scope["method"] = border.method_of(scope["method"], scope["query_string"].decode("latin-1"))
         body = await self._read(scope, receive, visit)
-        _read_form(visit, body)
+        if len(body) > file_form.LARGE_BYTES and _kind_of(visit) == file_form.KIND:
+            await asyncio.to_thread(_read_form, visit, body)
+        else:
+            _read_form(visit, body)
         if not _is_ours(visit):
             raise Forbidden(
                 _(
@@ -194,8 +197,11 @@ def _read_form(visit: Visit, body: bytes) -> None:
     kind = _kind_of(visit)
     if kind == border.FORM or not body:
         visit.form = border.parse_form(body)
+    elif kind == file_form.KIND:
+        parts = file_form.parse(visit.header(b"content-type"), body)
+        visit.form, visit.files = parts.fields, parts.files
     elif kind != "application/json":
-        raise Malformed(_("The request's body is of a kind that is not taken here: send a URL-encoded form or JSON."))
+        raise Malformed(_("The request's body is of a kind that is not taken here: send a form or JSON."))
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -23,7 +23,6 @@ from app.secrets import seal, unseal
 from app.settings import settings
 from app.tables.user import User
 
-APP_NAME = "Parley"
 HTML = "text/html"
 LEAST_COMPRESSED_BYTES = 1_000
 FLASH_COOKIE = "parley-flash"
@@ -100,7 +99,7 @@ def environment() -> jinja2.Environment:
         cache_size=-1,
     )
     filters.install(made, static)
-    made.globals |= {"app_name": APP_NAME, "is_demo": settings.demo}
+    made.globals["is_demo"] = settings.demo
     return made
 
 
@@ -111,6 +110,8 @@ def _globals(connection: Connection, visit: Visit) -> dict[str, Any]:
         "user": visit.user,
         "is_partial": visit.is_partial,
         "flash": _take_flash(visit),
+        "app_name": settings.instance_name,
+        "default_theme": settings.default_theme,
         "path": _open_path(visit) if visit.is_partial else connection.scope["path"],
     }
 

@@ -31,6 +31,7 @@ BUNDLES = {
         "css/composer.css",
         "css/pages.css",
         "css/models.css",
+        "css/settings.css",
     ),
     "js/page.js": ("js/page.js", "js/copy.js", "js/focus.js"),
     "js/composer.js": ("js/composer.js", "js/picker.js"),

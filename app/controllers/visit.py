@@ -44,6 +44,8 @@ class Visit(msgspec.Struct, kw_only=True):
     cookie_name: str
     #: The fields of the request's form, as sent; None if the body was no form.
     form: dict[str, list[str]] | None = None
+    #: The files that came with it: the name of a field → what the file holds.
+    files: dict[str, bytes] = {}
     user: User | None = None
     session: Session | None = None
     is_loaded: bool = False

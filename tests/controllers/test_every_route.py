@@ -15,7 +15,7 @@ from tests.people import Browser
 PUBLIC = {"/static/{path}", "/first-run", "/sign-in", "/sign-out", "/health", "/invitations/{key}"}
 
 #: Routes of the owner alone.
-OWNERS = ("/providers", "/models", "/users", "/invitations", "/status")
+OWNERS = ("/providers", "/models", "/users", "/invitations", "/status", "/settings")
 
 #: They never end, so they are asked in tests of their own with a real server.
 ENDLESS = {"/threads/{thread_id}/events"}
@@ -56,6 +56,7 @@ def fill(path: str, known: Conversation | None = None, value: str = "") -> str:
         ids = {"thread_id": known.thread, "message_id": known.answer, "provider_id": known.provider}
         ids["model_id"] = known.model
         ids["user_id"] = known.user
+        ids["group"] = "general"
     return re.sub(r"{(\w+)}", lambda found: str(ids.get(found[1], value or uuid.uuid4())), path)
 
 

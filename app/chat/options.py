@@ -70,6 +70,16 @@ def defaults(settings: Settings) -> Options:
     )
 
 
+def changed(chosen: Options, defaults: Options) -> frozenset[str]:
+    """The names of what is set, and differs from the instance's defaults."""
+    unset = Options()
+    return frozenset(
+        name
+        for name in Options.__struct_fields__
+        if getattr(chosen, name) not in (getattr(unset, name), getattr(defaults, name))
+    )
+
+
 _hints = get_type_hints(Options, include_extras=True)
 _DECIMALS = frozenset({"temperature", "top_p", "repeat_penalty"})
 

@@ -10,6 +10,7 @@ from app.controllers import (
     invitations,
     messages,
     models,
+    presets,
     profiles,
     providers,
     sessions,
@@ -34,4 +35,5 @@ ROUTES = [
     *catalog.ROUTES,
     *models.ROUTES,
     *fallbacks.ROUTES,
+    *presets.ROUTES,
 ]

@@ -131,8 +131,8 @@ async def _refuse(request: Asked, user: User, thread_id: uuid.UUID, error: AppEr
     if not visit_of(request).is_partial:
         headers = headers_of(error)
         return await show_thread(request, user, thread, status_code=error.status_code, headers=headers, **context)
-    chosen = {"options": options.of_thread(thread.system_prompt, thread.options)}
-    context |= {"thread": thread, "messages": [], **chosen}
+    held = options.of_thread(thread.system_prompt, thread.options)
+    context |= {"thread": thread, "messages": [], "changed": options.changed(held, options.defaults(settings))}
     return page(request, "messages/_turn.html", context, status_code=error.status_code, headers=headers_of(error))
 
 

@@ -147,6 +147,7 @@ def _gzip(body: bytes) -> bytes:
 def _flashes() -> dict[str, str]:
     return {
         "saved": _("Saved."),
+        "deleted": _("Deleted."),
         "password-changed": _("Your password is changed. Every other sign-in of yours was ended."),
         "session-ended": _("That sign-in was ended."),
         "sessions-ended": _("Every other sign-in of yours was ended."),

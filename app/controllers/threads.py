@@ -11,10 +11,12 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
 from app.chat import catalog, facts, options
+from app.chat.beginning import find_beginning
 from app.chat.cursor import Cursor
 from app.chat.drawing import cursor_of, draw
 from app.chat.new_message import NewMessage, check_text
 from app.chat.pace import pace
+from app.chat.presets import list_presets
 from app.chat.threads import choose_leaf, delete_thread, list_threads, my_message, my_thread, save_options
 from app.chat.title import store_title
 from app.chat.tree import find_end, list_window
@@ -40,9 +42,9 @@ Headers = Mapping[str, str]
 
 
 @get("/")
-async def new(request: Asked, current_user: CurrentUser) -> Answer:
-    """An empty thread: a greeting and the composer."""
-    return await _new_page(request, current_user, draft=current_user.draft)
+async def new(request: Asked, current_user: CurrentUser, preset: FromQuery[uuid.UUID | None] = None) -> Answer:
+    """An empty thread: a greeting and the composer, filled in from a preset if one is chosen."""
+    return await _new_page(request, current_user, draft=current_user.draft, preset=preset)
 
 
 @post("/threads", status_code=303)
@@ -207,9 +209,9 @@ async def show_thread(
     return page(request, "threads/show.html", found, status_code=status_code, headers=headers)
 
 
-async def composer_context(thread: Thread | None, *, chosen: Any = None) -> dict[str, Any]:
+async def composer_context(thread: Thread | None, *, chosen: Any = None, models: Any = None) -> dict[str, Any]:
     """What the composer is drawn from: the models to pick from, the one in use, the draft, a fresh request id."""
-    models = await catalog.list_models()
+    models = models or await catalog.list_models()
     wanted = chosen or (thread.model if thread else None)
     model = next((model for model in models if str(model["id"]) == str(wanted)), None)
     if model is None and not thread:
@@ -227,10 +229,13 @@ async def composer_context(thread: Thread | None, *, chosen: Any = None) -> dict
 
 def options_context(thread: Thread | None, chosen: Any, errors: dict[str, str], model: Any = None) -> dict[str, Any]:
     """What the options panel is drawn from; `not_taken` names what the thread's model does not take."""
+    held = chosen if isinstance(chosen, options.Options) else options.read_options(chosen or {})[0]
+    defaults = options.defaults(settings)
     return {
         "thread": thread,
         "options": chosen,
-        "defaults": options.defaults(settings),
+        "defaults": defaults,
+        "changed": options.changed(held, defaults),
         "errors": errors,
         "not_taken": facts.not_taken(model) if model else (),
     }
@@ -261,14 +266,16 @@ async def _new_page(
     *,
     draft: str,
     form: Any = None,
+    preset: uuid.UUID | None = None,
     errors: dict[str, str] | None = None,
     status_code: int = 200,
     headers: Headers | None = None,
 ) -> Answer:
-    last = await fetch('SELECT model FROM thread WHERE "user" = $1 ORDER BY updated_at DESC LIMIT 1', user.id)
-    context = await composer_context(None, chosen=(form or {}).get("model") or (last[0]["model"] if last else None))
-    context |= options_context(None, form, {}, context["model"])
-    context |= {"draft": draft, "errors": errors or {}}
+    models = await catalog.list_models()
+    begun = await find_beginning(user, preset, models)
+    context = await composer_context(None, chosen=(form or {}).get("model") or begun.model, models=models)
+    context |= options_context(None, form or begun.options, {}, context["model"])
+    context |= {"draft": draft, "errors": errors or {}, "begun": begun, "presets": await list_presets(user.id)}
     found = await with_sidebar(user, context)
     return page(request, "threads/new.html", found, status_code=status_code, headers=headers)
 

@@ -1,0 +1,1 @@
+// Slash-prompts in the composer.

@@ -67,6 +67,14 @@ async def save_options(thread: Thread, options: Options) -> None:
     )
 
 
+async def save_draft(user_id: uuid.UUID, thread: Thread | None, text: str) -> None:
+    """Keep what was typed and not sent yet: in a thread, or on the page of a new one."""
+    if thread is None:
+        await fetch("UPDATE users SET draft = $2 WHERE id = $1", user_id, text)
+    else:
+        await fetch("UPDATE thread SET draft = $2 WHERE id = $1", thread.id, text)
+
+
 async def choose_leaf(thread: Thread, leaf: uuid.UUID) -> None:
     """Make another branch the active one."""
     async with transaction():

@@ -14,6 +14,8 @@ from app.controllers import (
     profiles,
     providers,
     sessions,
+    slash_prompts,
+    slash_texts,
     static,
     threads,
     users,
@@ -36,4 +38,6 @@ ROUTES = [
     *models.ROUTES,
     *fallbacks.ROUTES,
     *presets.ROUTES,
+    *slash_prompts.ROUTES,
+    *slash_texts.ROUTES,
 ]

@@ -18,6 +18,7 @@ from app.chat.new_message import NewMessage, check_text
 from app.chat.pace import pace
 from app.chat.presets import list_presets
 from app.chat.threads import choose_leaf, delete_thread, list_threads, my_message, my_thread, save_options
+from app.chat.threads import save_draft as save_draft_of
 from app.chat.title import store_title
 from app.chat.tree import find_end, list_window
 from app.chat.turn import start_thread
@@ -28,7 +29,7 @@ from app.controllers.event_stream import EventStream
 from app.controllers.guard import CurrentSession, CurrentUser
 from app.controllers.pages import page, redirect, with_sidebar
 from app.controllers.visit import visit_of
-from app.database import fetch, new_id
+from app.database import new_id
 from app.errors import AppError, Invalid
 from app.live import Reader
 from app.parts import clean
@@ -143,13 +144,13 @@ async def destroy(request: Asked, current_user: CurrentUser, thread_id: FromPath
 async def save_draft(request: Asked, current_user: CurrentUser, thread_id: FromPath[uuid.UUID]) -> None:
     """Keeps what was typed and not sent yet."""
     thread = await my_thread(current_user.id, thread_id)
-    await fetch("UPDATE thread SET draft = $2 WHERE id = $1", thread.id, draft_of(request))
+    await save_draft_of(current_user.id, thread, draft_of(request))
 
 
 @put("/draft", status_code=204)
 async def save_new_draft(request: Asked, current_user: CurrentUser) -> None:
     """Keeps what was typed on the page of a new thread."""
-    await fetch("UPDATE users SET draft = $2 WHERE id = $1", current_user.id, draft_of(request))
+    await save_draft_of(current_user.id, None, draft_of(request))
 
 
 @put("/threads/{thread_id:uuid}/options")

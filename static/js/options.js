@@ -7,7 +7,7 @@ document.addEventListener("click", ({ target }) => {
   const field = document.getElementById(name);
   field.value = "";
   field.dispatchEvent(new Event("input", { bubbles: true }));
-  document.getElementById(`changed-${name}`).remove();
+  target.closest(".changed").remove();
   field.removeAttribute("aria-describedby");
   if (document.getElementById(`hint-${name}`)) field.setAttribute("aria-describedby", `hint-${name}`);
   field.focus();

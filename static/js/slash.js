@@ -129,7 +129,9 @@ function put() {
   const text = finished.textContent;
   if (!text) return;
   finished.replaceChildren();
-  document.getElementById("dialog").close();
+  const dialog = document.getElementById("dialog");
+  dialog.replaceChildren(); // what has no content is not opened again (see page.js)
+  dialog.close();
   const area = box();
   const rest = (area.value.startsWith(typed) ? area.value.slice(typed.length) : area.value).trim();
   area.value = rest ? `${text}\n\n${rest}` : text;

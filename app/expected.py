@@ -1,10 +1,11 @@
 """What a typed value must be like, said in a sentence: one for forms and settings, wherever they are typed."""
 
-from gettext import gettext as _
 from typing import Any
 
 import msgspec
 from msgspec.inspect import BoolType, FloatType, IntType, ListType, LiteralType, Metadata, StrType, UnionType, UUIDType
+
+from app.words import gettext as _
 
 
 def plain(rule: msgspec.inspect.Type) -> msgspec.inspect.Type:

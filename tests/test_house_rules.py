@@ -25,7 +25,7 @@ LAYERS = [
     {"providers", "tables"},
     {
         "live", "jobs", "parts", "settings", "expected", "errors", "logs", "secrets", "database", "embedded", "postmaster",
-        "schema", "paths", "piccolo_app", "piccolo_conf",
+        "schema", "paths", "piccolo_app", "piccolo_conf", "words",
     },
 ]  # fmt: skip
 

@@ -7,7 +7,6 @@ import functools
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from gettext import gettext as _
 from typing import Any
 
 import asyncpg
@@ -23,6 +22,7 @@ from app.live import News, tell
 from app.providers import PROVIDERS
 from app.providers.errors import ProviderError
 from app.providers.keeping import Keeper, Progress, Pull
+from app.words import gettext as _
 
 log = structlog.get_logger()
 

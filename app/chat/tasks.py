@@ -4,7 +4,6 @@ A task is a row and a job, committed together. At most one of a model waits or r
 """
 
 import uuid
-from gettext import gettext as _
 from typing import Any, Literal
 
 import asyncpg
@@ -16,6 +15,7 @@ from app.jobs import enqueue
 from app.live import News, tell
 from app.providers import PROVIDERS
 from app.providers.keeping import Keeper, Pull
+from app.words import gettext as _
 
 Kind = Literal["pull", "load", "unload", "delete"]
 

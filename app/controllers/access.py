@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Mapping
-from gettext import gettext as _
 from typing import Annotated, Any
 
 import msgspec
@@ -19,6 +18,7 @@ from app.settings import settings
 from app.tables.session import Session
 from app.tables.sign_in_attempt import SignInAttempt
 from app.tables.user import User
+from app.words import gettext as _
 
 log = structlog.get_logger()
 

@@ -1,7 +1,6 @@
 """Who may use a model, for the owner: everybody, the owner alone, or those who are chosen."""
 
 import uuid
-from gettext import gettext as _
 from typing import Any, Literal
 
 import msgspec
@@ -15,6 +14,7 @@ from app.controllers.model_page import AnyRequest, model_page, my_model, saved
 from app.database import fetch, transaction
 from app.live import News, tell
 from app.tables.user import User
+from app.words import gettext as _
 
 log = structlog.get_logger()
 

@@ -1,7 +1,6 @@
 """Fallbacks of a model, for the owner: which ones are tried next, in order, when it does not answer."""
 
 import uuid
-from gettext import gettext as _
 from typing import Any
 
 import msgspec
@@ -14,6 +13,7 @@ from app.controllers.forms import Filled, read_form, wrong
 from app.controllers.guard import CurrentUser, owner_only
 from app.controllers.model_page import CHAIN, AnyRequest, model_page, my_model, saved
 from app.database import fetch
+from app.words import gettext as _
 
 log = structlog.get_logger()
 

@@ -1,11 +1,10 @@
 """Forms that bring files along (multipart/form-data, RFC 7578): read whole, strictly, and within the limit of every body."""
 
-from gettext import gettext as _
-
 import msgspec
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
 from app.errors import Malformed
+from app.words import gettext as _
 
 KIND = "multipart/form-data"
 MOST_PARTS = 200

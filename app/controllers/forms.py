@@ -2,7 +2,6 @@
 
 import unicodedata
 from collections.abc import Mapping
-from gettext import gettext as _
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
@@ -12,6 +11,7 @@ from msgspec.inspect import FloatType, ListType, Metadata, UnionType
 from app.controllers.visit import Connection, visit_of
 from app.errors import Malformed
 from app.expected import plain, sentence_of
+from app.words import gettext as _
 
 LEAST_PASSWORD_CHARS = 10
 MOST_PASSWORD_CHARS = 1_000

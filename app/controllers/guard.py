@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import secrets
 import time
-from gettext import gettext as _
 from typing import Any
 
 import structlog
@@ -22,6 +21,7 @@ from app.errors import AppError, Forbidden, Malformed, NotSignedIn
 from app.settings import Settings
 from app.tables.session import Session
 from app.tables.user import User
+from app.words import gettext as _
 
 log = structlog.get_logger()
 

@@ -1,7 +1,6 @@
 """Loads: a model brought into memory, by whoever may use it, and out of it again, by the owner."""
 
 import uuid
-from gettext import gettext as _
 from typing import Any, Literal
 
 import msgspec
@@ -17,6 +16,7 @@ from app.controllers.threads import composer_context
 from app.controllers.visit import visit_of
 from app.errors import Conflict
 from app.tables.user import User
+from app.words import gettext as _
 
 
 class Load(msgspec.Struct):

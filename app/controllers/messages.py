@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import AsyncIterator
-from gettext import gettext as _
 
 import msgspec
 from litestar import Response, get, post
@@ -29,6 +28,7 @@ from app.errors import AppError, NotFound
 from app.live import Reader
 from app.settings import settings
 from app.tables.user import User
+from app.words import gettext as _
 
 
 @post("/threads/{thread_id:uuid}/messages", status_code=200)
@@ -131,8 +131,8 @@ async def _refuse(request: Asked, user: User, thread_id: uuid.UUID, error: AppEr
     if not visit_of(request).is_partial:
         headers = headers_of(error)
         return await show_thread(request, user, thread, status_code=error.status_code, headers=headers, **context)
-    chosen = {"options": options.of_thread(thread.system_prompt, thread.options)}
-    context |= {"thread": thread, "messages": [], **chosen}
+    held = options.of_thread(thread.system_prompt, thread.options)
+    context |= {"thread": thread, "messages": [], "changed": options.changed(held, options.defaults(settings))}
     return page(request, "messages/_turn.html", context, status_code=error.status_code, headers=headers_of(error))
 
 

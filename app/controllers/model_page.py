@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Mapping
-from gettext import gettext as _
 from typing import Any, Literal
 
 import asyncpg
@@ -20,6 +19,7 @@ from app.providers import PROVIDERS
 from app.providers.keeping import EngineOptions
 from app.providers.known import PRICES, Facts, table
 from app.tables.user import User
+from app.words import gettext as _
 
 AnyRequest = Request[Any, Any, Any]
 

@@ -1,7 +1,6 @@
 """Models: all of them in one list, one on its page, what it is made of, and away with it."""
 
 import uuid
-from gettext import gettext as _
 from typing import Any
 
 import structlog
@@ -27,6 +26,7 @@ from app.providers.keeping import Keeper
 from app.providers.known import table
 from app.settings import settings
 from app.tables.user import User
+from app.words import gettext as _
 
 log = structlog.get_logger()
 

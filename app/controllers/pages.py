@@ -7,7 +7,6 @@ import io
 import secrets
 import sys
 from collections.abc import Mapping
-from gettext import gettext as _
 from typing import Any
 
 import jinja2
@@ -22,6 +21,7 @@ from app.paths import folder
 from app.secrets import seal, unseal
 from app.settings import settings
 from app.tables.user import User
+from app.words import gettext as _
 
 HTML = "text/html"
 LEAST_COMPRESSED_BYTES = 1_000
@@ -148,6 +148,7 @@ def _gzip(body: bytes) -> bytes:
 def _flashes() -> dict[str, str]:
     return {
         "saved": _("Saved."),
+        "deleted": _("Deleted."),
         "password-changed": _("Your password is changed. Every other sign-in of yours was ended."),
         "session-ended": _("That sign-in was ended."),
         "sessions-ended": _("Every other sign-in of yours was ended."),

@@ -1,6 +1,5 @@
 """One's own profile: name, looks and habits, the password, where one is signed in."""
 
-from gettext import gettext as _
 from typing import Any, Literal
 
 import msgspec
@@ -16,6 +15,7 @@ from app.errors import Conflict, TooManyRequests
 from app.secrets import hash_password
 from app.tables.session import Session
 from app.tables.user import User
+from app.words import gettext as _
 
 log = structlog.get_logger()
 

@@ -1,7 +1,6 @@
 """Pulls, for the owner: a model brought here from a hub, from Ollama's library or from an address."""
 
 import uuid
-from gettext import gettext as _
 from typing import Annotated, Any
 
 import asyncpg
@@ -26,6 +25,7 @@ from app.errors import Conflict, NotFound
 from app.providers.errors import ProviderError
 from app.providers.keeping import Keeper, Pull, Source, SourceRefused
 from app.tables.user import User
+from app.words import gettext as _
 
 log = structlog.get_logger()
 

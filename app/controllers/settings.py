@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from gettext import gettext as _
 from typing import Any
 
 import msgspec
@@ -20,6 +19,7 @@ from app.settings import FIELDS, Field, Source, effective
 from app.settings.values import to_text
 from app.tables.setting import Setting, Stored
 from app.tables.user import User
+from app.words import gettext as _
 
 #: The names of so many models are offered while one is typed; the others are typed.
 MOST_OFFERED = 200

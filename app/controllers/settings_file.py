@@ -1,6 +1,5 @@
 """The file of an instance's settings, for the owner: downloading it, and taking one in."""
 
-from gettext import gettext as _
 from typing import Annotated, Any
 
 import msgspec
@@ -19,6 +18,7 @@ from app.instance.exporting import make_file
 from app.instance.file import File, Secrets, decode, encode, unseal_secrets
 from app.instance.importing import Outcome, check_file, take_in
 from app.tables.user import User
+from app.words import gettext as _
 
 log = structlog.get_logger()
 

@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Iterable, Mapping
-from gettext import gettext as _
 from typing import Any
 
 import msgspec
@@ -13,6 +12,7 @@ from app.instance.rules import faults_of
 from app.settings import FIELDS, effective
 from app.settings.values import from_text, sentence_of
 from app.tables.setting import Setting
+from app.words import gettext as _
 
 log = structlog.get_logger()
 

@@ -1,7 +1,6 @@
 """The file that carries an instance's settings elsewhere: JSON, closed, of one format that says its version."""
 
 from datetime import datetime
-from gettext import gettext as _
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -11,6 +10,7 @@ from app import __version__
 from app.errors import Invalid
 from app.instance import passphrase
 from app.instance.passphrase import Sealed, WrongPassphrase
+from app.words import gettext as _
 
 #: The newest version of the format that is read here.
 VERSION = 1

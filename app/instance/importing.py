@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Awaitable, Callable
-from gettext import gettext as _
 from typing import Any
 
 import msgspec
@@ -17,6 +16,7 @@ from app.secrets import seal
 from app.settings import FIELDS, effective
 from app.settings.values import from_json
 from app.tables.setting import Setting
+from app.words import gettext as _
 
 #: What is wrong with a provider's address, as a sentence: (address, whether it may be private) → '' for nothing.
 CheckAddress = Callable[[str, bool], Awaitable[str]]

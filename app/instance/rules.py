@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Collection, Iterator
-from gettext import gettext as _
 from urllib.parse import urlsplit
 
 from app.database import fetch_row
 from app.providers.addresses import url_fault
 from app.settings import Settings
+from app.words import gettext as _
 
 #: "none", a file of the hub, or an address: what a starter model may be.
 _STARTER = re.compile(r"none|hf:[^/\s]+/[^/\s]+/\S+\.gguf|https?://\S+\.gguf", re.IGNORECASE)

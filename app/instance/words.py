@@ -1,8 +1,7 @@
 """What settings are called on pages, and what may be chosen for them."""
 
-from gettext import gettext as _
-
 from app.settings import FIELDS, Group
+from app.words import gettext as _
 
 
 def groups() -> dict[Group, str]:

@@ -8,12 +8,13 @@ import asyncio
 import ipaddress
 import socket
 from contextvars import ContextVar
-from gettext import gettext as _
 from typing import Literal
 from urllib.parse import urlsplit
 
 from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
+
+from app.words import gettext as _
 
 Fault = Literal["metadata", "private"]
 

@@ -6,7 +6,6 @@ the owner allowed them, never those of cloud metadata, never from https to http.
 
 import asyncio
 import re
-from gettext import gettext as _
 from typing import NamedTuple
 
 import httpx
@@ -19,6 +18,7 @@ from app.providers.base import Account
 from app.providers.errors import AddressRefused, BadAnswer, ProviderError, TimedOut
 from app.providers.keeping import SourceRefused
 from app.providers.sources import origin_of
+from app.words import gettext as _
 
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)

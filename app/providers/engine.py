@@ -9,7 +9,6 @@ import sys
 from collections import deque
 from contextlib import suppress
 from datetime import UTC, datetime
-from gettext import gettext as _
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +17,7 @@ import msgspec
 from app.providers.engine_memory import measured_bytes
 from app.providers.errors import BadAnswer, Unreachable
 from app.providers.keeping import EngineOptions
+from app.words import gettext as _
 
 _SERVER = Path(__file__).with_name("llamacpp_server.py")
 _LOG_BYTES = 16 * 1024

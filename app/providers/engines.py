@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from gettext import gettext as _
 from pathlib import Path
 
 import structlog
@@ -17,6 +16,7 @@ from app.providers.engine import Engine, EngineState
 from app.providers.engine_memory import default_limit_bytes, estimated_bytes, size_text
 from app.providers.errors import NoMemory, ProviderError, StreamCut, TimedOut, Unreachable
 from app.providers.keeping import EngineOptions
+from app.words import gettext as _
 
 _NEWS_SECONDS = 0.5
 _AS_IT_COMES = EngineOptions()

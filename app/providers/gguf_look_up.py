@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from gettext import gettext as _
 from pathlib import Path
 
 import httpx
@@ -13,6 +12,7 @@ from app.providers.errors import ProviderError
 from app.providers.keeping import Pull, SourceRefused
 from app.providers.off_loop import in_thread
 from app.providers.part_file import room_fault
+from app.words import gettext as _
 
 _MAGIC = b"GGUF"
 

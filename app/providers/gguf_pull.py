@@ -7,7 +7,6 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
-from gettext import gettext as _
 from pathlib import Path
 
 import httpx
@@ -22,6 +21,7 @@ from app.providers.off_loop import in_thread
 from app.providers.pace import Pace
 from app.providers.part_file import PIECE_BYTES, DiskFull, Note, PartFile, room_fault
 from app.providers.patience import Patience
+from app.words import gettext as _
 
 TRIES = 5
 MAX_PAUSE_SECONDS = 30.0

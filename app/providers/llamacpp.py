@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from gettext import gettext as _
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from app.providers.frames import SseDecoder
 from app.providers.gguf_header import GgufHeader
 from app.providers.http import Wire
 from app.providers.llamacpp_keeping import LlamaCppKeeping
+from app.words import gettext as _
 
 _PROMPT_FIELDS = ("messages", "tools", "chat_template_kwargs")
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from gettext import gettext as _
 from pathlib import Path
 
 import httpx
@@ -21,6 +20,7 @@ from app.providers.keeping import Details, Keeper, Progress, Pull, Source, Tenso
 from app.providers.off_loop import in_thread
 from app.providers.part_file import PartFile
 from app.providers.sources import check_name, read_sha256, read_source
+from app.words import gettext as _
 
 DEFAULT_CONTEXT_WINDOW = 4096
 _SHOWN_APART = ("tokenizer.chat_template", "general.license")

@@ -1,13 +1,13 @@
 """The model files of a folder: which there are, and what they say of themselves."""
 
 from functools import lru_cache
-from gettext import gettext as _
 from pathlib import Path
 
 import structlog
 
 from app.providers.errors import ModelMissing
 from app.providers.gguf_header import GgufHeader, NotGguf, read_header
+from app.words import gettext as _
 
 MAX_FILES = 1000
 

@@ -8,7 +8,6 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime, timedelta
-from gettext import gettext as _
 from typing import Any
 
 import httpx
@@ -22,6 +21,7 @@ from app.providers.frames import NdjsonDecoder, SseFrame
 from app.providers.http import Reader, Wire
 from app.providers.keeping import MAX_TENSORS, Details, Keeper, Progress, Pull, Source, SourceRefused, Tensor
 from app.providers.pace import Pace
+from app.words import gettext as _
 
 DEFAULT_CONTEXT_WINDOW = 8192
 MAX_NAME_CHARS = 200

@@ -10,13 +10,13 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from gettext import gettext as _
 from pathlib import Path
 
 import msgspec
 
 from app.providers.engine_memory import size_text
 from app.providers.gguf_header import GgufHeader, read_header
+from app.words import gettext as _
 
 PIECE_BYTES = 1024 * 1024
 _HASHED_AT_ONCE = 16 * 1024 * 1024

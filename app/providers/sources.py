@@ -1,13 +1,13 @@
 """What a person types to get a model file → its address, and the name that the model will have. Pure, but for the hub."""
 
 import re
-from gettext import gettext as _
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 import httpx
 
 from app.providers.keeping import SourceRefused
+from app.words import gettext as _
 
 MAX_CHARS = 2000
 MAX_NAME_CHARS, MAX_NAME_BYTES = 150, 220

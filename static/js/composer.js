@@ -119,7 +119,7 @@ function saveDraft({ keepalive = false } = {}) {
   if (box().validity.customError) return keep(text); // too long for the server, and not to be lost
   saving?.abort();
   const sending = (saving = new AbortController());
-  fetch(form().dataset.draft, {
+  return fetch(form().dataset.draft, {
     method: "PUT",
     headers: { "X-CSRF-Token": form().elements._csrf.value },
     body: new URLSearchParams({ text }),
@@ -137,6 +137,15 @@ function saveDraft({ keepalive = false } = {}) {
       if (saving === sending) saving = null;
     });
 }
+
+// A link that leads to this page again (another preset): the text is there before the page is drawn anew.
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest?.("a[data-keeps-draft]");
+  if (!link || box().value === saved || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  await saveDraft();
+  location.assign(link.href);
+});
 
 // -- What the server could not keep: this tab does, until it is sent ---------------------------------------------------
 

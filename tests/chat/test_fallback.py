@@ -10,6 +10,7 @@ import pytest
 
 from app.chat import catalog, circuit
 from app.chat.calls import MOST_CALLS
+from app.chat.drawing import draw
 from app.chat.threads import my_message
 from app.chat.turn import start_sibling
 from app.chat.worker import Worker
@@ -123,9 +124,15 @@ async def test_when_all_are_down_the_question_is_kept_and_can_be_tried_again(
     assert "Your question is kept" in str(answer["error_sentence"])
     assert (await chat.message(turn.question))["content"] == "Still there?"
     assert chat.server.questions == spare.server.questions == []
+    assert await circuit.list_answerable([turn.answer, turn.question]) == set()
+    await circuit.found_up(spare.provider, 1, has_news=False)
+    assert await circuit.list_answerable([turn.answer]) == {turn.answer}
+    await fall_back_on(chat.model)
+    assert await circuit.list_answerable([turn.answer]) == set(), "a model that would not be called does not count"
     for row in await fetch("SELECT id FROM provider"):
         await circuit.found_up(row["id"], 1, has_news=False)
     message, _thread = await my_message(chat.user, turn.answer)
+    assert (await draw([message]))[0].is_back
     again = await start_sibling(chat.user, message, chat.model)
     assert (await chat.final(again.answer))["status"] == "complete"
 

@@ -98,6 +98,17 @@ async def test_the_next_model_answers_when_the_first_one_does_not(
     assert thread["model"] == chat.model, "what the person chose stays chosen"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "time"),
+    [("61", "2 minutes"), ("3600", "60 minutes"), ("7201", "3 hours"), ("100000000", "27,778 hours")],
+)
+async def test_a_pause_too_long_to_be_waited_for_is_named(chat: Chat, worker: Worker, seconds: str, time: str) -> None:
+    chat.server.script(*whole(b'{"error": {"message": "slow down."}}', status=429, Retry_After=seconds))
+    answer = await chat.final((await chat.ask()).answer)
+    expected = f"Scripted asks to slow down: slow down. It wants to be asked again in {time}."
+    assert (answer["status"], answer["error_sentence"]) == ("failed", expected)
+
+
 async def test_after_the_first_token_nothing_else_is_called(chat: Chat, spare: Spare, worker: Worker) -> None:
     chat.server.script(OPENAI.head(), Send(chunk(OPENAI.text("One "))), Sleep(0.3), Reset())
     answer = await chat.final((await chat.ask()).answer)

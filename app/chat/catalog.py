@@ -56,6 +56,38 @@ async def ensure_builtin(settings: Settings) -> None:
     await fetch("UPDATE provider SET is_enabled = $1 WHERE kind = 'scripted' AND is_enabled <> $1", settings.demo)
 
 
+class Listing(msgspec.Struct, frozen=True):
+    """What came of asking a provider for its models."""
+
+    models: list[Model] = []
+    latency_ms: int = 0
+    failure: ProviderError | None = None
+
+    @property
+    def error(self) -> str:
+        """What failed, as a sentence; empty if nothing did."""
+        return self.failure.sentence if self.failure else ""
+
+
+async def ask(provider: Provider) -> Listing:
+    """Ask a provider for its models. Stores nothing."""
+    started = time.monotonic()
+    try:
+        models = await provider.list_models()
+    except ProviderError as error:
+        return Listing(failure=error)
+    return Listing(models, round((time.monotonic() - started) * 1000))
+
+
+async def keep(provider_id: uuid.UUID, base_url: str, listing: Listing) -> None:
+    """Store what a provider at this address answered, or that it did not."""
+    if listing.failure is not None:
+        await circuit.found_down(provider_id, listing.error)
+        log.info("provider_failed", provider_id=str(provider_id), error=listing.failure.code)
+    else:
+        await _store(provider_id, base_url, listing.models, listing.latency_ms)
+
+
 async def refresh(provider_id: uuid.UUID, connect: Callable[[Mapping[str, Any]], Provider]) -> str:
     """Ask one provider for its models and store them. Returns what failed, as a sentence; empty if nothing did.
 
@@ -69,15 +101,9 @@ async def _refresh(provider_id: uuid.UUID, connect: Callable[[Mapping[str, Any]]
     row = await fetch_row(_PROVIDER, provider_id)
     if row is None:
         return ""
-    started = time.monotonic()
-    try:
-        models = await connect(row).list_models()
-    except ProviderError as error:
-        await circuit.found_down(provider_id, error.sentence)
-        log.info("provider_failed", provider=row["provider_name"], error=error.code)
-        return error.sentence
-    await _store(provider_id, row["base_url"], models, round((time.monotonic() - started) * 1000))
-    return ""
+    listing = await ask(connect(row))
+    await keep(provider_id, row["base_url"], listing)
+    return listing.error
 
 
 async def refresh_due(seconds: int, connect: Callable[[Mapping[str, Any]], Provider]) -> None:

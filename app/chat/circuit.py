@@ -48,10 +48,15 @@ class AllDown(ProviderError):
 def all_down(names: Sequence[str]) -> AllDown:
     """What a person is told when no provider of these names can be called."""
     if len(names) == 1:
-        sentence = _("%(name)s does not answer at the moment. Your question is kept: this page says when it is back.")
+        sentence = _("%(name)s does not answer at the moment. Your question is kept.")
         return AllDown(sentence % {"name": names[0]})
-    sentence = _("None of %(names)s answers at the moment. Your question is kept: this page says when one is back.")
+    sentence = _("None of %(names)s answers at the moment. Your question is kept.")
     return AllDown(sentence % {"names": ", ".join(names)})
+
+
+async def list_answerable(answers: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of these answers that the model that was asked, or one that is tried after it, could write now."""
+    return {row["id"] for row in await fetch(_ANSWERABLE, answers)}
 
 
 def is_open(row: Mapping[str, Any]) -> bool:
@@ -164,6 +169,15 @@ down AS (
     FROM before AS b WHERE p.id = b.id RETURNING b.state
 )
 SELECT pg_notify('parley_news', $5) FROM down WHERE state <> 'down'
+"""
+
+_ANSWERABLE = """
+SELECT a.id FROM message AS a WHERE a.id = ANY($1) AND EXISTS (
+    SELECT 1 FROM model AS asked, jsonb_array_elements_text(jsonb_build_array(asked.id) || asked.fallbacks) AS w (id)
+    JOIN model AS m ON m.id = w.id::uuid AND m.gone_at IS NULL
+    JOIN provider AS p ON p.id = m.provider AND p.is_enabled AND p.state <> 'down'
+    WHERE asked.id = a.model
+)
 """
 
 _TAKE_DUE = """

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from markupsafe import Markup
 
+from app.chat import circuit
 from app.chat.cursor import Cursor
 from app.chat.tree import load_running
 from app.database import fetch
@@ -33,6 +34,10 @@ async def draw(messages: Iterable[Message]) -> list[Message]:
                 RENDERER_VERSION,
             )
         message.body = Markup('<div class="body" id="b-{}">{}</div>').format(message.short, _inner(message))
+    if waiting := [message for message in drawn if message.error_code == circuit.AllDown.code]:
+        answerable = await circuit.list_answerable([message.id for message in waiting])
+        for message in waiting:
+            message.is_back = message.id in answerable
     return drawn
 
 

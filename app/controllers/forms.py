@@ -19,8 +19,11 @@ MOST_PASSWORD_CHARS = 1_000
 #: Fields that are never put back into a form.
 _SECRET = {"is_secret": True}
 
-#: No control characters.
-Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+#: No control characters, no separators of lines, and none of the marks that turn what stands around them (Trojan Source).
+_SHOWN = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
+
+Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=_SHOWN)]
+OptionalName = Annotated[str, Meta(max_length=100, pattern=_SHOWN)]
 Email = Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")]
 OptionalEmail = Annotated[str, Meta(max_length=254, pattern=r"^([^@\s]+@[^@\s]+)?$")]
 GivenPassword = Annotated[str, Meta(min_length=1, max_length=MOST_PASSWORD_CHARS, extra=_SECRET)]

@@ -80,12 +80,14 @@ class Limits(msgspec.Struct, frozen=True):
     """How long to wait for a server, and how much to take from it.
 
     The first token may take minutes: a local server loads its model first. Only what carries an event counts as a sign
-    of life; comments, pings and single bytes of a frame do not. `max_answer_bytes` is of text in UTF-8, not of wire.
+    of life; comments, pings and single bytes of a frame do not. `max_answer_bytes` is of text in UTF-8, not of wire, and
+    `max_call_bytes` of one tool call's name and arguments: no tool takes more, and the call is sent with every prompt after.
     """
 
     first_token_seconds: float = 120.0
     between_frames_seconds: float = 60.0
     max_answer_bytes: int = 8 * 1024 * 1024
+    max_call_bytes: int = 1_000_000
 
 
 class Tool(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ import asyncio
 import base64
 import json
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any, Generic, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -115,6 +116,7 @@ class Wire:
         chunks = response.aiter_raw()
         clock, patience = asyncio.get_running_loop().time, Patience()
         alive_at, answer_bytes = clock(), 0
+        call_bytes: Counter[int] = Counter()
         try:
             while not reader.has_ended:
                 chunk = await self._next_chunk(chunks, reader, patience, alive_at, has_begun=answer_bytes > 0)
@@ -123,6 +125,10 @@ class Wire:
                         answer_bytes += _size(event)
                         if answer_bytes > self.limits.max_answer_bytes:
                             raise self._too_large()
+                        if isinstance(event, ToolCallDelta):
+                            call_bytes[event.index] += _size(event)
+                            if call_bytes[event.index] > self.limits.max_call_bytes:
+                                raise self._too_much_to_call()
                         yield event
                         alive_at = clock()  # after it: how long our reader takes is not the server's silence
                     if reader.has_ended:
@@ -267,6 +273,10 @@ class Wire:
     def _too_large(self) -> BadAnswer:
         sentence = _("%(name)s sent more than any answer may have, so the rest was not read.")
         return BadAnswer(sentence % {"name": self.account.name})
+
+    def _too_much_to_call(self) -> BadAnswer:
+        sentence = _("%(name)s wrote more arguments for a tool than the %(most)s bytes that a call may have.")
+        return BadAnswer(sentence % {"name": self.account.name, "most": f"{self.limits.max_call_bytes:,}"})
 
 
 def _pieces(content: bytes) -> bytes | AsyncIterator[bytes]:

@@ -36,6 +36,7 @@ class OpenAI(Provider):
 
     kind = "openai"
     takes = frozenset({"temperature", "top_p", "max_tokens", "stop", "reasoning_effort"})
+    usual_url = "https://api.openai.com/v1"
     responses_hosts: ClassVar[re.Pattern[str]] = re.compile(r"([a-z]+\.)?api\.openai\.com|.+\.openai\.azure\.com")
 
     def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits | None = None) -> None:

@@ -120,6 +120,7 @@ class Message(Table, tablename="message", db=engine):
     # What a page adds to a row while it draws it: `chat/tree.py` and `chat/drawing.py`.
     body = Markup()
     seq = 0
+    is_back = False  # nobody could be asked, and now somebody can
     sibling_index = 1
     sibling_count = 1
     previous_sibling: uuid.UUID | None = None

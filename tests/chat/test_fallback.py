@@ -10,6 +10,7 @@ import pytest
 
 from app.chat import catalog, circuit
 from app.chat.calls import MOST_CALLS
+from app.chat.drawing import draw
 from app.chat.threads import my_message
 from app.chat.turn import start_sibling
 from app.chat.worker import Worker
@@ -97,6 +98,17 @@ async def test_the_next_model_answers_when_the_first_one_does_not(
     assert thread["model"] == chat.model, "what the person chose stays chosen"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "time"),
+    [("61", "2 minutes"), ("3600", "60 minutes"), ("7201", "3 hours"), ("100000000", "27,778 hours")],
+)
+async def test_a_pause_too_long_to_be_waited_for_is_named(chat: Chat, worker: Worker, seconds: str, time: str) -> None:
+    chat.server.script(*whole(b'{"error": {"message": "slow down."}}', status=429, Retry_After=seconds))
+    answer = await chat.final((await chat.ask()).answer)
+    expected = f"Scripted asks to slow down: slow down. It wants to be asked again in {time}."
+    assert (answer["status"], answer["error_sentence"]) == ("failed", expected)
+
+
 async def test_after_the_first_token_nothing_else_is_called(chat: Chat, spare: Spare, worker: Worker) -> None:
     chat.server.script(OPENAI.head(), Send(chunk(OPENAI.text("One "))), Sleep(0.3), Reset())
     answer = await chat.final((await chat.ask()).answer)
@@ -123,9 +135,15 @@ async def test_when_all_are_down_the_question_is_kept_and_can_be_tried_again(
     assert "Your question is kept" in str(answer["error_sentence"])
     assert (await chat.message(turn.question))["content"] == "Still there?"
     assert chat.server.questions == spare.server.questions == []
+    assert await circuit.list_answerable([turn.answer, turn.question]) == set()
+    await circuit.found_up(spare.provider, 1, has_news=False)
+    assert await circuit.list_answerable([turn.answer]) == {turn.answer}
+    await fall_back_on(chat.model)
+    assert await circuit.list_answerable([turn.answer]) == set(), "a model that would not be called does not count"
     for row in await fetch("SELECT id FROM provider"):
         await circuit.found_up(row["id"], 1, has_news=False)
     message, _thread = await my_message(chat.user, turn.answer)
+    assert (await draw([message]))[0].is_back
     again = await start_sibling(chat.user, message, chat.model)
     assert (await chat.final(again.answer))["status"] == "complete"
 

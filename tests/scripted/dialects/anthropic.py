@@ -35,13 +35,12 @@ class AnthropicDialect(Dialect):
     def signed(self, signature: str) -> bytes:
         return self._delta(0, {"type": "signature_delta", "signature": signature})
 
-    def tool_call(self, call_id: str, name: str, arguments: dict[str, Any], index: int = 0) -> bytes:
+    def written_call(self, call_id: str, name: str, arguments: str, index: int = 0) -> bytes:
         """In pieces, as the API does: the call first, then its arguments in two halves."""
-        written = json.dumps(arguments)
-        half = len(written) // 2
+        half = len(arguments) // 2
         pieces = (
             self._delta(index + 1, {"type": "input_json_delta", "partial_json": piece})
-            for piece in ("", written[:half], written[half:])
+            for piece in ("", arguments[:half], arguments[half:])
         )
         call = self._begin(index + 1, {"type": "tool_use", "id": call_id, "name": name, "input": {}})
         return call + b"".join(pieces) + self._stop(index + 1)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tests.scripted.dialects.dialect import Dialect, compact
+from tests.scripted.dialects.dialect import ARGUMENTS, Dialect, compact, with_arguments
 from tests.scripted.request import Request
 from tests.scripted.steps import LAST_CHUNK, Do, Script, Send, Sleep, Step, chunk, whole
 
@@ -16,6 +16,7 @@ class OllamaDialect(Dialect):
     listing_path = "/api/tags"
     content_type = "application/x-ndjson"
     end_marker = b""
+    quotes_arguments = False
 
     def text(self, text: str) -> bytes:
         return self._line({"content": text})
@@ -23,9 +24,9 @@ class OllamaDialect(Dialect):
     def thought(self, text: str) -> bytes:
         return self._line({"content": "", "thinking": text})
 
-    def tool_call(self, call_id: str, name: str, arguments: dict[str, Any], index: int = 0) -> bytes:
-        call = {"id": call_id, "function": {"index": index, "name": name, "arguments": arguments}}
-        return self._line({"content": "", "tool_calls": [call]})
+    def written_call(self, call_id: str, name: str, arguments: str, index: int = 0) -> bytes:
+        call = {"id": call_id, "function": {"index": index, "name": name, "arguments": ARGUMENTS}}
+        return with_arguments(self._line({"content": "", "tool_calls": [call]}), arguments)
 
     def finish(self, reason: str = "stop", usage: tuple[int, int] | None = None) -> bytes:
         counts = {"prompt_eval_count": usage[0], "eval_count": usage[1]} if usage else {}

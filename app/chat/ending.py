@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from app.chat import counters
+from app.chat.sidebar import told
 from app.database import fetch_row
 from app.html.markdown import RENDERER_VERSION
 from app.html.stream import render_parts
@@ -247,11 +248,9 @@ ended AS (
 )
 SELECT pg_notify('parley_news', json_build_object(
     'key', 'thread:' || $5::text, 'event', 'message', 'version', thread.version, 'message', $4::text,
-    'is_final', true)::text),
-    pg_notify('parley_news', json_build_object(
-    'key', 'user:' || thread."user"::text, 'event', 'idle', 'thread', $5::text)::text)
+    'is_final', true)::text), TOLD
 FROM thread
-"""
+""".replace("TOLD", told("idle", "$5", 'thread."user"'))
 
 # The cost is NULL as soon as a count or a price that it needs is; $22: anything came that costs. $23: it was continued,
 # so what its parts took is added up, and unknown as soon as it is of one of them.

@@ -10,10 +10,11 @@ import asyncpg
 import msgspec
 
 from app.chat.new_message import NewMessage
+from app.chat.sidebar import told
 from app.database import as_row, fetch, fetch_row, new_id, transaction
 from app.errors import Conflict, Invalid, NotFound
 from app.jobs import enqueue, enqueued
-from app.live import News, tell
+from app.live import News
 from app.parts import TextPart, encode_parts
 from app.tables.message import Message
 
@@ -48,9 +49,7 @@ async def start_thread(user_id: uuid.UUID, new: NewMessage, *, options: str, sys
             " VALUES ($1, $2, $3, (SELECT id FROM model WHERE id = $4), $5, $6, now(), now()) ON CONFLICT (id) DO NOTHING",
             new.request_id, user_id, first_words(new.text), new.model, options, system_prompt,
         )  # fmt: skip
-        turn = await start_turn(user_id, new.request_id, new)
-        await tell(News(key=f"user:{user_id}", event="threads"))
-    return turn
+        return await start_turn(user_id, new.request_id, new)
 
 
 async def start_turn(user_id: uuid.UUID, thread_id: uuid.UUID, new: NewMessage) -> Turn:
@@ -117,7 +116,7 @@ async def start_sibling(user_id: uuid.UUID, answer: Message, model: uuid.UUID | 
             _SIBLING,
             _id(answer.thread), answer.parent, answer.depth, answer_id, generation,
             model or answer.model, thread["label"], thread["is_demo"],
-            _news(_id(answer.thread), thread["version"], "branch"),
+            _news(_id(answer.thread), thread["version"], "branch"), user_id,
         )  # fmt: skip
         await enqueue("generation", str(generation))
     return Turn(_id(answer.thread), answer.parent or answer_id, answer_id, is_new=True)
@@ -132,7 +131,7 @@ async def continue_answer(user_id: uuid.UUID, answer: Message) -> None:
         await _insert(
             _CONTINUATION,
             _id(answer.thread), answer.id, new_id(),
-            _news(_id(answer.thread), thread["version"], "message", message=answer.id),
+            _news(_id(answer.thread), thread["version"], "message", message=answer.id), user_id,
         )  # fmt: skip
         generation = await fetch_row("SELECT id FROM generation WHERE message = $1 AND state = 'queued'", answer.id)
         if generation is None:
@@ -226,11 +225,11 @@ WITH mine AS MATERIALIZED (
 )
 SELECT look.*, (SELECT pg_notify('parley_news', json_build_object(
     'key', 'thread:' || $1::text, 'event', 'turn', 'version', version + 1, 'messages', json_build_array($5::text, $6::text),
-    'generation', $7::text)::text)::text FROM begun)
+    'generation', $7::text)::text)::text || {told("busy", "$1", "$2")} FROM begun)
 FROM look
 """
 
-_SIBLING = """
+_SIBLING = f"""
 WITH answer AS (
     INSERT INTO message (id, thread, parent, depth, role, status, model, model_label, is_demo, created_at)
     VALUES ($4, $1, $2, $3, 'assistant', 'queued', $6, $7, $8, now())
@@ -239,10 +238,10 @@ WITH answer AS (
 ), thread AS (
     UPDATE thread SET leaf = $4, version = version + 1, updated_at = now() WHERE id = $1
 )
-SELECT pg_notify('parley_news', $9)
+SELECT pg_notify('parley_news', $9), {told("busy", "$1", "$10")}
 """
 
-_CONTINUATION = """
+_CONTINUATION = f"""
 WITH answer AS (
     UPDATE message SET status = 'queued', finished_at = NULL
     WHERE id = $2 AND status NOT IN ('queued', 'running') RETURNING id
@@ -252,5 +251,5 @@ WITH answer AS (
 ), thread AS (
     UPDATE thread SET version = version + 1, updated_at = now() WHERE id = $1
 )
-SELECT pg_notify('parley_news', $4)
+SELECT pg_notify('parley_news', $4), {told("busy", "$1", "$5")}
 """

@@ -16,7 +16,7 @@ Row = tuple[int, str, str]
 class News(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something that open pages should know. `key` says which pages: thread:<id>, user:<id>, session:<id>, worker, everybody.
 
-    `generation` runs from now on (or is to stop); `is_final`: none does.
+    `generation` runs from now on (or is to stop); `is_final`: none does. `at`: when the thread was last used.
     """
 
     key: str
@@ -28,6 +28,7 @@ class News(msgspec.Struct, frozen=True, omit_defaults=True):
     is_final: bool = False
     thread: str = ""
     title: str = ""
+    at: str = ""
 
 
 async def tell(news: News) -> None:

@@ -54,7 +54,7 @@ COMPOSER: Context = {
     "not_taken": ["top_k"],
     "untaken": {MODELS[0].id: ["top_k"], MODELS[2].id: ["repeat_penalty", "stop", "reasoning_effort"]},
 }
-SIDEBAR: Context = {"threads": THREADS, "next_before": THREADS[-1].id}
+SIDEBAR: Context = {"threads": THREADS, "next_before": THREADS[-1]}
 SHOWN: Context = {**COMPOSER, **SIDEBAR, "thread": THREADS[0], "older": None, "cursor": "1", "errors": {}}
 SESSIONS = [
     SimpleNamespace(

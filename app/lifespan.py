@@ -4,18 +4,15 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 
-import asyncpg
 import httpx
 import structlog
 
 from app import database, jobs
 from app.chat import catalog, circuit, resolution, upkeep
 from app.chat.calls import Connect
-from app.chat.ending import Ending
 from app.chat.health import Process
-from app.chat.title import name_thread
+from app.chat.title import naming
 from app.chat.worker import Worker
-from app.database import GONE
 from app.live import Reader
 from app.providers.client import make_client
 from app.providers.engines import ENGINES
@@ -53,7 +50,7 @@ async def run(url: str, settings: Settings, *, with_worker: bool) -> AsyncIterat
             connect = catalog.connector(client, settings)
             await catalog.refresh_builtin(connect)
             reader = Reader(url)
-            worker = Worker(url, settings, connect, _naming(connect), reader.hand_over) if with_worker else None
+            worker = Worker(url, settings, connect, naming(connect), reader.hand_over) if with_worker else None
             running = Running(reader, client, connect, worker)
             _current.append(running)
             parts = (jobs.load, reader.run, resolution.run, running.process.pulse.run)
@@ -89,15 +86,6 @@ def _work(
     jobs.SCHEDULES["catalog"] = ("* * * * * */10", refresh)
     jobs.SCHEDULES["upkeep"] = ("* * * * *", upkeep.run)
     return [worker.run]
-
-
-def _naming(connect: Connect) -> Callable[[Ending], Coroutine[None, None, None]]:
-    async def after_end(ending: Ending) -> None:
-        if ending.row["is_first_turn"] and ending.status == "complete" and ending.content:
-            with contextlib.suppress(*GONE, asyncpg.PostgresError):
-                await name_thread(connect(ending.row), ending, ending.content)
-
-    return after_end
 
 
 @contextlib.asynccontextmanager

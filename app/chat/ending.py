@@ -74,6 +74,7 @@ class Ending:
             return
         self.attempts.append(
             {
+                "number": self.attempt,
                 "provider": self.row["provider_name"],
                 "model": self.row["model_name"],
                 "kind": self.row.get("kind") or "",
@@ -142,7 +143,7 @@ async def finish(ending: Ending, rows: Sequence[Row]) -> None:
     if ending.is_without_effect(new):
         return await _keep(ending)
     html = await _render(parts, ending.row["message"])
-    usage = _filled(ending.usage, _estimate(ending, new))
+    usage = filled(ending.usage, _estimate(ending, new))
     if new:
         ending.note_usage(usage)
     speed = _speed(usage, ending)
@@ -158,6 +159,7 @@ async def finish(ending: Ending, rows: Sequence[Row]) -> None:
     )  # fmt: skip
     if done is None:
         raise Fenced
+    ending.usage = usage  # what is stored is what the log says
     _count(ending, usage)
 
 
@@ -198,7 +200,7 @@ def _with_duration(parts: tuple[Part, ...], reasoning_ms: int | None) -> tuple[P
     return parts
 
 
-def _filled(said: Usage | None, estimate: Usage) -> Usage:
+def filled(said: Usage | None, estimate: Usage) -> Usage:
     """What the server said; where it broke off before it said all, the rest is estimated, and labelled so."""
     if said is None:
         return estimate
@@ -213,15 +215,17 @@ def _filled(said: Usage | None, estimate: Usage) -> Usage:
 
 
 def _estimate(ending: Ending, new: Sequence[Part]) -> Usage:
-    """When the server does not say: about four UTF-8 bytes a token, thoughts included, labelled as an estimate.
-
-    What was never sent took no tokens.
-    """
-    if not ending.attempts:
+    """When the server does not say. What was never sent took no tokens, nor what was refused before a word came."""
+    if not ending.attempts or (ending.status == "failed" and not new):
         return Usage()
-    sent = sum(len(msgspec.json.encode(m.parts)) for m in ending.request.messages) if ending.request else 0
     came = sum(len(str(getattr(part, "text", "") or getattr(part, "arguments", "")).encode()) for part in new)
-    return Usage(input_tokens=sent // 4 or None, output_tokens=came // 4 or None, is_exact=False)
+    return estimated(ending.request, came)
+
+
+def estimated(request: ChatRequest | None, came_bytes: int) -> Usage:
+    """About four UTF-8 bytes a token, thoughts included, labelled as an estimate."""
+    sent = sum(len(msgspec.json.encode(m.parts)) for m in request.messages) if request else 0
+    return Usage(input_tokens=sent // 4 or None, output_tokens=came_bytes // 4 or None, is_exact=False)
 
 
 def _speed(usage: Usage, ending: Ending) -> float | None:

@@ -11,6 +11,7 @@ import msgspec
 
 from app.chat.new_message import NewMessage
 from app.chat.sidebar import told
+from app.chat.title import first_words
 from app.database import as_row, fetch, fetch_row, new_id, transaction
 from app.errors import Conflict, Invalid, NotFound
 from app.jobs import enqueue, enqueued
@@ -139,14 +140,6 @@ async def continue_answer(user_id: uuid.UUID, answer: Message) -> None:
         await enqueue("generation", str(generation["id"]))
 
 
-def first_words(text: str) -> str:
-    """The beginning of a question as a title: at most 60 characters, cut between words."""
-    words = " ".join(text.split())
-    if len(words) <= 60:
-        return words
-    return words[:60].rsplit(" ", 1)[0].rstrip(",;:.") + "…"
-
-
 async def _lock(user_id: uuid.UUID, thread_id: uuid.UUID, model: uuid.UUID | None) -> asyncpg.Record:
     if await fetch_row(_LOCK, thread_id, user_id) is None or not (thread := await fetch_row(_LOOK, thread_id, model)):
         raise NotFound(_("There is no such thread."))
@@ -216,7 +209,7 @@ WITH mine AS MATERIALIZED (
     INSERT INTO message (id, thread, parent, depth, role, status, model, model_label, is_demo, created_at)
     SELECT $6, $1, $5, depth + 1, 'assistant', 'queued', model, label, is_demo, now() FROM begun
 ), generation AS (
-    INSERT INTO generation (id, message, thread, is_first_turn, queued_at) SELECT $7, $6, $1, depth = 0, now() FROM begun
+    INSERT INTO generation (id, message, thread, queued_at) SELECT $7, $6, $1, now() FROM begun
 ), thread AS (
     UPDATE thread SET leaf = $6, model = begun.model, draft = '', version = thread.version + 1, updated_at = now()
     FROM begun WHERE thread.id = $1

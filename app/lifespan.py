@@ -5,20 +5,17 @@ import contextlib
 import functools
 from collections.abc import AsyncIterator, Callable, Coroutine
 
-import asyncpg
 import httpx
 import structlog
 
 from app import database, jobs
 from app.chat import catalog, circuit, resolution, tasks, upkeep
 from app.chat.calls import Connect
-from app.chat.ending import Ending
 from app.chat.engine_rows import EngineRows
 from app.chat.health import Process
 from app.chat.task_runner import TaskRunner
-from app.chat.title import name_thread
+from app.chat.title import naming
 from app.chat.worker import Worker
-from app.database import GONE
 from app.instance import holding
 from app.live import Reader
 from app.providers.client import make_client
@@ -88,7 +85,7 @@ class Work:
         self._settings = settings
         self.configure()
         refresh = functools.partial(catalog.refresh, connect=connect)
-        self.worker = Worker(url, settings, connect, _naming(connect), reader.hand_over)
+        self.worker = Worker(url, settings, connect, naming(connect), reader.hand_over)
         rows = EngineRows(self.worker, ENGINES, settings.models_folder)
         self._runner = TaskRunner(self.worker, connect, refresh, rows.write)
         self.parts = (self.worker.run, rows.run)
@@ -109,15 +106,6 @@ class Work:
         """Put back what others can go on with; let answers go on for so long."""
         await self._runner.drain()
         await self.worker.drain(seconds)
-
-
-def _naming(connect: Connect) -> Callable[[Ending], Coroutine[None, None, None]]:
-    async def after_end(ending: Ending) -> None:
-        if ending.row["is_first_turn"] and ending.status == "complete" and ending.content:
-            with contextlib.suppress(*GONE, asyncpg.PostgresError):
-                await name_thread(connect(ending.row), ending, ending.content)
-
-    return after_end
 
 
 @contextlib.asynccontextmanager

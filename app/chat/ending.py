@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from app.chat import counters
+from app.chat.sidebar import told
 from app.database import fetch_row
 from app.html.markdown import RENDERER_VERSION
 from app.html.stream import render_parts
@@ -73,6 +74,7 @@ class Ending:
             return
         self.attempts.append(
             {
+                "number": self.attempt,
                 "provider": self.row["provider_name"],
                 "model": self.row["model_name"],
                 "kind": self.row.get("kind") or "",
@@ -141,7 +143,7 @@ async def finish(ending: Ending, rows: Sequence[Row]) -> None:
     if ending.is_without_effect(new):
         return await _keep(ending)
     html = await _render(parts, ending.row["message"])
-    usage = _filled(ending.usage, _estimate(ending, new))
+    usage = filled(ending.usage, _estimate(ending, new))
     if new:
         ending.note_usage(usage)
     speed = _speed(usage, ending)
@@ -157,6 +159,7 @@ async def finish(ending: Ending, rows: Sequence[Row]) -> None:
     )  # fmt: skip
     if done is None:
         raise Fenced
+    ending.usage = usage  # what is stored is what the log says
     _count(ending, usage)
 
 
@@ -197,7 +200,7 @@ def _with_duration(parts: tuple[Part, ...], reasoning_ms: int | None) -> tuple[P
     return parts
 
 
-def _filled(said: Usage | None, estimate: Usage) -> Usage:
+def filled(said: Usage | None, estimate: Usage) -> Usage:
     """What the server said; where it broke off before it said all, the rest is estimated, and labelled so."""
     if said is None:
         return estimate
@@ -212,15 +215,17 @@ def _filled(said: Usage | None, estimate: Usage) -> Usage:
 
 
 def _estimate(ending: Ending, new: Sequence[Part]) -> Usage:
-    """When the server does not say: about four UTF-8 bytes a token, thoughts included, labelled as an estimate.
-
-    What was never sent took no tokens.
-    """
-    if not ending.attempts:
+    """When the server does not say. What was never sent took no tokens, nor what was refused before a word came."""
+    if not ending.attempts or (ending.status == "failed" and not new):
         return Usage()
-    sent = sum(len(msgspec.json.encode(m.parts)) for m in ending.request.messages) if ending.request else 0
     came = sum(len(str(getattr(part, "text", "") or getattr(part, "arguments", "")).encode()) for part in new)
-    return Usage(input_tokens=sent // 4 or None, output_tokens=came // 4 or None, is_exact=False)
+    return estimated(ending.request, came)
+
+
+def estimated(request: ChatRequest | None, came_bytes: int) -> Usage:
+    """About four UTF-8 bytes a token, thoughts included, labelled as an estimate."""
+    sent = sum(len(msgspec.json.encode(m.parts)) for m in request.messages) if request else 0
+    return Usage(input_tokens=sent // 4 or None, output_tokens=came_bytes // 4 or None, is_exact=False)
 
 
 def _speed(usage: Usage, ending: Ending) -> float | None:
@@ -247,11 +252,9 @@ ended AS (
 )
 SELECT pg_notify('parley_news', json_build_object(
     'key', 'thread:' || $5::text, 'event', 'message', 'version', thread.version, 'message', $4::text,
-    'is_final', true)::text),
-    pg_notify('parley_news', json_build_object(
-    'key', 'user:' || thread."user"::text, 'event', 'idle', 'thread', $5::text)::text)
+    'is_final', true)::text), TOLD
 FROM thread
-"""
+""".replace("TOLD", told("idle", "$5", 'thread."user"'))
 
 # The cost is NULL as soon as a count or a price that it needs is; $22: anything came that costs. $23: it was continued,
 # so what its parts took is added up, and unknown as soon as it is of one of them.

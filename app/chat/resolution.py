@@ -123,7 +123,7 @@ UPDATE worker SET is_alive = false FROM dead WHERE worker.id = dead.id RETURNING
 """
 
 _COLUMNS = """
-g.id, g.message, g.thread, g.attempt, g.worker, g.is_continuation, g.is_first_turn, g.is_stop_requested, g.provider_attempts,
+g.id, g.message, g.thread, g.attempt, g.worker, g.is_continuation, g.is_stop_requested, g.provider_attempts,
 extract(epoch FROM now() - g.queued_at) * 1000 AS waited_ms,
 coalesce(p.name, '') AS provider_name, coalesce(m.name, '') AS model_name
 """

@@ -10,10 +10,12 @@ import msgspec
 
 from app.chat.access import may_use
 from app.chat.new_message import NewMessage
+from app.chat.sidebar import told
+from app.chat.title import first_words
 from app.database import as_row, fetch, fetch_row, new_id, transaction
 from app.errors import Conflict, Invalid, NotFound
 from app.jobs import enqueue, enqueued
-from app.live import News, tell
+from app.live import News
 from app.parts import TextPart, encode_parts
 from app.tables.message import Message
 from app.words import gettext as _
@@ -49,9 +51,7 @@ async def start_thread(user_id: uuid.UUID, new: NewMessage, *, options: str, sys
             " VALUES ($1, $2, $3, (SELECT id FROM model WHERE id = $4), $5, $6, now(), now()) ON CONFLICT (id) DO NOTHING",
             new.request_id, user_id, first_words(new.text), new.model, options, system_prompt,
         )  # fmt: skip
-        turn = await start_turn(user_id, new.request_id, new)
-        await tell(News(key=f"user:{user_id}", event="threads"))
-    return turn
+        return await start_turn(user_id, new.request_id, new)
 
 
 async def start_turn(user_id: uuid.UUID, thread_id: uuid.UUID, new: NewMessage) -> Turn:
@@ -118,7 +118,7 @@ async def start_sibling(user_id: uuid.UUID, answer: Message, model: uuid.UUID | 
             _SIBLING,
             _id(answer.thread), answer.parent, answer.depth, answer_id, generation,
             model or answer.model, thread["label"], thread["is_demo"],
-            _news(_id(answer.thread), thread["version"], "branch"),
+            _news(_id(answer.thread), thread["version"], "branch"), user_id,
         )  # fmt: skip
         await enqueue("generation", str(generation))
     return Turn(_id(answer.thread), answer.parent or answer_id, answer_id, is_new=True)
@@ -133,20 +133,12 @@ async def continue_answer(user_id: uuid.UUID, answer: Message) -> None:
         await _insert(
             _CONTINUATION,
             _id(answer.thread), answer.id, new_id(),
-            _news(_id(answer.thread), thread["version"], "message", message=answer.id),
+            _news(_id(answer.thread), thread["version"], "message", message=answer.id), user_id,
         )  # fmt: skip
         generation = await fetch_row("SELECT id FROM generation WHERE message = $1 AND state = 'queued'", answer.id)
         if generation is None:
             raise Conflict(_("This answer has changed meanwhile."))
         await enqueue("generation", str(generation["id"]))
-
-
-def first_words(text: str) -> str:
-    """The beginning of a question as a title: at most 60 characters, cut between words."""
-    words = " ".join(text.split())
-    if len(words) <= 60:
-        return words
-    return words[:60].rsplit(" ", 1)[0].rstrip(",;:.") + "…"
 
 
 async def _lock(user_id: uuid.UUID, thread_id: uuid.UUID, model: uuid.UUID | None) -> asyncpg.Record:
@@ -218,7 +210,7 @@ WITH mine AS MATERIALIZED (
     INSERT INTO message (id, thread, parent, depth, role, status, model, model_label, is_demo, created_at)
     SELECT $6, $1, $5, depth + 1, 'assistant', 'queued', model, label, is_demo, now() FROM begun
 ), generation AS (
-    INSERT INTO generation (id, message, thread, is_first_turn, queued_at) SELECT $7, $6, $1, depth = 0, now() FROM begun
+    INSERT INTO generation (id, message, thread, queued_at) SELECT $7, $6, $1, now() FROM begun
 ), thread AS (
     UPDATE thread SET leaf = $6, model = begun.model, draft = '', version = thread.version + 1, updated_at = now()
     FROM begun WHERE thread.id = $1
@@ -227,11 +219,11 @@ WITH mine AS MATERIALIZED (
 )
 SELECT look.*, (SELECT pg_notify('parley_news', json_build_object(
     'key', 'thread:' || $1::text, 'event', 'turn', 'version', version + 1, 'messages', json_build_array($5::text, $6::text),
-    'generation', $7::text)::text)::text FROM begun)
+    'generation', $7::text)::text)::text || {told("busy", "$1", "$2")} FROM begun)
 FROM look
 """
 
-_SIBLING = """
+_SIBLING = f"""
 WITH answer AS (
     INSERT INTO message (id, thread, parent, depth, role, status, model, model_label, is_demo, created_at)
     VALUES ($4, $1, $2, $3, 'assistant', 'queued', $6, $7, $8, now())
@@ -240,10 +232,10 @@ WITH answer AS (
 ), thread AS (
     UPDATE thread SET leaf = $4, version = version + 1, updated_at = now() WHERE id = $1
 )
-SELECT pg_notify('parley_news', $9)
+SELECT pg_notify('parley_news', $9), {told("busy", "$1", "$10")}
 """
 
-_CONTINUATION = """
+_CONTINUATION = f"""
 WITH answer AS (
     UPDATE message SET status = 'queued', finished_at = NULL
     WHERE id = $2 AND status NOT IN ('queued', 'running') RETURNING id
@@ -253,5 +245,5 @@ WITH answer AS (
 ), thread AS (
     UPDATE thread SET version = version + 1, updated_at = now() WHERE id = $1
 )
-SELECT pg_notify('parley_news', $4)
+SELECT pg_notify('parley_news', $4), {told("busy", "$1", "$5")}
 """

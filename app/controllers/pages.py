@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 from litestar import Response
 
-from app.chat.threads import list_threads
+from app.chat.sidebar import LENGTH, list_threads
 from app.controllers.static import static
 from app.controllers.visit import Connection, Visit, cookie_of, visit_of
 from app.errors import Unavailable
@@ -99,7 +99,7 @@ def environment() -> jinja2.Environment:
         cache_size=-1,
     )
     filters.install(made, static)
-    made.globals["is_demo"] = settings.demo
+    made.globals |= {"is_demo": settings.demo, "sidebar_length": LENGTH}
     return made
 
 

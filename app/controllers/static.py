@@ -34,7 +34,7 @@ BUNDLES = {
         "css/settings.css",
         "css/presets.css",
     ),
-    "js/page.js": ("js/page.js", "js/copy.js", "js/focus.js"),
+    "js/page.js": ("js/page.js", "js/copy.js", "js/focus.js", "js/sidebar.js", "js/speech.js"),
     "js/composer.js": ("js/composer.js", "js/picker.js", "js/options.js", "js/slash.js"),
     "htmx.js": ("vendor/htmx.min.js", "vendor/hx-sse.min.js", "vendor/hx-csp.min.js"),
 }

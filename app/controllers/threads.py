@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -16,8 +17,9 @@ from app.chat.drawing import cursor_of, draw
 from app.chat.new_message import NewMessage, check_text
 from app.chat.pace import pace
 from app.chat.presets import list_presets
+from app.chat.sidebar import find_mark, list_threads
 from app.chat.tasks import can_be_kept
-from app.chat.threads import choose_leaf, delete_thread, list_threads, my_message, my_thread, save_options
+from app.chat.threads import choose_leaf, delete_thread, is_busy, my_message, my_thread, save_options
 from app.chat.threads import save_draft as save_draft_of
 from app.chat.title import store_title
 from app.chat.tree import find_end, list_window
@@ -79,9 +81,17 @@ async def create(request: Asked, current_user: CurrentUser) -> Answer:
 
 
 @get("/threads")
-async def index(request: Asked, current_user: CurrentUser, before: FromQuery[uuid.UUID | None] = None) -> Answer:
-    """One page of the sidebar; without a script, a page of its own."""
-    threads, next_before = await list_threads(current_user.id, before)
+async def index(
+    request: Asked,
+    current_user: CurrentUser,
+    before: FromQuery[uuid.UUID | None] = None,
+    at: FromQuery[datetime | None] = None,
+    mark: FromQuery[str] = "",
+) -> Answer:
+    """One page of the sidebar, or nothing for a page whose `mark` says that it shows it; without a script, a page of its own."""
+    if mark and mark == await find_mark(current_user.id):
+        return Response(b"", status_code=204)
+    threads, next_before = await list_threads(current_user.id, before, at)
     if visit_of(request).is_partial:
         return page(request, "threads/_sidebar_items.html", {"threads": threads, "next_before": next_before})
     context = {"listed": threads, "listed_before": next_before, "is_older": before is not None}
@@ -119,7 +129,7 @@ async def rename(request: Asked, current_user: CurrentUser, thread_id: FromPath[
     if not title or len(title) > 200:
         raise Invalid(_("A title has between 1 and 200 characters."), field="title")
     await store_title(thread.id, title)
-    thread.title = title
+    thread.title, thread.is_busy = title, await is_busy(thread)
     if not visit_of(request).is_partial:
         return redirect(request, f"/threads/{thread.id}")
     return page(request, "threads/_item.html", {"thread": thread})

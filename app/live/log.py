@@ -17,7 +17,8 @@ class News(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something that open pages should know. `key` says which: thread:<id>, user:<id>, session:<id>, models, everybody; or
     `worker`, for those who write answers.
 
-    `generation` runs from now on (or is to stop); `is_final`: none does. `task` is done with the model `title`.
+    `generation` runs from now on (or is to stop); `is_final`: none does. `at`: when the thread was last used. `task` is done
+    with the model `title`.
     """
 
     key: str
@@ -30,6 +31,7 @@ class News(msgspec.Struct, frozen=True, omit_defaults=True):
     thread: str = ""
     title: str = ""
     task: str = ""
+    at: str = ""
 
 
 async def tell(news: News) -> None:

@@ -14,6 +14,7 @@ from litestar.params import FromPath
 from app.chat import catalog
 from app.chat.calls import Connect
 from app.chat.found import list_found
+from app.chat.residence import IS_LOADED, RESIDENCE, RUN_HERE
 from app.controllers.forms import Fields, Filled, read_form, wrong
 from app.controllers.guard import CurrentUser, owner_only
 from app.controllers.pages import page, redirect, with_sidebar
@@ -221,10 +222,10 @@ SELECT p.id, p.kind, p.name, p.base_url, p.allows_private, p.key_sealed <> '' AS
 FROM provider AS p WHERE p.is_enabled ORDER BY p.created_at
 """
 
-_FILES = """
-SELECT m.name, m.size_bytes, CASE WHEN m.is_loaded THEN 'loaded' ELSE 'ready' END AS state
-FROM model AS m JOIN provider AS p ON p.id = m.provider
-WHERE p.kind = 'llamacpp' AND m.gone_at IS NULL ORDER BY m.name
+_FILES = f"""
+SELECT m.name, m.size_bytes, {IS_LOADED} AS is_loaded
+FROM model AS m JOIN provider AS p ON p.id = m.provider {RESIDENCE}
+WHERE p.kind = ANY({RUN_HERE}) AND m.gone_at IS NULL ORDER BY m.name
 """
 
 ROUTES = [index, create, test, update, destroy, refresh]

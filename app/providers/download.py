@@ -10,14 +10,13 @@ from typing import NamedTuple
 
 import httpx
 import msgspec
-import yarl
 
 from app.providers import addresses, failures
 from app.providers.addresses import Fault
 from app.providers.base import Account
 from app.providers.errors import AddressRefused, BadAnswer, ProviderError, TimedOut
 from app.providers.keeping import SourceRefused
-from app.providers.sources import origin_of
+from app.providers.sources import can_be_fetched, origin_of
 from app.words import gettext as _
 
 MAX_REDIRECTS = 5
@@ -118,6 +117,8 @@ async def _send(
     except TimeoutError:
         sentence = _("%(name)s did not answer within %(seconds)s seconds.")
         raise TimedOut(sentence % {"name": url.host, "seconds": f"{seconds:g}"}) from None
+    except httpx.RemoteProtocolError:  # httpx looks at the address of a redirect although it follows none
+        raise SourceRefused(_("%(host)s redirects to an address that is none.") % {"host": url.host}) from None
     except failures.REQUEST_ERRORS as error:
         if fault := addresses.refusal_in(error):
             raise AddressRefused(_fault_sentence(fault, url, came_from)) from None
@@ -162,10 +163,9 @@ def _next(response: httpx.Response, url: httpx.URL) -> httpx.URL:
     named = {"host": url.host}
     try:
         location = url.join(response.headers["Location"]).copy_with(userinfo=b"", fragment=None)
-        seen = yarl.URL(str(location), encoded=True)  # as the client will read it
-    except (KeyError, httpx.InvalidURL, ValueError):
+    except (KeyError, httpx.InvalidURL):
         raise SourceRefused(_("%(host)s redirects to an address that is none.") % named) from None
-    if location.scheme not in ("http", "https") or seen.raw_host != location.raw_host.decode("ascii"):
+    if not can_be_fetched(location):
         raise SourceRefused(_("%(host)s redirects to an address that is none.") % named)
     if (url.scheme, location.scheme) == ("https", "http"):
         raise SourceRefused(_("%(host)s redirects to an address without https, which is not followed.") % named)

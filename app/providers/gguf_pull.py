@@ -197,7 +197,7 @@ class GgufPull:
     async def _check(self) -> AsyncGenerator[Progress, None]:
         """Whether it is what was wanted. What is not is thrown away; what is becomes a model."""
         part = self.part
-        while self.wanted.sha256 and await in_thread(part.hash_more):
+        while part.is_hashed and await in_thread(part.hash_more):
             yield Progress("checking", part.hashed_bytes, part.size)
         yield Progress("checking", part.size, part.size)
         fault = await in_thread(self._content_fault)

@@ -1,5 +1,6 @@
 """What a person types to get a model file → its address, and the name that the model will have. Pure, but for the hub."""
 
+import ipaddress
 import re
 from typing import NamedTuple
 from urllib.parse import quote, unquote
@@ -12,6 +13,7 @@ from app.words import gettext as _
 MAX_CHARS = 2000
 MAX_NAME_CHARS, MAX_NAME_BYTES = 150, 220
 _HUB_NAME = re.compile(r"\w[\w.-]{0,95}", re.ASCII)
+_HOST = re.compile(r"[a-z0-9_][a-z0-9._-]{0,252}", re.ASCII | re.IGNORECASE)
 _ONE_OF_MANY = re.compile(r"-\d{5}-of-(\d{5})$")
 
 
@@ -33,7 +35,7 @@ def read_source(text: str, hub_url: str) -> Named:
         url = httpx.URL(text)
     except httpx.InvalidURL:
         raise SourceRefused(_expected()) from None
-    if url.scheme not in ("https", "http") or not url.host:
+    if not can_be_fetched(url):
         raise SourceRefused(_expected())
     if url.userinfo:
         raise SourceRefused(_("An address with a password in it would be shown to others. Leave it out."))
@@ -73,6 +75,19 @@ def read_sha256(text: str) -> str:
     return text
 
 
+def can_be_fetched(url: httpx.URL) -> bool:
+    """Whether everybody who reads this address will see the same server in it."""
+    host = url.raw_host.decode("ascii")
+    if ":" in host:
+        try:
+            ipaddress.IPv6Address(host)
+        except ValueError:
+            return False
+    elif not _HOST.fullmatch(host):
+        return False
+    return url.scheme in ("https", "http") and (url.port is None or 0 < url.port < 65_536)
+
+
 def origin_of(url: str) -> tuple[str, str, int | None] | None:
     """Scheme, host and port of an address; None for what is none."""
     try:
@@ -80,7 +95,7 @@ def origin_of(url: str) -> tuple[str, str, int | None] | None:
     except httpx.InvalidURL:
         return None
     usual = {"https": 443, "http": 80}.get(parsed.scheme)
-    return (parsed.scheme, parsed.host, parsed.port or usual) if usual and parsed.host else None
+    return (parsed.scheme, parsed.host, parsed.port or usual) if usual and can_be_fetched(parsed) else None
 
 
 def _from_hub(path: str, hub_url: str) -> Named:

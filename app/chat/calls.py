@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from functools import partial
-from gettext import gettext as _
 from typing import Any
 
 import msgspec
@@ -25,6 +24,7 @@ from app.parts import Finish, ReasoningDelta, Usage
 from app.providers.base import Amended, ChatRequest, Parameters, Provider
 from app.providers.errors import Filtered, ModelMissing, ProviderError, StreamCut
 from app.tables.message import Tried
+from app.words import gettext as _
 
 log = structlog.get_logger()
 

@@ -3,7 +3,6 @@
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from gettext import gettext as _
 from typing import Any
 
 import asyncpg
@@ -19,6 +18,7 @@ from app.providers.errors import ProviderError
 from app.providers.keeping import EngineOptions
 from app.secrets import unseal
 from app.settings import Settings
+from app.words import gettext as _
 
 log = structlog.get_logger()
 

@@ -4,7 +4,6 @@ import asyncio
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from gettext import gettext as _
 from typing import Any
 
 import msgspec
@@ -17,6 +16,7 @@ from app.live import Fenced, Row, to_delta
 from app.parts import FinishReason, Part, ReasoningPart, Usage, encode_parts, fold, join, text_of
 from app.providers.base import ChatRequest
 from app.tables.message import short
+from app.words import gettext as _
 
 #: Rendering costs about 0.1 ms a kB, highlighting more: beyond this it runs in a thread.
 INLINE_CHARS = 4_000

@@ -1,7 +1,6 @@
 """The options of a thread: its system prompt and parameters, as a form gives them and over the instance's defaults."""
 
 from collections.abc import Mapping
-from gettext import gettext as _
 from typing import Annotated, Any, get_args, get_type_hints
 
 import msgspec
@@ -10,6 +9,7 @@ from msgspec import Meta
 from app.parts import clean
 from app.providers.base import Parameters, ReasoningEffort
 from app.settings import Settings
+from app.words import gettext as _
 
 
 class Options(msgspec.Struct, frozen=True):

@@ -7,7 +7,6 @@ holds the lock but has been silent for long (its process is frozen). Every proce
 import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
-from gettext import gettext as _
 
 import asyncpg
 import structlog
@@ -18,6 +17,7 @@ from app.chat.tree import find_message
 from app.database import AWAY, Outage, fetch, fetch_row, transaction
 from app.jobs import enqueue
 from app.live import read_log
+from app.words import gettext as _
 
 log = structlog.get_logger()
 

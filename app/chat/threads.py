@@ -1,7 +1,6 @@
 """Threads of a person: finding them, listing them, changing what is not a turn. Every look-up names the person."""
 
 import uuid
-from gettext import gettext as _
 from typing import Any
 
 import asyncpg
@@ -14,6 +13,7 @@ from app.errors import NotFound
 from app.live import News, tell
 from app.tables.message import Message
 from app.tables.thread import Thread
+from app.words import gettext as _
 
 SIDEBAR = 40
 

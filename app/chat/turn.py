@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from gettext import gettext as _
 from typing import Any
 
 import asyncpg
@@ -16,6 +15,7 @@ from app.jobs import enqueue, enqueued
 from app.live import News, tell
 from app.parts import TextPart, encode_parts
 from app.tables.message import Message
+from app.words import gettext as _
 
 #: The index that lets a thread have one answer at a time that is not ended.
 ONE_ANSWER = "generation_one_per_thread"

@@ -1,6 +1,5 @@
 """What is wrong with a base URL before anything is sent there: its form, and the addresses that are not called."""
 
-from gettext import gettext as _
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -10,6 +9,7 @@ from app.controllers.border import is_loopback
 from app.controllers.visit import visit_of
 from app.providers.addresses import fault_of_url
 from app.settings import settings
+from app.words import gettext as _
 
 
 async def address_fault(request: Request[Any, Any, Any], url: str, *, allows_private: bool) -> str:

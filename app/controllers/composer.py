@@ -2,11 +2,11 @@
 
 import uuid
 from collections.abc import Collection
-from gettext import gettext as _
 
 from app.chat.options import Options
 from app.controllers.visit import Connection, visit_of
 from app.errors import Invalid, Malformed
+from app.words import gettext as _
 
 OPTIONS = frozenset(Options.__struct_fields__)
 KNOWN = frozenset({"text", "model", "request_id", "title", "message"}) | OPTIONS

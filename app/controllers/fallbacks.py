@@ -1,7 +1,6 @@
 """Fallbacks of a model, for the owner: which ones are tried next, in order, when it does not answer."""
 
 import uuid
-from gettext import gettext as _
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from app.controllers.pages import page, redirect
 from app.controllers.visit import visit_of
 from app.database import fetch, fetch_row
 from app.errors import Invalid, NotFound
+from app.words import gettext as _
 
 log = structlog.get_logger()
 

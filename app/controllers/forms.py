@@ -2,7 +2,6 @@
 
 import unicodedata
 from collections.abc import Mapping
-from gettext import gettext as _
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
@@ -11,6 +10,7 @@ from msgspec.inspect import BoolType, FloatType, IntType, ListType, LiteralType,
 
 from app.controllers.visit import Connection, visit_of
 from app.errors import Malformed
+from app.words import gettext as _
 
 LEAST_PASSWORD_CHARS = 10
 MOST_PASSWORD_CHARS = 1_000

@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import AsyncIterator
-from gettext import gettext as _
 
 import msgspec
 from litestar import Response, get, post
@@ -29,6 +28,7 @@ from app.errors import AppError, NotFound
 from app.live import Reader
 from app.settings import settings
 from app.tables.user import User
+from app.words import gettext as _
 
 
 @post("/threads/{thread_id:uuid}/messages", status_code=200)

@@ -1,7 +1,6 @@
 """Models, for the owner: what is known of each, who says so, and what the owner knows better."""
 
 import uuid
-from gettext import gettext as _
 from typing import Any
 
 import asyncpg
@@ -20,6 +19,7 @@ from app.database import fetch, fetch_row
 from app.errors import NotFound
 from app.providers.known import PRICES, Dollars, Facts, Tokens, table
 from app.tables.user import User
+from app.words import gettext as _
 
 log = structlog.get_logger()
 

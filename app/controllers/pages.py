@@ -7,7 +7,6 @@ import io
 import secrets
 import sys
 from collections.abc import Mapping
-from gettext import gettext as _
 from typing import Any
 
 import jinja2
@@ -22,6 +21,7 @@ from app.paths import folder
 from app.secrets import seal, unseal
 from app.settings import settings
 from app.tables.user import User
+from app.words import gettext as _
 
 APP_NAME = "Parley"
 HTML = "text/html"

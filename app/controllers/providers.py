@@ -3,7 +3,6 @@
 import os
 import time
 import uuid
-from gettext import gettext as _
 from typing import Annotated, Any
 
 import asyncpg
@@ -32,6 +31,7 @@ from app.providers.errors import ProviderError
 from app.secrets import seal
 from app.settings import settings
 from app.tables.user import User
+from app.words import gettext as _
 
 log = structlog.get_logger()
 

@@ -5,7 +5,6 @@ import gzip
 import hashlib
 import mimetypes
 import pathlib
-from gettext import gettext as _
 from typing import Any
 
 import msgspec
@@ -15,6 +14,7 @@ from litestar.params import FromPath, FromQuery
 from app.controllers.visit import visit_of
 from app.errors import NotFound
 from app.paths import folder
+from app.words import gettext as _
 
 #: Files that are served as one: name → its parts, in order. The first stylesheet names the layers.
 BUNDLES = {

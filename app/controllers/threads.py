@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Mapping
-from gettext import gettext as _
 from typing import Any
 
 import msgspec
@@ -36,6 +35,7 @@ from app.parts import clean
 from app.settings import settings
 from app.tables.thread import Thread
 from app.tables.user import User
+from app.words import gettext as _
 
 Asked = Request[Any, Any, Any]
 Answer = Response[Any]

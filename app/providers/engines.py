@@ -9,12 +9,12 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from gettext import gettext as _
 from pathlib import Path
 
 import structlog
 
 from app.providers.errors import BadAnswer, StreamCut, TimedOut, Unreachable
+from app.words import gettext as _
 
 _SERVER = Path(__file__).with_name("llamacpp_server.py")
 _LOG_BYTES = 16 * 1024

@@ -8,7 +8,6 @@ import base64
 import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from gettext import gettext as _
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -21,6 +20,7 @@ from app.providers.base import Account, Event, Limits
 from app.providers.errors import BadAnswer, KeyRejected, TimedOut, Unreachable
 from app.providers.frames import FrameTooLarge, NdjsonDecoder, SseDecoder, SseFrame
 from app.providers.patience import Patience
+from app.words import gettext as _
 
 T = TypeVar("T")
 

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import lru_cache
-from gettext import gettext as _
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from app.providers.errors import ModelMissing
 from app.providers.frames import SseDecoder
 from app.providers.gguf_header import GgufHeader, NotGguf, read_header
 from app.providers.http import Wire
+from app.words import gettext as _
 
 DEFAULT_CONTEXT_WINDOW = 4096
 MAX_FILES = 1000

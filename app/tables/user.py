@@ -1,7 +1,6 @@
 """A person who may sign in. The owner runs the instance."""
 
 import uuid
-from gettext import gettext as _
 from typing import Any
 
 import asyncpg
@@ -12,6 +11,7 @@ from piccolo.table import Table
 from app.database import engine, fetch, fetch_row, new_id
 from app.errors import Invalid
 from app.tables.model import ModelRow
+from app.words import gettext as _
 
 #: Any number that nothing else locks: changes of who owns the instance happen one after the other.
 OWNERS_LOCK = 0x6F776E6572

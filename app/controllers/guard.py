@@ -13,9 +13,10 @@ from litestar.handlers import BaseRouteHandler
 from litestar.types import ASGIApp, Message, Receive, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from app import words
 from app.controllers import border, file_form
 from app.controllers.errors import NoOwnerYet, error_response
-from app.controllers.visit import TOKEN, Connection, Visit, cookie_of, find_user, new_id, visit_of
+from app.controllers.visit import LANGUAGE_COOKIE, TOKEN, Connection, Visit, cookie_of, find_user, new_id, visit_of
 from app.database import NO_ANSWER
 from app.errors import AppError, Forbidden, Malformed, NotSignedIn
 from app.settings import Settings
@@ -76,6 +77,7 @@ class Guard:
 
         clear_contextvars()
         bind_contextvars(request_id=visit.id)
+        words.speak(words.choose(visit.cookie(LANGUAGE_COOKIE), visit.header(b"accept-language")))
         try:
             await self._pass(scope, receive, send_with_headers, visit)
         finally:

@@ -55,7 +55,7 @@ function fit() {
   const left = limit - length;
   const counter = form().querySelector(".counter");
   counter.classList.toggle("over", left < 0);
-  const amount = new Intl.NumberFormat(navigator.language).format(Math.abs(left));
+  const amount = new Intl.NumberFormat(document.documentElement.dataset.locale).format(Math.abs(left));
   counter.value = left > limit / 10 ? "" : `${amount} ${left < 0 ? words.tooLong : words.left}`;
   area.setCustomValidity(left < 0 ? counter.value : ""); // the browser says it, and sends nothing
 }

@@ -4,9 +4,18 @@
 const words = document.getElementById("words").dataset;
 const main = document.getElementById("main");
 const log = document.getElementById("messages");
-const language = navigator.language;
+const language = readersLanguage();
 
 // -- Times and numbers, as the reader writes them --------------------------------------------------------------------
+
+// The page's language, with the region that the reader's browser says. composer.js reads it from the page.
+function readersLanguage() {
+  const { lang, dataset } = document.documentElement;
+  const own = new Intl.Locale(navigator.language);
+  if (own.language === lang) dataset.locale = navigator.language;
+  else dataset.locale = !dataset.language && own.region ? `${lang}-${own.region}` : lang;
+  return dataset.locale;
+}
 
 const time = new Intl.DateTimeFormat(language, { timeStyle: "short" });
 const day = new Intl.DateTimeFormat(language, { month: "short", day: "numeric", hour: "numeric", minute: "2-digit" });

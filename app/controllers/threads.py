@@ -16,7 +16,7 @@ from app.chat.cursor import Cursor
 from app.chat.drawing import cursor_of, draw
 from app.chat.new_message import NewMessage, check_text
 from app.chat.pace import pace
-from app.chat.sidebar import find_mark, list_threads
+from app.chat.sidebar import find_mark, list_threads, search_threads
 from app.chat.threads import choose_leaf, delete_thread, is_busy, my_message, my_thread, save_options
 from app.chat.title import store_title
 from app.chat.tree import find_end, list_window
@@ -39,6 +39,8 @@ from app.tables.user import User
 Asked = Request[Any, Any, Any]
 Answer = Response[Any]
 Headers = Mapping[str, str]
+
+MOST_QUERY_CHARS = 200
 
 
 @get("/")
@@ -83,8 +85,14 @@ async def index(
     before: FromQuery[uuid.UUID | None] = None,
     at: FromQuery[datetime | None] = None,
     mark: FromQuery[str] = "",
+    q: FromQuery[str | None] = None,
 ) -> Answer:
-    """One page of the sidebar, or nothing for a page whose `mark` says that it shows it; without a script, a page of its own."""
+    """One page of the sidebar, or nothing for a page whose `mark` says that it shows it; without a script, a page of its own.
+
+    With `q` the threads that have its words in their titles.
+    """
+    if q is not None:
+        return await _search(request, current_user, clean(q)[:MOST_QUERY_CHARS])
     if mark and mark == await find_mark(current_user.id):
         return Response(b"", status_code=204)
     threads, next_before = await list_threads(current_user.id, before, at)
@@ -191,6 +199,14 @@ async def show_branch(request: Asked, current_user: CurrentUser, thread_id: From
     thread = await my_thread(current_user.id, thread_id)
     messages, older = await list_window(thread.leaf)
     return page(request, "messages/_window.html", {"thread": thread, "messages": await draw(messages), "older": older})
+
+
+async def _search(request: Asked, user: User, query: str) -> Answer:
+    found = await search_threads(user.id, query)
+    if visit_of(request).is_partial:
+        return page(request, "threads/_found.html", {"found": found, "query": query})
+    context = {"listed": found, "listed_before": None, "is_older": False, "query": query}
+    return page(request, "threads/index.html", await with_sidebar(user, context))
 
 
 async def show_thread(

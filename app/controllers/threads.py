@@ -1,8 +1,7 @@
-"""Threads: the empty one, a thread's page, the sidebar, its stream of events, and what can be changed of it."""
+"""Threads: the empty one, a thread's page, its stream of events, and what can be changed of it."""
 
 import uuid
 from collections.abc import Mapping
-from datetime import datetime
 from gettext import gettext as _
 from typing import Any
 
@@ -16,7 +15,6 @@ from app.chat.cursor import Cursor
 from app.chat.drawing import cursor_of, draw
 from app.chat.new_message import NewMessage, check_text
 from app.chat.pace import pace
-from app.chat.sidebar import find_mark, list_threads, search_threads
 from app.chat.threads import choose_leaf, delete_thread, is_busy, my_message, my_thread, save_options
 from app.chat.title import store_title
 from app.chat.tree import find_end, list_window
@@ -39,8 +37,6 @@ from app.tables.user import User
 Asked = Request[Any, Any, Any]
 Answer = Response[Any]
 Headers = Mapping[str, str]
-
-MOST_QUERY_CHARS = 200
 
 
 @get("/")
@@ -76,30 +72,6 @@ async def create(request: Asked, current_user: CurrentUser) -> Answer:
             headers=headers_of(error),
         )
     return redirect(request, f"/threads/{turn.thread}")
-
-
-@get("/threads")
-async def index(
-    request: Asked,
-    current_user: CurrentUser,
-    before: FromQuery[uuid.UUID | None] = None,
-    at: FromQuery[datetime | None] = None,
-    mark: FromQuery[str] = "",
-    q: FromQuery[str | None] = None,
-) -> Answer:
-    """One page of the sidebar, or nothing for a page whose `mark` says that it shows it; without a script, a page of its own.
-
-    With `q` the threads that have its words in their titles.
-    """
-    if q is not None:
-        return await _search(request, current_user, clean(q)[:MOST_QUERY_CHARS])
-    if mark and mark == await find_mark(current_user.id):
-        return Response(b"", status_code=204)
-    threads, next_before = await list_threads(current_user.id, before, at)
-    if visit_of(request).is_partial:
-        return page(request, "threads/_sidebar_items.html", {"threads": threads, "next_before": next_before})
-    context = {"listed": threads, "listed_before": next_before, "is_older": before is not None}
-    return page(request, "threads/index.html", await with_sidebar(current_user, context))
 
 
 @get("/threads/{thread_id:uuid}")
@@ -201,14 +173,6 @@ async def show_branch(request: Asked, current_user: CurrentUser, thread_id: From
     return page(request, "messages/_window.html", {"thread": thread, "messages": await draw(messages), "older": older})
 
 
-async def _search(request: Asked, user: User, query: str) -> Answer:
-    found = await search_threads(user.id, query)
-    if visit_of(request).is_partial:
-        return page(request, "threads/_found.html", {"found": found, "query": query})
-    context = {"listed": found, "listed_before": None, "is_older": False, "query": query}
-    return page(request, "threads/index.html", await with_sidebar(user, context))
-
-
 async def show_thread(
     request: Asked,
     user: User,
@@ -300,5 +264,5 @@ async def _new_page(
 
 
 ROUTES = [
-    new, create, index, show, events, rename, ask_deletion, destroy, save_draft, save_new_draft, update_options, show_branch,
+    new, create, show, events, rename, ask_deletion, destroy, save_draft, save_new_draft, update_options, show_branch,
 ]  # fmt: skip

@@ -155,8 +155,9 @@ async def test_a_question_in_other_words_stands_beside_the_one_it_was(chat: Chat
     await chat.final(turn.answer)
     assert (await start_turn(chat.user, first.thread, new, instead_of=first.question)).question == turn.question
     messages, _older = await list_window(turn.answer)
-    assert [(message.content[:6], message.depth, message.sibling_count) for message in messages][0] == ("Where ", 0, 2)
-    assert messages[0].previous_sibling == first.question
+    question = messages[0]
+    assert (question.content, question.depth, question.parent) == ("Where else?", 0, None)
+    assert (question.sibling_count, question.previous_sibling) == (2, first.question)
     assert [entry["content"] for entry in chat.server.questions[-1].json["messages"]] == ["Where else?"]
     [thread] = await fetch("SELECT leaf, draft FROM thread")
     assert (thread["leaf"], thread["draft"]) == (turn.answer, "Half a thought")

@@ -54,19 +54,22 @@ async def start_thread(user_id: uuid.UUID, new: NewMessage, *, options: str, sys
         return await start_turn(user_id, new.request_id, new)
 
 
-async def start_turn(user_id: uuid.UUID, thread_id: uuid.UUID, new: NewMessage) -> Turn:
+async def start_turn(
+    user_id: uuid.UUID, thread_id: uuid.UUID, new: NewMessage, *, instead_of: uuid.UUID | None = None
+) -> Turn:
     """A question at the end of the active branch, and an empty answer in the queue. The same request gives the same turn.
 
+    `instead_of`: a question of the thread; the new one stands beside it, as another version, and begins another branch.
     One statement, so one transaction. Raises `NotFound` (not this person's thread), `Conflict` (an answer is being
     written), `Invalid` (no such model).
     """
     question, answer = new_id(), new_id()
     arguments = (
         thread_id, user_id, new.request_id, new.model, question, answer, new_id(),
-        encode_parts([TextPart(new.text)]), new.text,
+        encode_parts([TextPart(new.text)]), new.text, instead_of,
     )  # fmt: skip
     found = await _turn(arguments)
-    if found is None:
+    if found is None or not found["is_known"]:
         raise NotFound(_("There is no such thread."))
     if found["question"]:
         first = await fetch_row("SELECT id FROM message WHERE parent = $1 ORDER BY id LIMIT 1", found["question"])
@@ -194,15 +197,17 @@ _TURN = f"""
 WITH mine AS MATERIALIZED (
     SELECT id, version, leaf FROM thread WHERE id = $1 AND "user" = $2 AND status <> 'deleted' FOR NO KEY UPDATE
 ), look AS MATERIALIZED (
-    SELECT t.version, t.leaf, coalesce(l.depth + 1, 0) AS depth, q.id AS question, m.id AS model, m.name AS label,
-           p.kind = 'scripted' AS is_demo, q.id IS NOT NULL OR t.leaf IS NULL OR l.id IS NOT NULL AS is_current
+    SELECT t.version, l.id AS leaf, coalesce(l.depth + 1, 0) AS depth, q.id AS question, m.id AS model, m.name AS label,
+           p.kind = 'scripted' AS is_demo, $10::uuid IS NULL OR o.id IS NOT NULL AS is_known,
+           q.id IS NOT NULL OR l.id IS NOT NULL OR CASE WHEN $10 IS NULL THEN t.leaf ELSE o.parent END IS NULL AS is_current
     FROM mine AS t
-    LEFT JOIN message AS l ON l.id = t.leaf
+    LEFT JOIN message AS o ON o.id = $10 AND o.thread = t.id AND o.role = 'user'
+    LEFT JOIN message AS l ON l.id = CASE WHEN $10 IS NULL THEN t.leaf ELSE o.parent END
     LEFT JOIN message AS q ON q.thread = t.id AND q.request_id = $3
     LEFT JOIN model AS m ON m.id = $4 AND m.gone_at IS NULL AND {may_use("$2::uuid")}
     LEFT JOIN provider AS p ON p.id = m.provider
 ), begun AS MATERIALIZED (
-    SELECT * FROM look WHERE is_current AND question IS NULL AND label IS NOT NULL
+    SELECT * FROM look WHERE is_known AND is_current AND question IS NULL AND label IS NOT NULL
 ), question AS (
     INSERT INTO message (id, thread, parent, depth, role, status, parts, content, request_id, created_at, finished_at)
     SELECT $5, $1, leaf, depth, 'user', 'complete', $8, $9, $3, now(), now() FROM begun
@@ -212,14 +217,16 @@ WITH mine AS MATERIALIZED (
 ), generation AS (
     INSERT INTO generation (id, message, thread, queued_at) SELECT $7, $6, $1, now() FROM begun
 ), thread AS (
-    UPDATE thread SET leaf = $6, model = begun.model, draft = '', version = thread.version + 1, updated_at = now()
+    UPDATE thread SET leaf = $6, model = begun.model, draft = CASE WHEN $10 IS NULL THEN '' ELSE thread.draft END,
+        version = thread.version + 1, updated_at = now()
     FROM begun WHERE thread.id = $1
 ), job AS (
     {enqueued("generation", "$7::uuid::text", "begun")}
 )
 SELECT look.*, (SELECT pg_notify('parley_news', json_build_object(
-    'key', 'thread:' || $1::text, 'event', 'turn', 'version', version + 1, 'messages', json_build_array($5::text, $6::text),
-    'generation', $7::text)::text)::text || {told("busy", "$1", "$2")} FROM begun)
+    'key', 'thread:' || $1::text, 'event', CASE WHEN $10 IS NULL THEN 'turn' ELSE 'branch' END, 'version', version + 1,
+    'messages', json_build_array($5::text, $6::text), 'generation', $7::text)::text)::text
+    || {told("busy", "$1", "$2")} FROM begun)
 FROM look
 """
 

@@ -49,7 +49,7 @@ class Guard:
     """ASGI middleware around the whole app, routing included: `app.asgi_handler = Guard(app.asgi_handler, settings)`.
 
     Gives each request its id and each answer its headers, refuses foreign hosts, oversized bodies and forged forms, and
-    reads `?_method=`. No route is exempt. An event stream passes it once, at its start.
+    reads `?_method=`; it answers HEAD from what GET says. No route is exempt. An event stream passes it once, at its start.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -64,6 +64,11 @@ class Guard:
             # No route of ours speaks WebSocket; whatever asks is not our page.
             await send({"type": "websocket.close", "code": 1008, "reason": ""})
             return
+        is_head = scope["method"] == "HEAD"
+        if is_head:
+            # Answered as GET is, without the body. The server's own scope still says HEAD: it counts the body's bytes.
+            scope = {**scope, "method": "GET"}
+            send = border.without_body(send)
         visit = scope["state"]["visit"] = self._visit(scope)
         started = time.perf_counter()
         status = 0
@@ -83,7 +88,7 @@ class Guard:
         finally:
             (log.debug if scope["method"] == "GET" and 0 < status < 400 else log.info)(
                 "request_answered",
-                method=scope["method"],
+                method="HEAD" if is_head else scope["method"],
                 # Never the path itself: an invitation's is a secret.
                 route=scope.get("path_template", ""),
                 **({"user_id": str(visit.user.id)} if visit.user else {}),

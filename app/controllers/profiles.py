@@ -58,7 +58,7 @@ async def change_profile(
     request: Request[Any, Any, Any], current_user: CurrentUser, current_session: CurrentSession
 ) -> Response[bytes]:
     """Name, theme, send key, speech, language, and the model that new threads begin with."""
-    models = await catalog.list_models()
+    models = await catalog.list_models(current_user.id)
     filled = _checked(read_form(request, Profile), models)
     if (values := filled.values) is None:
         return await _profile_page(request, current_user, current_session, filled)
@@ -118,7 +118,7 @@ async def _profile_page(
     context = {
         "form": Fields(now | (filled.typed if filled else {})),
         "errors": filled.errors if filled else Fields(),
-        "models": await catalog.list_models(),
+        "models": await catalog.list_models(user.id),
         "languages": [(language, words.own_name(language)) for language in words.languages()],
         "sessions": await Session.list_of(user.id, current=session.id),
     }

@@ -33,9 +33,10 @@ BUNDLES = {
         "css/models.css",
         "css/settings.css",
         "css/presets.css",
+        "css/palette.css",
     ),
-    "js/page.js": ("js/page.js", "js/copy.js", "js/focus.js", "js/sidebar.js", "js/speech.js"),
-    "js/composer.js": ("js/composer.js", "js/picker.js", "js/options.js", "js/slash.js"),
+    "js/page.js": ("js/page.js", "js/copy.js", "js/focus.js", "js/sidebar.js", "js/palette.js", "js/speech.js"),
+    "js/composer.js": ("js/composer.js", "js/picker.js", "js/options.js", "js/slash.js", "js/revision.js"),
     "htmx.js": ("vendor/htmx.min.js", "vendor/hx-sse.min.js", "vendor/hx-csp.min.js"),
 }
 

@@ -1,8 +1,7 @@
-"""Threads: the empty one, a thread's page, the sidebar, its stream of events, and what can be changed of it."""
+"""Threads: the empty one, a thread's page, its stream of events, and what can be changed of it."""
 
 import uuid
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -17,7 +16,6 @@ from app.chat.drawing import cursor_of, draw
 from app.chat.new_message import NewMessage, check_text
 from app.chat.pace import pace
 from app.chat.presets import list_presets
-from app.chat.sidebar import find_mark, list_threads
 from app.chat.tasks import can_be_kept
 from app.chat.threads import choose_leaf, delete_thread, is_busy, my_message, my_thread, save_options
 from app.chat.threads import save_draft as save_draft_of
@@ -78,24 +76,6 @@ async def create(request: Asked, current_user: CurrentUser) -> Answer:
             headers=headers_of(error),
         )
     return redirect(request, f"/threads/{turn.thread}")
-
-
-@get("/threads")
-async def index(
-    request: Asked,
-    current_user: CurrentUser,
-    before: FromQuery[uuid.UUID | None] = None,
-    at: FromQuery[datetime | None] = None,
-    mark: FromQuery[str] = "",
-) -> Answer:
-    """One page of the sidebar, or nothing for a page whose `mark` says that it shows it; without a script, a page of its own."""
-    if mark and mark == await find_mark(current_user.id):
-        return Response(b"", status_code=204)
-    threads, next_before = await list_threads(current_user.id, before, at)
-    if visit_of(request).is_partial:
-        return page(request, "threads/_sidebar_items.html", {"threads": threads, "next_before": next_before})
-    context = {"listed": threads, "listed_before": next_before, "is_older": before is not None}
-    return page(request, "threads/index.html", await with_sidebar(current_user, context))
 
 
 @get("/threads/{thread_id:uuid}")
@@ -296,5 +276,5 @@ async def _new_page(
 
 
 ROUTES = [
-    new, create, index, show, events, rename, ask_deletion, destroy, save_draft, save_new_draft, update_options, show_branch,
+    new, create, show, events, rename, ask_deletion, destroy, save_draft, save_new_draft, update_options, show_branch,
 ]  # fmt: skip

@@ -9,11 +9,14 @@ const sendsWithEnter = document.documentElement.dataset.sendKey !== "ctrl-enter"
 
 // -- Keys ------------------------------------------------------------------------------------------------------------
 
-document.addEventListener("keydown", (event) => {
-  if (event.target !== box() || event.key !== "Enter" || event.isComposing) return;
+function isSending(event) {
+  if (event.key !== "Enter" || event.isComposing) return false;
   const withControl = event.ctrlKey || event.metaKey;
-  const sends = withControl || (sendsWithEnter && !event.shiftKey && !event.altKey && !isTouch());
-  if (!sends) return;
+  return withControl || (sendsWithEnter && !event.shiftKey && !event.altKey && !isTouch());
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.target !== box() || !isSending(event)) return;
   event.preventDefault();
   // Spaces alone are sent too: the answer says what is missing.
   if (box().value) form().requestSubmit(form().querySelector(".send"));

@@ -173,7 +173,7 @@ document.addEventListener("htmx:after:swap", (event) => {
   }
   // What the person did worked; what the stream brings says nothing about what failed.
   const { sourceElement, response } = event.detail.ctx;
-  if (response?.status < 400 && !["thread", "messages", "threads", "picker", "status"].includes(sourceElement?.id)) forget();
+  if (response?.status < 400 && !["thread", "messages", "threads", "picker", "status", "palette-text"].includes(sourceElement?.id)) forget();
 });
 
 dialog?.addEventListener("close", () => dialog.replaceChildren());

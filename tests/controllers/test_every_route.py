@@ -56,6 +56,8 @@ def fill(path: str, known: Conversation | None = None, value: str = "") -> str:
     if known:
         ids = {"thread_id": known.thread, "message_id": known.answer, "provider_id": known.provider}
         ids["model_id"] = known.model
+        if path.endswith("/revision"):  # of questions alone
+            ids["message_id"] = known.question
         ids["user_id"] = known.user
         ids["group"] = "general"
         ids |= {"preset_id": known.preset, "slash_prompt_id": known.slash_prompt}

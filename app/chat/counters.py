@@ -63,8 +63,12 @@ ANSWERS = Counter("parley_generations_total", "Answers that ended in this proces
 TOKENS = Counter(
     "parley_tokens_total", "Tokens of those answers, estimated where the server does not say.", "direction"
 )
-ERRORS = Counter("parley_provider_errors_total", "Calls of models that failed, by kind of provider.", "kind", "code")
-RETRIES = Counter("parley_retries_total", "Calls of models that were made again.")
+ERRORS = Counter(
+    "parley_provider_errors_total", "Calls of models that failed, by provider.", "provider", "kind", "id", "code"
+)
+RETRIES = Counter(
+    "parley_retries_total", "Calls that were made again, of the same model.", "provider", "kind", "id", "model"
+)
 FIRST_TOKEN = Histogram("parley_first_token_seconds", "From the question to the first token of its answer.", SECONDS)
 DURATION = Histogram("parley_generation_seconds", "From the question to the end of its answer.", SECONDS)
 PER_TOKEN = Histogram("parley_token_seconds", "Between tokens: the mean of each answer.", TOKEN_SECONDS)
@@ -73,10 +77,9 @@ COUNTED: tuple[Counter | Histogram, ...] = (ANSWERS, TOKENS, ERRORS, RETRIES, FI
 
 
 def note_end(
-    *, status: str, usage: Usage, kind: str, attempts: Sequence[Mapping[str, Any]], first_token_ms: int | None,
-    duration_ms: int,
+    *, status: str, usage: Usage, attempts: Sequence[Mapping[str, Any]], first_token_ms: int | None, duration_ms: int,
 ) -> None:  # fmt: skip
-    """An answer has ended. `attempts` as `Ending` keeps them: those that failed count for their `kind`, else for `kind`."""
+    """An answer has ended. `attempts` as `Ending` keeps them; a call of the next model is none that was made again."""
     ANSWERS.add(status)
     for direction, tokens in (
         ("in", usage.input_tokens),
@@ -84,10 +87,12 @@ def note_end(
         ("cached", usage.cached_tokens),
     ):
         TOKENS.add(direction, amount=tokens or 0)
-    for attempt in attempts:
+    for number, attempt in enumerate(attempts):
+        provider = (attempt["provider"], attempt.get("kind", ""), attempt.get("provider_id", ""))
         if attempt["error"] not in ("", "stopped", "interrupted"):
-            ERRORS.add(attempt.get("kind") or kind, attempt["error"])
-    RETRIES.add(amount=max(0, len(attempts) - 1))
+            ERRORS.add(*provider, attempt["error"])
+        if number and all(attempt.get(name) == attempts[number - 1].get(name) for name in ("provider_id", "model")):
+            RETRIES.add(*provider, attempt["model"])
     DURATION.observe(duration_ms / 1000)
     if first_token_ms is not None:
         FIRST_TOKEN.observe(first_token_ms / 1000)

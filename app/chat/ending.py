@@ -77,6 +77,7 @@ class Ending:
                 "provider": self.row["provider_name"],
                 "model": self.row["model_name"],
                 "kind": self.row.get("kind") or "",
+                "provider_id": self.row.get("provider_id") or "",
                 "error": error,
                 "duration_ms": round((time.monotonic() - self._call_started) * 1000),
                 "usage": msgspec.to_builtins(self.usage) if self.usage else None,
@@ -182,8 +183,8 @@ async def is_stored(ending: Ending) -> bool:
 
 def _count(ending: Ending, usage: Usage) -> None:
     counters.note_end(
-        status=ending.status, usage=usage, kind=ending.row.get("kind") or "", attempts=ending.attempts,
-        first_token_ms=ending.first_token_ms, duration_ms=ending.duration_ms,
+        status=ending.status, usage=usage, attempts=ending.attempts, first_token_ms=ending.first_token_ms,
+        duration_ms=ending.duration_ms,
     )  # fmt: skip
 
 

@@ -95,7 +95,7 @@ async def _call(
             await _stream(provider, request, tape, writer, ending)
         except ProviderError as error:
             ending.note_attempt(error.code)
-            await circuit.note_failure(provider_id, error)
+            await circuit.note_failure(provider_id, error, has_begun=ending.first_token_ms is not None)
             pause = _retry_pause(error, ending.attempt)
             if ending.first_token_ms is not None or not error.is_retryable:
                 raise

@@ -125,7 +125,8 @@ UPDATE worker SET is_alive = false FROM dead WHERE worker.id = dead.id RETURNING
 _COLUMNS = """
 g.id, g.message, g.thread, g.attempt, g.worker, g.is_continuation, g.is_stop_requested, g.provider_attempts,
 extract(epoch FROM now() - g.queued_at) * 1000 AS waited_ms,
-coalesce(p.name, '') AS provider_name, coalesce(m.name, '') AS model_name
+coalesce(p.name, '') AS provider_name, coalesce(p.kind, '') AS kind, coalesce(p.id::text, '') AS provider_id,
+coalesce(m.name, '') AS model_name
 """
 _JOINS = """
 JOIN message AS a ON a.id = g.message LEFT JOIN model AS m ON m.id = a.model LEFT JOIN provider AS p ON p.id = m.provider

@@ -99,7 +99,8 @@ def _as_written(new: NewMessage, question: uuid.UUID, answer: uuid.UUID, found: 
     """Both messages as their rows stand now, without asking for them."""
     now = datetime.now(UTC)
     shared = {"created_at": now, "finished_at": None, "content": "", "html": "", "html_version": 0, "error_code": "",
-              "error_sentence": "", "finish_reason": "", "parts": "[]", "tried": "[]", "retry_at": None}  # fmt: skip
+              "error_sentence": "", "finish_reason": "", "parts": "[]", "tried": "[]", "writers": "[]",
+              "retry_at": None}  # fmt: skip
     return [
         as_row(Message, shared | {
             "id": question, "parent": found["leaf"], "depth": found["depth"], "role": "user", "status": "complete",
@@ -244,7 +245,8 @@ SELECT pg_notify('parley_news', $9), {told("busy", "$1", "$10")}
 
 _CONTINUATION = f"""
 WITH answer AS (
-    UPDATE message SET status = 'queued', finished_at = NULL
+    UPDATE message SET status = 'queued', finished_at = NULL, writers = CASE jsonb_array_length(writers)
+        WHEN 0 THEN jsonb_build_array(jsonb_build_object('model', model, 'label', model_label)) ELSE writers END
     WHERE id = $2 AND status NOT IN ('queued', 'running') RETURNING id
 ), generation AS (
     INSERT INTO generation (id, message, thread, is_continuation, queued_at)

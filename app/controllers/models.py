@@ -63,6 +63,13 @@ async def events(
     return EventStream(ModelWatch(live, current_user.id, current_session.id, draw).lines())
 
 
+@get("/models/tasks", guards=[owner_only])
+async def show_tasks(request: AnyRequest) -> Response[Any]:
+    """How far everything is that is done with models: a frame of pages without scripts."""
+    rows = [tasks.drawn(row) for row in await tasks.list_tasks() if row["state"] in ("queued", "running")]
+    return page(request, "models/tasks.html", {"tasks": rows})
+
+
 @get("/models/{model_id:uuid}")
 async def show(request: AnyRequest, current_user: CurrentUser, model_id: FromPath[uuid.UUID]) -> Response[Any]:
     """One model: what is known of it, and for the owner what can be done with it."""
@@ -147,4 +154,4 @@ def _not_ours() -> Conflict:
     return Conflict(_("The server of this model does not let others manage its models."))
 
 
-ROUTES = [index, events, show, show_details, ask_deletion, destroy]
+ROUTES = [index, events, show_tasks, show, show_details, ask_deletion, destroy]

@@ -168,24 +168,33 @@ class Telling:
         self.log = ""
         self.is_cancelled = False
         self._row = row
-        self._said_at = 0.0
+        self._is_unsaid = False
         self._marks: list[tuple[float, int]] = []
 
     async def follow(self, steps: AsyncGenerator[Progress, None]) -> None:
-        """Take every step, and say some of them. Raises `Superseded`."""
+        """Take every step, and say from time to time how far it is. Raises `Superseded`."""
+        taking = asyncio.create_task(self._take(steps))
+        try:
+            while not taking.done():
+                await asyncio.wait([taking], timeout=SAY_SECONDS)
+                if self._is_unsaid:
+                    await self.say()
+            taking.result()
+        finally:
+            taking.cancel()
+            await asyncio.wait([taking])
+
+    async def _take(self, steps: AsyncGenerator[Progress, None]) -> None:
         async with contextlib.aclosing(steps):
             async for step in steps:
-                is_new_phase = step.phase != self.progress.phase
-                self.progress = step
+                self.progress, self._is_unsaid = step, True
                 if step.line:
                     self.log = (self.log + step.line.rstrip("\n") + "\n")[-MOST_LOG_CHARS:]
-                if is_new_phase or time.monotonic() - self._said_at > SAY_SECONDS:
-                    await self.say()
 
     async def say(self) -> None:
         """Store how far it is and tell the pages. Raises `Superseded`, and `CancelledError` if that was asked for."""
-        self._said_at = time.monotonic()
-        self._marks = [*self._marks, (self._said_at, self.progress.done_bytes)][-20:]
+        self._is_unsaid = False
+        self._marks = [*self._marks, (time.monotonic(), self.progress.done_bytes)][-20:]
         try:
             told = await fetch_row(
                 _SAY, self._row["id"], self._row["worker"], self._row["attempt"], self.progress.phase,

@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 from app.providers.engine_memory import measured_bytes
-from app.providers.errors import BadAnswer, Unreachable
+from app.providers.errors import BadAnswer, ProviderError, Unreachable
 from app.providers.keeping import EngineOptions
 
 _SERVER = Path(__file__).with_name("llamacpp_server.py")
@@ -63,6 +63,7 @@ class Engine:
         self.rest: asyncio.TimerHandle | None = None
         self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ended = asyncio.Event()
+        self.failure: ProviderError | None = None
         self.log_tail = b""
         self.lines: deque[str] = deque(maxlen=_LOG_LINES)
         self.line_count = 0

@@ -56,6 +56,7 @@ class Engine:
         self.users = 0
         self.is_retired = False
         self.is_unloaded = False
+        self.is_ending = False
         self.memory_bytes: int | None = None
         self.started_at = datetime.now(UTC)
         self.rests_since = 0.0

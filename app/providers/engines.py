@@ -239,7 +239,7 @@ class Engines:
         if engine.users or engine.ended.is_set():
             return
         if engine.is_retired:
-            self._tasks[engine].cancel()
+            self._cancel(engine)
         elif engine.is_running:
             if engine.rest:
                 engine.rest.cancel()
@@ -255,14 +255,19 @@ class Engines:
         self._let_rest(engine)
 
     async def _end(self, *engines: Engine) -> None:
-        tasks = []
+        tasks = [self._tasks[engine] for engine in engines]
         for engine in engines:
             engine.is_retired = True
             if self._current.get(engine.path) is engine:
                 del self._current[engine.path]
-            self._tasks[engine].cancel()
-            tasks.append(self._tasks[engine])
+            self._cancel(engine)
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _cancel(self, engine: Engine) -> None:
+        """Once: another time would break off the wait for its end."""
+        if not engine.is_ending:
+            engine.is_ending = True
+            self._tasks[engine].cancel()
 
     def _measure_later(self, engine: Engine) -> None:
         async def measure() -> None:

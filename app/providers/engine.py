@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 
 from app.providers.engine_memory import measured_bytes
-from app.providers.errors import BadAnswer, Unreachable
+from app.providers.errors import BadAnswer, ProviderError, Unreachable
 from app.providers.keeping import EngineOptions
 from app.words import gettext as _
 
@@ -56,6 +56,7 @@ class Engine:
         self.users = 0
         self.is_retired = False
         self.is_unloaded = False
+        self.is_ending = False
         self.memory_bytes: int | None = None
         self.started_at = datetime.now(UTC)
         self.rests_since = 0.0
@@ -63,6 +64,7 @@ class Engine:
         self.rest: asyncio.TimerHandle | None = None
         self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ended = asyncio.Event()
+        self.failure: ProviderError | None = None
         self.log_tail = b""
         self.lines: deque[str] = deque(maxlen=_LOG_LINES)
         self.line_count = 0

@@ -153,11 +153,12 @@ class Engines:
             await self._make_room(engine)
             await self._start(engine)
             engine.started.set_result(None)
+            self._changed()
             self._let_rest(engine)
             self._measure_later(engine)
             await engine.outlive()
         except ProviderError as error:
-            engine.started.set_exception(error)
+            engine.failure = error
         finally:
             engine.kill()
             await engine.outlive()
@@ -174,9 +175,6 @@ class Engines:
 
     def _forget(self, engine: Engine) -> None:
         engine.ended.set()
-        if not engine.started.done():
-            engine.started.set_exception(_ended_early(engine))
-        engine.started.exception()  # perhaps nobody waited for it
         del self._tasks[engine]
         if self._current.get(engine.path) is engine:
             del self._current[engine.path]
@@ -185,6 +183,9 @@ class Engines:
         if engine.process is not None:
             code = engine.process.returncode
             log.info("engine_ended", model=engine.name, process=engine.process.pid, exit_code=code)
+        if not engine.started.done():
+            engine.started.set_exception(engine.failure or _ended_early(engine))
+        engine.started.exception()  # perhaps nobody waited for it
         self._changed()
 
     async def _make_room(self, engine: Engine) -> None:
@@ -238,7 +239,7 @@ class Engines:
         if engine.users or engine.ended.is_set():
             return
         if engine.is_retired:
-            self._tasks[engine].cancel()
+            self._cancel(engine)
         elif engine.is_running:
             if engine.rest:
                 engine.rest.cancel()
@@ -254,14 +255,19 @@ class Engines:
         self._let_rest(engine)
 
     async def _end(self, *engines: Engine) -> None:
-        tasks = []
+        tasks = [self._tasks[engine] for engine in engines]
         for engine in engines:
             engine.is_retired = True
             if self._current.get(engine.path) is engine:
                 del self._current[engine.path]
-            self._tasks[engine].cancel()
-            tasks.append(self._tasks[engine])
+            self._cancel(engine)
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _cancel(self, engine: Engine) -> None:
+        """Once: another time would break off the wait for its end."""
+        if not engine.is_ending:
+            engine.is_ending = True
+            self._tasks[engine].cancel()
 
     def _measure_later(self, engine: Engine) -> None:
         async def measure() -> None:
@@ -269,7 +275,7 @@ class Engines:
                 self._trim()
                 self._changed()
 
-        if not engine.users and engine.is_running:
+        if engine.is_running:
             task = asyncio.get_running_loop().create_task(measure())
             self._measuring.add(task)
             task.add_done_callback(self._measuring.discard)

@@ -131,6 +131,8 @@ class GgufPull:
         try:
             if answer.response.status_code == 200 or not offset:
                 await self._start_over(answer)
+            else:
+                self.total_bytes = answer.total_bytes or self.total_bytes
             async with aclosing(self._take(answer)) as steps:
                 async for progress in steps:
                     yield progress
@@ -170,6 +172,8 @@ class GgufPull:
         try:
             while chunk := await self._next(chunks, patience, answer.host):
                 pending += chunk
+                if self.total_bytes and self.part.size + len(pending) > self.total_bytes:
+                    break  # it is another file, perhaps one without end
                 if len(pending) >= PIECE_BYTES:
                     await in_thread(self.part.write, bytes(pending))
                     pending.clear()

@@ -206,6 +206,49 @@ async def test_a_line_that_breaks_again_and_again_is_an_error_that_may_pass(
     assert files.requests[-1].begins_at == MIB
 
 
+async def test_a_server_with_a_fault_of_its_own_is_asked_again(
+    keeper: LlamaCpp, files: FileServer, tiny: bytes
+) -> None:
+    pull = await keeper.look_up(source(files))
+    files.answers["/tiny.gguf"] = (503, {"Retry-After": "0.05"}, b"")
+    pulling = asyncio.create_task(told(keeper.pull(pull)))
+    await eventually(lambda: len(files.requests) > 2)
+    del files.answers["/tiny.gguf"]
+    progress = await pulling
+    assert any("has a problem of its own" in each.line for each in progress)
+    assert left_in(keeper) == ["tiny.gguf"]
+
+
+async def test_a_file_that_is_gone_is_not_asked_for_again(keeper: LlamaCpp, files: FileServer) -> None:
+    pull = await keeper.look_up(source(files))
+    files.answers["/tiny.gguf"] = (404, {}, b"")
+    with pytest.raises(SourceRefused, match="has no such file"):
+        await told(keeper.pull(pull))
+    assert len(files.requests) == 2
+
+
+async def test_a_body_without_end_is_not_read_to_its_end(keeper: LlamaCpp, files: FileServer, tiny: bytes) -> None:
+    pull = await keeper.look_up(source(files))
+    files.files["tiny.gguf"] = large(tiny, 256 * MIB)
+    files.has_length = files.has_ranges = False
+    with pytest.raises(BadAnswer, match="another size"):
+        await told(keeper.pull(pull))
+    assert files.requests[-1].sent_bytes < 64 * MIB
+    assert left_in(keeper) == []
+
+
+async def test_a_file_that_grew_since_it_was_looked_up_is_gone_on_with(
+    keeper: LlamaCpp, files: FileServer, tiny: bytes
+) -> None:
+    files.files["big.gguf"] = large(tiny, 4 * MIB)
+    pull = await keeper.look_up(source(files, "big.gguf"))
+    content = files.files["big.gguf"] = large(tiny, 8 * MIB)
+    there = await begun(keeper, files, pull, 6 * MIB)
+    await told(keeper.pull(pull))
+    assert files.requests[-1].begins_at == there > 4 * MIB
+    assert (folder_of(keeper) / "big.gguf").read_bytes() == content
+
+
 async def test_silence_is_an_error_that_may_pass(keeper: LlamaCpp, files: FileServer, tiny: bytes) -> None:
     files.files["big.gguf"] = large(tiny, 4 * MIB)
     pull = await keeper.look_up(source(files, "big.gguf"))

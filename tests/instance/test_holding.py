@@ -31,7 +31,7 @@ async def until(holds: Callable[[], bool], seconds: float = 10) -> None:
 async def until_it_listens(url: str) -> None:
     """And has taken what was stored before."""
     async with asyncio.timeout(10):
-        while not await run_sql(url, _LISTENS):
+        while not await run_sql(url, _LISTENS):  # noqa: ASYNC110  Postgres tells nobody
             await asyncio.sleep(0.05)
     await asyncio.sleep(0.3)
 
@@ -83,7 +83,7 @@ async def test_a_change_by_another_process_holds_here_a_moment_later(app: Litest
     await run_sql(
         database,
         "WITH changed AS (INSERT INTO setting (name, value, changed_at) VALUES ('session_days', '20', now()) RETURNING 1)"
-        " SELECT pg_notify('parley_news', '{\"key\": \"settings\", \"event\": \"settings\"}') FROM changed",
+        ' SELECT pg_notify(\'parley_news\', \'{"key": "settings", "event": "settings"}\') FROM changed',
     )
     await until(lambda: current().session_days == 20)
 

@@ -31,7 +31,7 @@ async def until(holds: Callable[[], bool], seconds: float = 10) -> None:
 async def until_it_listens(url: str) -> None:
     """And has taken what was stored before."""
     async with asyncio.timeout(10):
-        while not await run_sql(url, _LISTENS):  # noqa: ASYNC110  the database tells nobody
+        while not await run_sql(url, _LISTENS):  # noqa: ASYNC110  Postgres tells nobody
             await asyncio.sleep(0.05)
     await asyncio.sleep(0.3)
 

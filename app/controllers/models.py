@@ -11,7 +11,7 @@ from litestar import Request, Response, delete, get, put
 from litestar.params import FromPath, FromQuery
 
 from app.chat import facts
-from app.controllers.fallbacks import fallbacks_context
+from app.controllers.chain import chain_context
 from app.controllers.forms import Fields, Filled, read_form
 from app.controllers.guard import CurrentUser, owner_only
 from app.controllers.pages import page, redirect, with_sidebar
@@ -76,16 +76,16 @@ async def index(request: AnyRequest, current_user: CurrentUser, q: FromQuery[str
 @get("/models/{model_id:uuid}", guards=[owner_only])
 async def show(request: AnyRequest, current_user: CurrentUser, model_id: FromPath[uuid.UUID]) -> Response[Any]:
     """One model: each fact, who says so, and a field to set it."""
-    return await _page(request, current_user, await _find(model_id))
+    return await model_page(request, current_user, await find_model(model_id))
 
 
 @put("/models/{model_id:uuid}/facts", guards=[owner_only])
 async def update_facts(request: AnyRequest, current_user: CurrentUser, model_id: FromPath[uuid.UUID]) -> Response[Any]:
     """Sets by hand what the form holds, and takes back what it leaves empty."""
-    row = await _find(model_id)
+    row = await find_model(model_id)
     filled = read_form(request, SetByHand)
     if filled.values is None:
-        return await _page(request, current_user, row, filled=filled, status_code=422)
+        return await model_page(request, current_user, row, filled=filled, status_code=422)
     chosen = {name: value for name, value in msgspec.structs.asdict(filled.values).items() if value is not None}
     return await _keep(request, current_user, model_id, chosen)
 
@@ -93,7 +93,7 @@ async def update_facts(request: AnyRequest, current_user: CurrentUser, model_id:
 @delete("/models/{model_id:uuid}/facts", guards=[owner_only], status_code=303)
 async def destroy_facts(request: AnyRequest, current_user: CurrentUser, model_id: FromPath[uuid.UUID]) -> Response[Any]:
     """Takes back everything that was set by hand."""
-    await _find(model_id)
+    await find_model(model_id)
     return await _keep(request, current_user, model_id, {})
 
 
@@ -102,10 +102,10 @@ async def _keep(request: AnyRequest, owner: User, model_id: uuid.UUID, chosen: d
     log.info("model_facts_set", model_id=str(model_id), facts=sorted(chosen))
     if not visit_of(request).is_partial:
         return redirect(request, f"/models/{model_id}", flash="saved")
-    return await _page(request, owner, await _find(model_id), flash=_("Saved."))
+    return await model_page(request, owner, await find_model(model_id), flash=_("Saved."))
 
 
-async def _page(
+async def model_page(
     request: AnyRequest,
     owner: User,
     row: asyncpg.Record,
@@ -114,6 +114,7 @@ async def _page(
     status_code: int = 200,
     **context: Any,
 ) -> Response[Any]:
+    """The page of one model; after a change that htmx sent, its form alone. `context` wins."""
     known = {
         "model": _drawn(row),
         "fields": _fields(row, filled.typed if filled else None),
@@ -122,11 +123,12 @@ async def _page(
     } | context
     if visit_of(request).is_partial and request.method != "GET":
         return page(request, "models/_form.html", known, status_code=status_code)
-    known |= await fallbacks_context(row["id"])
+    known = await chain_context(row["id"]) | known
     return page(request, "models/show.html", await with_sidebar(owner, known), status_code=status_code)
 
 
-async def _find(model_id: uuid.UUID) -> asyncpg.Record:
+async def find_model(model_id: uuid.UUID) -> asyncpg.Record:
+    """A model with its facts. Raises `NotFound`."""
     row = await fetch_row(_ONE, model_id)
     if row is None:
         raise NotFound(_("There is no such model."))

@@ -18,7 +18,6 @@ from app.providers.errors import BadAnswer, BadRequest, ProviderError, TimedOut,
 from app.providers.gguf_header import NotGguf, read_header
 from app.providers.keeping import Progress, Pull
 from app.providers.off_loop import in_thread
-from app.providers.pace import Pace
 from app.providers.part_file import PIECE_BYTES, DiskFull, Note, PartFile, room_fault
 from app.providers.patience import Patience
 from app.words import gettext as _
@@ -50,7 +49,6 @@ class GgufPull:
         self.pause_seconds = pause_seconds
         self.part = PartFile(folder, pull.name)
         self.total_bytes = pull.total_bytes
-        self.pace = Pace()
 
     async def run(self) -> AsyncGenerator[Progress, None]:
         """Raises `ProviderError`."""
@@ -177,8 +175,7 @@ class GgufPull:
                 if len(pending) >= PIECE_BYTES:
                     await in_thread(self.part.write, bytes(pending))
                     pending.clear()
-                if self.pace.is_due():
-                    yield Progress("downloading", self.part.size + len(pending), self.total_bytes)
+                yield Progress("downloading", self.part.size + len(pending), self.total_bytes)
         except ProviderError:
             await in_thread(self.part.write, bytes(pending))
             raise

@@ -20,7 +20,6 @@ from app.providers.errors import BadRequest, ModelMissing, ProviderError, Stream
 from app.providers.frames import NdjsonDecoder, SseFrame
 from app.providers.http import Reader, Wire
 from app.providers.keeping import MAX_TENSORS, Details, Keeper, Progress, Pull, Source, SourceRefused, Tensor
-from app.providers.pace import Pace
 from app.words import gettext as _
 
 DEFAULT_CONTEXT_WINDOW = 8192
@@ -58,14 +57,13 @@ class OllamaKeeping(Keeper):
         """Ollama goes on by itself where an earlier pull of the same model ended."""
         if not _is_name(pull.name):
             raise BadRequest(_("This is not the name of a model, as llama3.2 or hf.co/org/repo:Q4_K_M are."))
-        wire, pace = self._patient_wire(), Pace()
+        wire = self._patient_wire()
         yield Progress("connecting")
         response = await wire.open("/api/pull", {"model": pull.name, "stream": True}, "application/x-ndjson")
         try:
             async with aclosing(wire.events(response, NdjsonDecoder(), PullReader(wire, pull.name))) as events:
                 async for progress in events:
-                    if progress.line or pace.is_due():
-                        yield progress
+                    yield progress
         except StreamCut:
             sentence = _("%(name)s broke off before the model was pulled.")
             raise Unreachable(sentence % {"name": self.account.name}) from None

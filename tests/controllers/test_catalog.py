@@ -25,7 +25,8 @@ async def test_what_is_chosen_stays_chosen_and_can_be_sent_to_though_it_is_down(
     assert " disabled" in other
     for line in (chosen, other):
         assert 'data-since="2026-11-21T07:20:00Z"' in line
-        assert "down since 2026-11-21 07:20 UTC" in line
+    assert ">first · down<" in chosen, "in the bar it must be short"
+    assert "down since 2026-11-21 07:20 UTC" in other
     assert "data-none" in answer.text
 
 

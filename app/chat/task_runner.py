@@ -28,6 +28,8 @@ log = structlog.get_logger()
 
 #: So often a page hears how far a task is.
 SAY_SECONDS = 0.4
+#: And so often while nothing happens.
+SILENT_SECONDS = 2.0
 #: What is kept of what a model server says meanwhile.
 MOST_LOG_CHARS = 16_000
 
@@ -177,7 +179,8 @@ class Telling:
         try:
             while not taking.done():
                 await asyncio.wait([taking], timeout=SAY_SECONDS)
-                if self._is_unsaid:
+                # A line that has come to a halt is told of too: its speed falls.
+                if self._is_unsaid or time.monotonic() - self._marks[-1][0] > SILENT_SECONDS:
                     await self.say()
             taking.result()
         finally:

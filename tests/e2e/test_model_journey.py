@@ -47,7 +47,7 @@ async def test_a_model_is_pulled_loaded_asked_unloaded_and_deleted(
     await pull(page, files.url("/tiny.gguf"))
     task = page.locator(".task")
     await expect(task).to_contain_text("Pulling tiny")
-    await expect(task).to_contain_text(re.compile(r"200\s*kB of 519\.\d\s*kB|\d+ kB of 519"))
+    await expect(task).to_contain_text(re.compile(r"200\s*kB of 519\s*kB"))
     await page.reload()
     await expect(task).to_contain_text("Downloading")
     await expect(task.get_by_role("progressbar")).to_have_attribute("value", re.compile(r"^3\d\."))
@@ -59,7 +59,7 @@ async def test_a_model_is_pulled_loaded_asked_unloaded_and_deleted(
     await expect(row).to_contain_text("not loaded")
 
     await row.get_by_role("button", name="Load tiny").click()
-    await expect(row).to_contain_text(re.compile(r"loaded.*in memory, until"), timeout=30_000)
+    await expect(row).to_contain_text("in memory, until", timeout=30_000)
     await row.get_by_role("button", name="Unload tiny").click()
     await expect(row).to_contain_text("not loaded")
 

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 THEMES = ("quartz", "graphite", "terminal", "solarized", "system")
 #: Pages of somebody who is signed in, by the address that shows them; the thread's own are filled in.
 SIGNED_IN = (
-    "/", "/profile", "/providers", "/models", "{model}", "/users", "/status", "/threads", "/nowhere",
+    "/", "/profile", "/providers", "/models", "{model}", "/users", "/status", "/settings/general", "/settings/models",
+    "/settings/appearance", "/settings/safety", "/settings/advanced", "/settings/file", "/threads", "/nowhere",
     "{thread}", "{thread}/deletion", "{thread}/messages", "{answer}/request", "{bad}",
     "/presets", "/presets/new", "{preset}", "{preset}/deletion", "{shared_preset}", "/?preset={preset_id}",
     "/slash-prompts", "/slash-prompts/new", "{slash}", "{slash}/text", "{slash}/deletion", "{shared_slash}",

@@ -114,7 +114,7 @@ def test_a_sentence_that_was_said_before_is_said_in_another_language(environment
     for _ in range(2):
         assert draw(environment, source, name="<b>") == "en Send Deactivate &lt;b&gt;?"
         with words.speaking("de"):
-            assert draw(environment, source, name="<b>") == "de Senden &lt;b&gt; aussperren?"
+            assert draw(environment, source, name="<b>") == "de Senden &lt;b&gt; sperren?"
 
 
 @pytest.mark.parametrize(("count", "shown"), [(1, "1 model"), (2, "2 models"), (0, "0 models")])

@@ -3,6 +3,7 @@
 from app.controllers import (
     access,
     catalog,
+    disconnections,
     fallbacks,
     first_run,
     generations,
@@ -35,6 +36,7 @@ ROUTES = [
     *generations.ROUTES,
     *revisions.ROUTES,
     *providers.ROUTES,
+    *disconnections.ROUTES,
     *catalog.ROUTES,
     *models.ROUTES,
     *fallbacks.ROUTES,

@@ -43,6 +43,7 @@ function stopAnswer() {
 
 // -- Size and count --------------------------------------------------------------------------------------------------
 
+const plural = new Intl.PluralRules(document.documentElement.lang);
 const growsByItself = CSS.supports("field-sizing", "content");
 
 function fit() {
@@ -58,8 +59,9 @@ function fit() {
   const left = limit - length;
   const counter = form().querySelector(".counter");
   counter.classList.toggle("over", left < 0);
-  const amount = new Intl.NumberFormat(document.documentElement.dataset.locale).format(Math.abs(left));
-  counter.value = left > limit / 10 ? "" : `${amount} ${left < 0 ? words.tooLong : words.left}`;
+  const amount = Math.abs(left);
+  const said = words[(left < 0 ? "over" : "left") + (plural.select(amount) === "one" ? "One" : "Other")];
+  counter.value = left > limit / 10 ? "" : said.replace("{}", new Intl.NumberFormat(document.documentElement.dataset.locale).format(amount));
   area.setCustomValidity(left < 0 ? counter.value : ""); // the browser says it, and sends nothing
 }
 
@@ -112,6 +114,8 @@ document.addEventListener("input", (event) => {
 // A page that goes away takes its timers with it: what was typed in the last moment is sent along.
 addEventListener("pagehide", () => {
   if (timer && !isSubmitting) saveDraft({ keepalive: true });
+  // Who has to sign in again is told that it is kept: see data-kept in page.js.
+  sessionStorage.setItem("wrote", box()?.value.trim() && !isSubmitting ? "yes" : "");
 });
 
 function saveDraft({ keepalive = false } = {}) {

@@ -202,7 +202,10 @@ document.addEventListener("htmx:finally:request", (event) => {
 });
 
 const notice = document.getElementById("notice");
-const notify = (sentence) => (notice.textContent = sentence);
+const notify = (sentence) => {
+  delete notice.dataset.good;
+  notice.textContent = sentence;
+};
 const forget = () => notice.replaceChildren();
 
 document.querySelector("[data-forget]").addEventListener("click", forget);
@@ -213,6 +216,10 @@ for (const sign of ["online", "htmx:sse:after:connection"]) {
     if (notice.textContent === words.away) forget();
   });
 }
+
+// Who has to sign in again and wrote something is told that it is kept.
+const isWritten = () => sessionStorage.getItem("wrote") || Object.keys(sessionStorage).some((key) => key.startsWith("unsent:"));
+for (const kept of document.querySelectorAll("[data-kept]")) kept.hidden = !isWritten();
 
 // What was kept of this person's words (see composer.js) is not for whoever signs in next.
 document.addEventListener("submit", ({ target }) => {

@@ -9,7 +9,7 @@ document.addEventListener("keydown", (event) => {
   }
   const isPlain = !event.shiftKey && !event.ctrlKey && !event.metaKey && !event.altKey && !event.isComposing;
   if (target !== box() || key !== "ArrowUp" || !isPlain || target.value) return;
-  const last = [...document.querySelectorAll("#messages > article.user .edit")].at(-1);
+  const last = [...document.querySelectorAll("#messages > article.user .revise")].at(-1);
   if (!last) return;
   event.preventDefault();
   last.click();

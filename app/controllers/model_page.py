@@ -18,6 +18,7 @@ from app.errors import NotFound
 from app.providers import PROVIDERS
 from app.providers.keeping import EngineOptions
 from app.providers.known import PRICES, Facts, table
+from app.settings import settings
 from app.tables.user import User
 from app.words import gettext as _
 
@@ -90,7 +91,8 @@ def drawn(row: Mapping[str, Any]) -> dict[str, Any]:
         for source in facts.COLUMNS
         if source in sources.values()
     ]
-    return dict(row) | {"said_by": said_by, "is_kept": can_be_kept(row["kind"])}
+    is_default = settings.default_model in (row["name"], f"{row['provider_name']}/{row['name']}")
+    return dict(row) | {"said_by": said_by, "is_kept": can_be_kept(row["kind"]), "is_default": is_default}
 
 
 async def _facts(_user: User, row: asyncpg.Record, filled: Filled[Any] | None) -> dict[str, Any]:

@@ -24,7 +24,6 @@ from app.live import Reader
 from app.providers.errors import ProviderError
 from app.providers.keeping import Keeper
 from app.providers.known import table
-from app.settings import settings
 from app.tables.user import User
 from app.words import gettext as _
 
@@ -125,7 +124,6 @@ async def list_context(user: User, wanted: Wanted) -> dict[str, Any]:
         "pages": -(-total // PAGE_SIZE),
         "providers": providers,
         "tasks": [tasks.drawn(row) for row in await tasks.list_tasks()] if user.is_owner else [],
-        "default_model": settings.default_model,
         "as_of": table().as_of,
     }
 

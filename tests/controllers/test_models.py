@@ -132,3 +132,16 @@ async def test_only_servers_that_let_us_are_told_to_load_and_delete(olive: Brows
     assert (await olive.get(f"/models/{model}/deletion")).status_code == 409
     assert (await olive.put(f"/models/{model}/engine", data={"slots": "2"})).status_code == 404
     assert await fetch("SELECT 1 FROM model_task") == []
+
+
+async def test_new_threads_begin_with_the_default(olive: Browser, alice: Browser, fleet: uuid.UUID) -> None:
+    (beacon,) = await fetch("SELECT id FROM model WHERE name = 'beacon'")
+    path = f"/models/{beacon['id']}/default"
+    chosen = re.compile(f'<option value="{beacon["id"]}"[^>]* selected')
+    assert not chosen.search((await alice.get("/")).text)
+    assert (await olive.put(path)).status_code == 303
+    assert chosen.search((await alice.get("/")).text)
+    assert re.search(r"beacon\s+not loaded\s+default", text_of((await olive.get("/models")).text))
+    assert (await olive.delete(path)).status_code == 303
+    assert not chosen.search((await alice.get("/")).text)
+    assert (await alice.put(path)).status_code == 403

@@ -1,36 +1,34 @@
-"""Answers that several models wrote: which ones, in order, and whether a part of the cost is unknown."""
+"""How a preset's model was called when it was chosen: when it is gone, the preset says which one that was."""
 
 from piccolo.apps.migrations.auto.migration_manager import MigrationManager
-from piccolo.columns.column_types import JSONB, Boolean
+from piccolo.columns.column_types import Text
 from piccolo.columns.indexes import IndexMethod
 
 ID = "2026-11-25T08:17:00:000000"
 VERSION = "1.38.0"
-DESCRIPTION = "writers of an answer"
-
-COMMON = {
-    "null": False,
-    "primary_key": False,
-    "unique": False,
-    "index": False,
-    "index_method": IndexMethod.btree,
-    "choices": None,
-    "db_column_name": None,
-    "secret": False,
-}
+DESCRIPTION = "names of presets' models"
 
 
 async def forwards() -> MigrationManager:
     manager = MigrationManager(migration_id=ID, app_name="parley", description=DESCRIPTION)
-    for column_name, column_class, default in (("writers", JSONB, "[]"), ("cost_is_partial", Boolean, False)):
-        manager.add_column(
-            table_class_name="Message",
-            tablename="message",
-            column_name=column_name,
-            db_column_name=column_name,
-            column_class_name=column_class.__name__,
-            column_class=column_class,
-            params={"default": default, **COMMON},
-            schema=None,
-        )
+    manager.add_column(
+        table_class_name="Preset",
+        tablename="preset",
+        column_name="model_name",
+        db_column_name="model_name",
+        column_class_name="Text",
+        column_class=Text,
+        params={
+            "default": "",
+            "null": False,
+            "primary_key": False,
+            "unique": False,
+            "index": False,
+            "index_method": IndexMethod.btree,
+            "choices": None,
+            "db_column_name": None,
+            "secret": False,
+        },
+        schema=None,
+    )
     return manager

@@ -21,6 +21,7 @@ import pytest
 
 from app import database as app_database
 from app.embedded import EmbeddedPostgres
+from app.settings import take_stored
 from tests.clusters import fresh_database, running_cluster
 from tests.programs import Program
 
@@ -78,8 +79,10 @@ async def database(postgres_url: str) -> AsyncIterator[str]:
     """`app.database` open on empty tables; its address."""
     await app_database.open_pool(postgres_url, size=12, name="tests")
     await _empty_all_tables()
+    take_stored({})
     yield postgres_url
     await app_database.close_pool()
+    take_stored({})
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from functools import partial
-from gettext import gettext as _
-from gettext import ngettext
 from typing import Any
 
 import msgspec
@@ -19,7 +17,8 @@ from app.chat.claim import Candidate, Claim
 from app.chat.ending import Ending
 from app.chat.facts import taken
 from app.chat.options import Options
-from app.chat.prompt import build_request, check_fit, keep_request, merge_parameters
+from app.chat.prompt import build_request, check_fit, merge_parameters
+from app.chat.requests import keep_request
 from app.database import fetch_row, outlast
 from app.errors import ContextOverflow
 from app.live import Fenced, Tape, Writer
@@ -27,6 +26,8 @@ from app.parts import Finish, ReasoningDelta, Usage
 from app.providers.base import Amended, ChatRequest, Parameters, Provider
 from app.providers.errors import Filtered, ModelMissing, ProviderError, StreamCut
 from app.tables.message import Tried
+from app.words import gettext as _
+from app.words import ngettext
 
 log = structlog.get_logger()
 
@@ -86,7 +87,7 @@ async def _call(
     request = _request(claim, candidate, defaults)
     ending.request = request
     await check_fit(provider, request, candidate["context_window"])
-    await outlast(partial(keep_request, claim.id, provider.body(request)), "request")
+    await outlast(partial(keep_request, claim.id, provider.body(request), call=ending.attempt), "request")
     provider_id = uuid.UUID(candidate["provider_id"])
     while True:
         ending.begin_call()
@@ -132,7 +133,7 @@ async def _stream(provider: Provider, request: ChatRequest, tape: Tape, writer: 
             elif isinstance(event, Finish):
                 ending.finish_reason = event.reason
             elif isinstance(event, Amended):
-                await outlast(partial(keep_request, ending.row["id"], event.body), "request")
+                await outlast(partial(keep_request, ending.row["id"], event.body, call=ending.attempt), "request")
             else:
                 ending.see(is_reasoning=isinstance(event, ReasoningDelta))
                 tape.append(event)

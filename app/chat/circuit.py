@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from gettext import gettext as _
 from typing import Any
 
 import asyncpg
@@ -19,6 +18,7 @@ import structlog
 from app.database import AWAY, fetch, fetch_row
 from app.live import News
 from app.providers.errors import BadAnswer, ProviderError, RateLimited, StreamCut
+from app.words import gettext as _
 
 log = structlog.get_logger()
 

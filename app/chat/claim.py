@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from app.chat import circuit
+from app.chat.access import may_use
 from app.chat.tree import BRANCH, decode_branch
 from app.database import fetch_row
 from app.parts import Part
@@ -57,7 +58,7 @@ _CANDIDATES = f"""(
         'failures', p.failures, 'is_down', p.is_down) ORDER BY w.place)
     FROM model AS asked, jsonb_array_elements_text(jsonb_build_array(asked.id) || asked.fallbacks)
         WITH ORDINALITY AS w (id, place)
-    JOIN model AS m ON m.id = w.id::uuid AND m.gone_at IS NULL
+    JOIN model AS m ON m.id = w.id::uuid AND m.gone_at IS NULL AND {may_use('t."user"')}
     JOIN (SELECT p.id, p.kind, p.name, p.base_url, p.key_sealed, p.allows_private, p.is_enabled, {circuit.COLUMNS}
         FROM provider AS p) AS p ON p.id = m.provider AND p.is_enabled
     WHERE asked.id = a.model
@@ -75,9 +76,11 @@ WITH claimed AS (
     UPDATE message SET status = 'running' FROM claimed WHERE message.id = claimed.message
     RETURNING message.model, message.model_label
 )
-SELECT c.id, c.message, c.thread, c.attempt, c.is_continuation, c.is_first_turn, c.provider_attempts,
+SELECT c.id, c.message, c.thread, c.attempt, c.is_continuation, c.provider_attempts,
        extract(epoch FROM now() - c.queued_at) * 1000 AS waited_ms,
        extract(epoch FROM now() - c.started_at) AS spent_seconds,
+       NOT (t.is_named OR EXISTS (SELECT 1 FROM message AS m WHERE m.thread = c.thread AND m.role = 'assistant'
+           AND m.status = 'complete' AND m.id <> c.message)) AS wants_title,
        t."user", t.system_prompt, t.options, a.model AS asked_model, a.model_label AS asked_label,
        {BRANCH % "c.message"} AS branch, {_CANDIDATES} AS candidates
 FROM claimed AS c

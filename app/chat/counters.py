@@ -61,7 +61,9 @@ class Histogram:
 
 ANSWERS = Counter("parley_generations_total", "Answers that ended in this process.", "status")
 TOKENS = Counter(
-    "parley_tokens_total", "Tokens of those answers, estimated where the server does not say.", "direction"
+    "parley_tokens_total",
+    "Tokens of those answers and of titles, estimated where the server does not say.",
+    "direction",
 )
 ERRORS = Counter(
     "parley_provider_errors_total", "Calls of models that failed, by provider.", "provider", "kind", "id", "code"
@@ -81,14 +83,9 @@ def note_end(
 ) -> None:  # fmt: skip
     """An answer has ended. `attempts` as `Ending` keeps them; a call of the next model is none that was made again."""
     ANSWERS.add(status)
-    for direction, tokens in (
-        ("in", usage.input_tokens),
-        ("out", usage.output_tokens),
-        ("cached", usage.cached_tokens),
-    ):
-        TOKENS.add(direction, amount=tokens or 0)
+    _count_tokens(usage)
     for number, attempt in enumerate(attempts):
-        provider = (attempt["provider"], attempt.get("kind", ""), attempt.get("provider_id", ""))
+        provider = _provider(attempt)
         if attempt["error"] not in ("", "stopped", "interrupted"):
             ERRORS.add(*provider, attempt["error"])
         if number and all(attempt.get(name) == attempts[number - 1].get(name) for name in ("provider_id", "model")):
@@ -98,6 +95,23 @@ def note_end(
         FIRST_TOKEN.observe(first_token_ms / 1000)
         if usage.output_tokens and usage.output_tokens > 1:
             PER_TOKEN.observe((duration_ms - first_token_ms) / 1000 / (usage.output_tokens - 1))
+
+
+def note_naming(*, usage: Usage, attempt: Mapping[str, Any]) -> None:
+    """A thread was named, or could not be: the call counts as those for answers do."""
+    _count_tokens(usage)
+    if attempt["error"]:
+        ERRORS.add(*_provider(attempt), attempt["error"])
+
+
+def _provider(attempt: Mapping[str, Any]) -> tuple[str, str, str]:
+    return attempt["provider"], attempt.get("kind", ""), attempt.get("provider_id", "")
+
+
+def _count_tokens(usage: Usage) -> None:
+    TOKENS.add("in", amount=usage.input_tokens or 0)
+    TOKENS.add("out", amount=usage.output_tokens or 0)
+    TOKENS.add("cached", amount=usage.cached_tokens or 0)
 
 
 def family(name: str, help_text: str, kind: str, samples: Iterable[Sample]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from app.live import Row, to_delta
 from app.parts import Part, to_deltas
 from app.tables.message import Message
 from app.tables.thread import Thread
+from app.words import SOURCE, speaking
 
 
 async def draw(messages: Iterable[Message]) -> list[Message]:
@@ -26,7 +27,8 @@ async def draw(messages: Iterable[Message]) -> list[Message]:
             message.body = Markup(view.html())
             continue
         if message.html_version != RENDERER_VERSION and message.role == "assistant":
-            message.html = render_parts(message.part_list, dom=message.short)
+            with speaking(SOURCE):  # as the worker would: it is stored, whoever looks at it next
+                message.html = render_parts(message.part_list, dom=message.short)
             await fetch(
                 "UPDATE message SET html = $2, html_version = $3 WHERE id = $1",
                 message.id,

@@ -4,13 +4,13 @@ import asyncio
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from gettext import gettext as _
 from typing import Any
 
 import msgspec
 
 from app.chat import counters
 from app.chat.figures import estimated, filled, speed
+from app.chat.sidebar import told
 from app.database import fetch_row
 from app.html.markdown import RENDERER_VERSION
 from app.html.stream import render_parts
@@ -18,6 +18,7 @@ from app.live import Fenced, Row, to_delta
 from app.parts import FinishReason, Part, ReasoningPart, Usage, encode_parts, fold, join, text_of
 from app.providers.base import ChatRequest
 from app.tables.message import short
+from app.words import gettext as _
 
 #: Rendering costs about 0.1 ms a kB, highlighting more: beyond this it runs in a thread.
 INLINE_CHARS = 4_000
@@ -74,6 +75,7 @@ class Ending:
             return
         self.attempts.append(
             {
+                "number": self.attempt,
                 "provider": self.row["provider_name"],
                 "model": self.row["model_name"],
                 "kind": self.row.get("kind") or "",
@@ -143,8 +145,7 @@ async def finish(ending: Ending, rows: Sequence[Row]) -> None:
     if ending.is_without_effect(new):
         return await _keep(ending)
     html = await _render(parts, ending.row["message"])
-    # What was never sent took no tokens.
-    usage = filled(ending.usage, estimated(ending.request, new) if ending.attempts else Usage())
+    usage = filled(ending.usage, _estimate(ending, new))
     if new:
         ending.note_usage(usage)
     row, duration_ms = ending.row, ending.duration_ms
@@ -160,6 +161,7 @@ async def finish(ending: Ending, rows: Sequence[Row]) -> None:
     )  # fmt: skip
     if done is None:
         raise Fenced
+    ending.usage = usage  # what is stored is what the log says
     _count(ending, usage)
 
 
@@ -200,6 +202,13 @@ def _with_duration(parts: tuple[Part, ...], reasoning_ms: int | None) -> tuple[P
     return parts
 
 
+def _estimate(ending: Ending, new: Sequence[Part]) -> Usage:
+    """When the server does not say. What was never sent took no tokens, nor what was refused before a word came."""
+    if not ending.attempts or (ending.status == "failed" and not new):
+        return Usage()
+    return estimated(ending.request, new)
+
+
 # Guarded twice: by the attempt that was claimed, and by the worker's fence. One statement, one commit, one notification.
 # The thread is locked first, as by whoever starts, stops or deletes: two who take the same rows in another order would
 # wait for each other.
@@ -217,11 +226,9 @@ ended AS (
 )
 SELECT pg_notify('parley_news', json_build_object(
     'key', 'thread:' || $5::text, 'event', 'message', 'version', thread.version, 'message', $4::text,
-    'is_final', true)::text),
-    pg_notify('parley_news', json_build_object(
-    'key', 'user:' || thread."user"::text, 'event', 'idle', 'thread', $5::text)::text)
+    'is_final', true)::text), TOLD
 FROM thread
-"""
+""".replace("TOLD", told("idle", "$5", 'thread."user"'))
 
 # Of an answer that was to go on and did not, whoever was asked to go on has written nothing.
 _LAST_WRITER = """

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from gettext import gettext as _
 
 import httpx
 import msgspec
@@ -11,6 +10,7 @@ from app.database import fetch
 from app.providers import PROVIDERS
 from app.providers.base import Account, Limits
 from app.providers.errors import ProviderError
+from app.words import gettext as _
 
 
 class Found(msgspec.Struct, frozen=True):

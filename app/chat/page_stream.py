@@ -7,7 +7,6 @@ The longer the answer, the rarer its states: about 40 kB a second at most.
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from gettext import gettext as _
 from html import escape
 
 import asyncpg
@@ -19,6 +18,7 @@ from app.chat.watch import is_signed_in, keys_of
 from app.database import AWAY, fetch
 from app.live import Lost, News, Reader, Viewer, to_delta
 from app.tables.message import Message
+from app.words import gettext as _
 
 log = structlog.get_logger()
 
@@ -40,9 +40,7 @@ async def page_stream(
         for final in await draw(messages):
             yield _state(str(final.body))
             if final.is_final:
-                # It leads on to the thread. The thread's own address is open already: no browser would load it again.
-                yield f'<p class="state-end"><a class="button primary" target="_top" href="/messages/{message.id}">'
-                yield escape(_("Show the finished answer")) + "</a></p>"
+                yield _end(final)
                 return
     except (*AWAY, asyncpg.PostgresError) as error:
         log.info("page_lost", error=type(error).__name__)
@@ -66,6 +64,21 @@ async def _grow(reader: Reader, viewer: Viewer, message: Message) -> AsyncIterat
         if rows or any(isinstance(item, News) and item.message == str(message.id) for item in items):
             waits = "" if rows else _waits(await find_message(message.id))
         is_over = any(isinstance(item, Lost) or _ends(item, message) for item in items)
+
+
+def _end(message: Message) -> str:
+    """How it ended, and the way on: it leads to the thread. Its own address is open already, which no browser loads again."""
+    kind, link = "", _("Back to the thread")
+    match message.status:
+        case "complete":
+            said, kind, link = "", " primary", _("Show the finished answer")
+        case "stopped":
+            said = f'<p class="ending">{escape(_("You stopped this answer."))}</p>'
+        case _:
+            sentence = message.error_sentence or _("The answer could not be made.")
+            said = f'<div class="problem"><p><span>{escape(sentence)}</span></p></div>'
+    way = f'<a class="button{kind}" target="_top" href="/messages/{message.id}">{escape(link)}</a>'
+    return f'<div class="state-end">{said}<p>{way}</p></div>'
 
 
 def _waits(message: Message) -> str:

@@ -40,7 +40,7 @@ _LOCK = "SELECT 1 FROM thread WHERE id = (SELECT thread FROM message WHERE id = 
 _STOP = """
 WITH held AS (SELECT id, state FROM generation WHERE message = $1 AND state <> 'ended' FOR UPDATE),
 asked AS (UPDATE generation AS g SET is_stop_requested = true FROM held WHERE g.id = held.id RETURNING g.*)
-SELECT g.id, g.message, g.thread, g.attempt, g.worker, g.state, g.is_continuation, g.is_first_turn, g.provider_attempts,
+SELECT g.id, g.message, g.thread, g.attempt, g.worker, g.state, g.is_continuation, g.provider_attempts,
        extract(epoch FROM now() - g.queued_at) * 1000 AS waited_ms,
        coalesce(p.name, '') AS provider_name, coalesce(m.name, '') AS model_name
 FROM asked AS g

@@ -1,10 +1,8 @@
-"""Threads of a person: finding them, listing them, changing what is not a turn. Every look-up names the person."""
+"""Threads of a person: finding them, changing what is not a turn. Every look-up names the person."""
 
 import uuid
-from gettext import gettext as _
 from typing import Any
 
-import asyncpg
 import msgspec
 
 from app.chat.options import Options
@@ -14,8 +12,7 @@ from app.errors import NotFound
 from app.live import News, tell
 from app.tables.message import Message
 from app.tables.thread import Thread
-
-SIDEBAR = 40
+from app.words import gettext as _
 
 
 async def my_thread(user_id: uuid.UUID, thread_id: uuid.UUID) -> Thread:
@@ -37,10 +34,9 @@ async def my_message(user_id: uuid.UUID, message_id: uuid.UUID) -> tuple[Message
     return message, thread
 
 
-async def list_threads(user_id: uuid.UUID, before: uuid.UUID | None = None) -> tuple[list[asyncpg.Record], str | None]:
-    """One page of the sidebar, newest first, after the thread `before`; and the id that the next page goes on after."""
-    rows = await fetch(_LIST, user_id, before, SIDEBAR + 1)
-    return rows[:SIDEBAR], str(rows[SIDEBAR - 1]["id"]) if len(rows) > SIDEBAR else None
+async def is_busy(thread: Thread) -> bool:
+    """Whether an answer is being written in it."""
+    return await fetch_row("SELECT 1 FROM generation WHERE thread = $1 AND state <> 'ended'", thread.id) is not None
 
 
 async def delete_thread(thread: Thread) -> None:
@@ -56,7 +52,7 @@ async def delete_thread(thread: Thread) -> None:
         await fetch("DELETE FROM delta WHERE generation_id IN (SELECT id FROM generation WHERE thread = $1)", thread.id)
         await fetch("DELETE FROM thread WHERE id = $1", thread.id)
         await tell(News(key=f"thread:{thread.id}", event="gone"))
-        await tell(News(key=f"user:{_uuid(thread.user)}", event="threads"))
+        await tell(News(key=f"user:{_uuid(thread.user)}", event="removed", thread=str(thread.id)))
 
 
 async def save_options(thread: Thread, options: Options) -> None:
@@ -65,6 +61,14 @@ async def save_options(thread: Thread, options: Options) -> None:
     await fetch(
         "UPDATE thread SET system_prompt = $2, options = $3 WHERE id = $1", thread.id, options.system_prompt, stored
     )
+
+
+async def save_draft(user_id: uuid.UUID, thread: Thread | None, text: str) -> None:
+    """Keep what was typed and not sent yet: in a thread, or on the page of a new one."""
+    if thread is None:
+        await fetch("UPDATE users SET draft = $2 WHERE id = $1", user_id, text)
+    else:
+        await fetch("UPDATE thread SET draft = $2 WHERE id = $1", thread.id, text)
 
 
 async def choose_leaf(thread: Thread, leaf: uuid.UUID) -> None:
@@ -92,14 +96,4 @@ _MY_MESSAGE = f"""
 SELECT {FAMILY}, {", ".join([*(f'm."{name}"' for name in _MESSAGE), *(f't."{name}"' for name in _THREAD)])}
 FROM message AS m JOIN thread AS t ON t.id = m.thread
 WHERE m.id = $1 AND t."user" = $2 AND t.status <> 'deleted'
-"""
-
-_LIST = """
-SELECT t.id, t.title, t.updated_at,
-       EXISTS (SELECT 1 FROM generation AS g WHERE g.thread = t.id AND g.state <> 'ended') AS is_busy
-FROM thread AS t
-WHERE t."user" = $1 AND t.status = 'active'
-  AND ($2::uuid IS NULL OR (t.updated_at, t.id) < (SELECT b.updated_at, b.id FROM thread AS b WHERE b.id = $2 AND b."user" = $1))
-ORDER BY t.updated_at DESC, t.id DESC
-LIMIT $3
 """

@@ -71,9 +71,11 @@ _branch = msgspec.json.Decoder(tuple[ChatMessage, ...])
 
 _COLUMNS = ", ".join(f'm."{column._meta.db_column_name}"' for column in Message._meta.columns)
 
-#: A column of the message `m`: an answer and the other answers to its question, oldest first.
+#: A column of the message `m`: an answer and the other answers to its question, a question and its other versions, oldest
+#: first. The second way is an index's of its own: a thread has few roots, and no message of it need be looked at.
 FAMILY = """
-CASE m.role WHEN 'assistant' THEN (SELECT array_agg(s.id ORDER BY s.id) FROM message AS s WHERE s.parent = m.parent) END
+CASE WHEN m.parent IS NOT NULL THEN (SELECT array_agg(s.id ORDER BY s.id) FROM message AS s WHERE s.parent = m.parent)
+    ELSE (SELECT array_agg(s.id ORDER BY s.id) FROM message AS s WHERE s.thread = m.thread AND s.parent IS NULL) END
 AS family"""
 
 _WINDOW = f"""

@@ -3,19 +3,22 @@
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from gettext import gettext as _
 from typing import Any
 
 import asyncpg
 import msgspec
 
+from app.chat.access import may_use
 from app.chat.new_message import NewMessage
+from app.chat.sidebar import told
+from app.chat.title import first_words
 from app.database import as_row, fetch, fetch_row, new_id, transaction
 from app.errors import Conflict, Invalid, NotFound
 from app.jobs import enqueue, enqueued
-from app.live import News, tell
+from app.live import News
 from app.parts import TextPart, encode_parts
 from app.tables.message import Message
+from app.words import gettext as _
 
 #: The index that lets a thread have one answer at a time that is not ended.
 ONE_ANSWER = "generation_one_per_thread"
@@ -48,24 +51,25 @@ async def start_thread(user_id: uuid.UUID, new: NewMessage, *, options: str, sys
             " VALUES ($1, $2, $3, (SELECT id FROM model WHERE id = $4), $5, $6, now(), now()) ON CONFLICT (id) DO NOTHING",
             new.request_id, user_id, first_words(new.text), new.model, options, system_prompt,
         )  # fmt: skip
-        turn = await start_turn(user_id, new.request_id, new)
-        await tell(News(key=f"user:{user_id}", event="threads"))
-    return turn
+        return await start_turn(user_id, new.request_id, new)
 
 
-async def start_turn(user_id: uuid.UUID, thread_id: uuid.UUID, new: NewMessage) -> Turn:
+async def start_turn(
+    user_id: uuid.UUID, thread_id: uuid.UUID, new: NewMessage, *, instead_of: uuid.UUID | None = None
+) -> Turn:
     """A question at the end of the active branch, and an empty answer in the queue. The same request gives the same turn.
 
+    `instead_of`: a question of the thread; the new one stands beside it, as another version, and begins another branch.
     One statement, so one transaction. Raises `NotFound` (not this person's thread), `Conflict` (an answer is being
     written), `Invalid` (no such model).
     """
     question, answer = new_id(), new_id()
     arguments = (
         thread_id, user_id, new.request_id, new.model, question, answer, new_id(),
-        encode_parts([TextPart(new.text)]), new.text,
+        encode_parts([TextPart(new.text)]), new.text, instead_of,
     )  # fmt: skip
     found = await _turn(arguments)
-    if found is None:
+    if found is None or not found["is_known"]:
         raise NotFound(_("There is no such thread."))
     if found["question"]:
         first = await fetch_row("SELECT id FROM message WHERE parent = $1 ORDER BY id LIMIT 1", found["question"])
@@ -118,7 +122,7 @@ async def start_sibling(user_id: uuid.UUID, answer: Message, model: uuid.UUID | 
             _SIBLING,
             _id(answer.thread), answer.parent, answer.depth, answer_id, generation,
             model or answer.model, thread["label"], thread["is_demo"],
-            _news(_id(answer.thread), thread["version"], "branch"),
+            _news(_id(answer.thread), thread["version"], "branch"), user_id,
         )  # fmt: skip
         await enqueue("generation", str(generation))
     return Turn(_id(answer.thread), answer.parent or answer_id, answer_id, is_new=True)
@@ -133,20 +137,12 @@ async def continue_answer(user_id: uuid.UUID, answer: Message) -> None:
         await _insert(
             _CONTINUATION,
             _id(answer.thread), answer.id, new_id(),
-            _news(_id(answer.thread), thread["version"], "message", message=answer.id),
+            _news(_id(answer.thread), thread["version"], "message", message=answer.id), user_id,
         )  # fmt: skip
         generation = await fetch_row("SELECT id FROM generation WHERE message = $1 AND state = 'queued'", answer.id)
         if generation is None:
             raise Conflict(_("This answer has changed meanwhile."))
         await enqueue("generation", str(generation["id"]))
-
-
-def first_words(text: str) -> str:
-    """The beginning of a question as a title: at most 60 characters, cut between words."""
-    words = " ".join(text.split())
-    if len(words) <= 60:
-        return words
-    return words[:60].rsplit(" ", 1)[0].rstrip(",;:.") + "…"
 
 
 async def _lock(user_id: uuid.UUID, thread_id: uuid.UUID, model: uuid.UUID | None) -> asyncpg.Record:
@@ -186,11 +182,11 @@ def _id(value: Any) -> uuid.UUID:
 # Two statements: after waiting for the lock, what other tables hold must be read with a new snapshot.
 _LOCK = """SELECT 1 FROM thread WHERE id = $1 AND "user" = $2 AND status <> 'deleted' FOR NO KEY UPDATE"""
 
-_LOOK = """
+_LOOK = f"""
 SELECT t.version, coalesce(l.depth + 1, 0) AS depth, m.name AS label, p.kind = 'scripted' AS is_demo
 FROM thread AS t
 LEFT JOIN message AS l ON l.id = t.leaf
-LEFT JOIN model AS m ON m.id = $2 AND m.gone_at IS NULL
+LEFT JOIN model AS m ON m.id = $2 AND m.gone_at IS NULL AND {may_use('t."user"')}
 LEFT JOIN provider AS p ON p.id = m.provider
 WHERE t.id = $1
 """
@@ -202,15 +198,17 @@ _TURN = f"""
 WITH mine AS MATERIALIZED (
     SELECT id, version, leaf FROM thread WHERE id = $1 AND "user" = $2 AND status <> 'deleted' FOR NO KEY UPDATE
 ), look AS MATERIALIZED (
-    SELECT t.version, t.leaf, coalesce(l.depth + 1, 0) AS depth, q.id AS question, m.id AS model, m.name AS label,
-           p.kind = 'scripted' AS is_demo, q.id IS NOT NULL OR t.leaf IS NULL OR l.id IS NOT NULL AS is_current
+    SELECT t.version, l.id AS leaf, coalesce(l.depth + 1, 0) AS depth, q.id AS question, m.id AS model, m.name AS label,
+           p.kind = 'scripted' AS is_demo, $10::uuid IS NULL OR o.id IS NOT NULL AS is_known,
+           q.id IS NOT NULL OR l.id IS NOT NULL OR CASE WHEN $10 IS NULL THEN t.leaf ELSE o.parent END IS NULL AS is_current
     FROM mine AS t
-    LEFT JOIN message AS l ON l.id = t.leaf
+    LEFT JOIN message AS o ON o.id = $10 AND o.thread = t.id AND o.role = 'user'
+    LEFT JOIN message AS l ON l.id = CASE WHEN $10 IS NULL THEN t.leaf ELSE o.parent END
     LEFT JOIN message AS q ON q.thread = t.id AND q.request_id = $3
-    LEFT JOIN model AS m ON m.id = $4 AND m.gone_at IS NULL
+    LEFT JOIN model AS m ON m.id = $4 AND m.gone_at IS NULL AND {may_use("$2::uuid")}
     LEFT JOIN provider AS p ON p.id = m.provider
 ), begun AS MATERIALIZED (
-    SELECT * FROM look WHERE is_current AND question IS NULL AND label IS NOT NULL
+    SELECT * FROM look WHERE is_known AND is_current AND question IS NULL AND label IS NOT NULL
 ), question AS (
     INSERT INTO message (id, thread, parent, depth, role, status, parts, content, request_id, created_at, finished_at)
     SELECT $5, $1, leaf, depth, 'user', 'complete', $8, $9, $3, now(), now() FROM begun
@@ -218,20 +216,22 @@ WITH mine AS MATERIALIZED (
     INSERT INTO message (id, thread, parent, depth, role, status, model, model_label, is_demo, created_at)
     SELECT $6, $1, $5, depth + 1, 'assistant', 'queued', model, label, is_demo, now() FROM begun
 ), generation AS (
-    INSERT INTO generation (id, message, thread, is_first_turn, queued_at) SELECT $7, $6, $1, depth = 0, now() FROM begun
+    INSERT INTO generation (id, message, thread, queued_at) SELECT $7, $6, $1, now() FROM begun
 ), thread AS (
-    UPDATE thread SET leaf = $6, model = begun.model, draft = '', version = thread.version + 1, updated_at = now()
+    UPDATE thread SET leaf = $6, model = begun.model, draft = CASE WHEN $10 IS NULL THEN '' ELSE thread.draft END,
+        version = thread.version + 1, updated_at = now()
     FROM begun WHERE thread.id = $1
 ), job AS (
     {enqueued("generation", "$7::uuid::text", "begun")}
 )
 SELECT look.*, (SELECT pg_notify('parley_news', json_build_object(
-    'key', 'thread:' || $1::text, 'event', 'turn', 'version', version + 1, 'messages', json_build_array($5::text, $6::text),
-    'generation', $7::text)::text)::text FROM begun)
+    'key', 'thread:' || $1::text, 'event', CASE WHEN $10 IS NULL THEN 'turn' ELSE 'branch' END, 'version', version + 1,
+    'messages', json_build_array($5::text, $6::text), 'generation', $7::text)::text)::text
+    || {told("busy", "$1", "$2")} FROM begun)
 FROM look
 """
 
-_SIBLING = """
+_SIBLING = f"""
 WITH answer AS (
     INSERT INTO message (id, thread, parent, depth, role, status, model, model_label, is_demo, created_at)
     VALUES ($4, $1, $2, $3, 'assistant', 'queued', $6, $7, $8, now())
@@ -240,10 +240,10 @@ WITH answer AS (
 ), thread AS (
     UPDATE thread SET leaf = $4, version = version + 1, updated_at = now() WHERE id = $1
 )
-SELECT pg_notify('parley_news', $9)
+SELECT pg_notify('parley_news', $9), {told("busy", "$1", "$10")}
 """
 
-_CONTINUATION = """
+_CONTINUATION = f"""
 WITH answer AS (
     UPDATE message SET status = 'queued', finished_at = NULL, writers = CASE jsonb_array_length(writers)
         WHEN 0 THEN jsonb_build_array(jsonb_build_object('model', model, 'label', model_label)) ELSE writers END
@@ -254,5 +254,5 @@ WITH answer AS (
 ), thread AS (
     UPDATE thread SET version = version + 1, updated_at = now() WHERE id = $1
 )
-SELECT pg_notify('parley_news', $4)
+SELECT pg_notify('parley_news', $4), {told("busy", "$1", "$5")}
 """

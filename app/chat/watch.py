@@ -10,6 +10,7 @@ import structlog
 
 from app.chat.cursor import Cursor
 from app.chat.drawing import view_of
+from app.chat.sidebar import mark_of, signs, untitled
 from app.database import AWAY, fetch_row
 from app.html.stream import AnswerView, frame
 from app.live import Item, Lost, News, Reader, Row, Viewer, to_delta
@@ -43,6 +44,7 @@ class Watch:
     ) -> None:
         self._reader = reader
         self._thread_id = thread_id
+        self._user_id = user_id
         self._session_id = session_id
         self._keys = keys_of(thread_id, user_id, session_id)
         self._cursor = cursor
@@ -55,7 +57,7 @@ class Watch:
         try:
             with self._reader.view(self._keys) as viewer:
                 # Subscribed first, read second: what happens in between comes twice, and the second time is ignored.
-                state = await fetch_row(_BEGIN, self._thread_id, self._session_id)
+                state = await fetch_row(_BEGIN, self._thread_id, self._session_id, untitled(), self._user_id)
                 if state is None or not state["is_signed_in"]:
                     yield _named("signed_out" if state else "gone", {}, "0")
                     return
@@ -75,12 +77,14 @@ class Watch:
         self._version = state["version"]
         if is_stale:
             lines += self._catch_up(state)
-        return lines + await self._follow(viewer, state)
+        lines += await self._follow(viewer, state)
+        # The sidebar may lack what was told before this page listened, or listened again: the page looks.
+        return [*lines, _named("sidebar", {"mark": mark_of(state["signs"])}, self._here())]
 
     def _catch_up(self, state: Mapping[str, Any]) -> list[bytes]:
-        """What a page that missed something is told: to draw the messages, the title and the sidebar as they are now."""
+        """What a page that missed something is told: to draw the messages and the title as they are now."""
         title = {"thread": str(self._thread_id), "title": state["title"]}
-        facts: dict[str, dict[str, object]] = {"branch": {}, "title": title, "threads": {}}
+        facts: dict[str, dict[str, object]] = {"branch": {}, "title": title}
         return [_named(event, each, self._here()) for event, each in facts.items()]
 
     async def _follow(self, viewer: Viewer, state: Mapping[str, Any]) -> list[bytes]:
@@ -165,7 +169,9 @@ def _facts(news: News) -> dict[str, object]:
             return {"message": news.message}
         case "title":
             return {"thread": news.thread, "title": news.title}
-        case "idle":
+        case "busy" | "idle":
+            return {"thread": news.thread, "at": news.at}
+        case "removed":
             return {"thread": news.thread}
         case _:
             return {}
@@ -195,4 +201,7 @@ _SIGNED_IN = """
 SELECT 1 FROM session AS s JOIN users AS u ON u.id = s."user" WHERE s.id = $1 AND s.expires_at > now() AND u.is_active
 """
 
-_BEGIN = _STATE.replace(_COLUMNS, f"{_COLUMNS}, EXISTS ({_SIGNED_IN.replace('$1', '$2')}) AS is_signed_in")
+_BEGIN = _STATE.replace(
+    _COLUMNS,
+    f"{_COLUMNS}, EXISTS ({_SIGNED_IN.replace('$1', '$2')}) AS is_signed_in, {signs('$4', '$3')} AS signs",
+)

@@ -93,7 +93,9 @@ def _models(settings: Settings) -> Finding:
     if not files:
         return Finding("models folder", "ok", f"{settings.models_folder}: empty", "*.gguf files there become models")
     size = sum(file.stat().st_size for file in files)
-    return Finding("models folder", "ok", f"{settings.models_folder}: {len(files)} models, {size / 1e9:.1f} GB")
+    count = "1 model" if len(files) == 1 else f"{len(files)} models"
+    amount = f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
+    return Finding("models folder", "ok", f"{settings.models_folder}: {count}, {amount}")
 
 
 def _engine() -> Finding:

@@ -1,6 +1,5 @@
 """What is wrong with a base URL before anything is sent there: its form, and the addresses that are not called."""
 
-from gettext import gettext as _
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -8,7 +7,9 @@ from litestar import Request
 
 from app.controllers.visit import visit_of
 from app.providers.addresses import fault_of_url, is_of_this_machine, resolve
+from app.providers.addresses import url_fault as url_fault
 from app.settings import settings
+from app.words import gettext as _
 
 
 async def address_fault(request: Request[Any, Any, Any], url: str, *, allows_private: bool) -> str:
@@ -24,24 +25,6 @@ async def address_fault(request: Request[Any, Any, Any], url: str, *, allows_pri
             return _("This address is on this machine or in a private network. If that is meant, allow it below.")
         case None:
             return ""
-
-
-def url_fault(url: str) -> str:
-    """What is wrong with how a base URL is written; empty if nothing is."""
-    try:
-        parts = urlsplit(url)
-        _port = parts.port
-    except ValueError:
-        return _("This is not an address.")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return _("An address begins with http:// or https:// and names a host.")
-    if parts.username or parts.password:
-        return _("Put the key into its own field, not into the address.")
-    if parts.query or parts.fragment:
-        return _("An address here has no ? and no #.")
-    if not url.isprintable() or " " in url:
-        return _("An address has no spaces.")
-    return ""
 
 
 async def _is_our_own(request: Request[Any, Any, Any], parts: SplitResult) -> bool:

@@ -4,12 +4,12 @@ but `read_body`."""
 import asyncio
 import ipaddress
 from collections.abc import Iterable
-from gettext import gettext as _
 from urllib.parse import parse_qsl, urlsplit
 
-from litestar.types import Receive
+from litestar.types import Message, Receive, Send
 
 from app.errors import Forbidden, Malformed, TooMuch
+from app.words import gettext as _
 
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 OVERRIDES = frozenset({"PUT", "PATCH", "DELETE"})
@@ -112,6 +112,21 @@ def method_of(method: str, query: str) -> str:
     if len(meant) != 1 or meant[0] not in OVERRIDES:
         raise Malformed(_("The address names a method that does not exist."))
     return meant[0]
+
+
+def without_body(send: Send) -> Send:
+    """Sends the head of an answer alone. One that would never end is over for who sends it as soon as it began."""
+    is_over = False
+
+    async def send_head(message: Message) -> None:
+        nonlocal is_over
+        if message["type"] == "http.response.start":
+            await send(message)
+        elif not is_over:
+            is_over = True
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return send_head
 
 
 def parse_form(body: bytes) -> dict[str, list[str]]:

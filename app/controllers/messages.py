@@ -1,8 +1,8 @@
 """Messages: sending one, windows of them, one as it is now, its text, its stream without scripts, the request behind it."""
 
 import uuid
-from collections.abc import AsyncIterator
-from gettext import gettext as _
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import msgspec
 from litestar import Response, get, post
@@ -14,7 +14,7 @@ from app.chat import options
 from app.chat.drawing import draw
 from app.chat.pace import pace
 from app.chat.page_stream import page_stream
-from app.chat.prompt import find_request, list_attempts
+from app.chat.requests import Sent, list_sent
 from app.chat.threads import my_message, my_thread
 from app.chat.tree import list_after, list_window
 from app.chat.turn import start_turn
@@ -29,6 +29,7 @@ from app.errors import AppError, NotFound
 from app.live import Reader
 from app.settings import settings
 from app.tables.user import User
+from app.words import gettext as _
 
 
 @post("/threads/{thread_id:uuid}/messages", status_code=200)
@@ -110,30 +111,36 @@ async def stream(
 
 @get("/messages/{message_id:uuid}/request")
 async def show_request(request: Asked, current_user: CurrentUser, message_id: FromPath[uuid.UUID]) -> Answer:
-    """The exact request that an answer was made from."""
+    """The exact requests that an answer was made from, and the one that named its thread."""
     message, thread = await my_message(current_user.id, message_id)
-    body = await find_request(message.id)
-    context = {
-        "message": message,
-        "thread": thread,
-        "request_json": msgspec.json.format(msgspec.json.encode(body), indent=2).decode() if body else None,
-        "attempts": await list_attempts(message.id),
-    }
+    sent = await list_sent(message.id)
+    attempts = [call | {"is_naming": one.is_naming} for one in sent for call in one.calls]
+    context = {"message": message, "thread": thread, "attempts": attempts, "bodies": list(_bodies(sent))}
     return page(request, "messages/request.html", await with_sidebar(current_user, context))
 
 
 async def _refuse(request: Asked, user: User, thread_id: uuid.UUID, error: AppError) -> Answer:
     """What could not be sent stays in the composer, with the reason."""
     thread = await my_thread(user.id, thread_id)
-    context = await composer_context(thread, chosen=field(request, "model"))
+    context = await composer_context(user, thread, chosen=field(request, "model"))
     text = field(request, "text")
     context |= {"draft": text if text.strip() else "", "errors": beside(error)}
     if not visit_of(request).is_partial:
         headers = headers_of(error)
         return await show_thread(request, user, thread, status_code=error.status_code, headers=headers, **context)
-    chosen = {"options": options.of_thread(thread.system_prompt, thread.options)}
-    context |= {"thread": thread, "messages": [], **chosen}
+    held = options.of_thread(thread.system_prompt, thread.options)
+    context |= {"thread": thread, "messages": [], "changed": options.changed(held, options.defaults(settings))}
     return page(request, "messages/_turn.html", context, status_code=error.status_code, headers=headers_of(error))
+
+
+def _bodies(sent: list[Sent]) -> Iterator[dict[str, Any]]:
+    """What was sent, as text to be read, each with the numbers of its calls in the list of all."""
+    place = 1
+    for one in sent:
+        calls = list(range(place, place := place + len(one.calls)))
+        if one.body:
+            text = msgspec.json.format(msgspec.json.encode(one.body), indent=2).decode()
+            yield {"json": text, "calls": calls, "is_naming": one.is_naming}
 
 
 async def _chunks(head: str, growing: AsyncIterator[str]) -> AsyncIterator[bytes]:

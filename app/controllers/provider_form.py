@@ -1,7 +1,6 @@
 """The forms of a provider: what they hold, and all that is asked of it before anything is stored, the server included."""
 
 import os
-from gettext import gettext as _
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -13,6 +12,7 @@ from app.controllers.addresses import address_fault
 from app.controllers.forms import Filled, Name, OptionalName, wrong
 from app.providers import PROVIDERS
 from app.providers.errors import AddressRefused, BadAnswer, KeyRejected, ProviderError
+from app.words import gettext as _
 
 Key = Annotated[str, Meta(max_length=2000, extra={"is_secret": True})]
 Url = Annotated[str, Meta(max_length=2000)]

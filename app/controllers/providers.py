@@ -1,7 +1,6 @@
 """Providers, for the owner: connecting a model server, testing it, changing and disconnecting it."""
 
 import uuid
-from gettext import gettext as _
 from typing import Any
 
 import asyncpg
@@ -15,6 +14,7 @@ from litestar.params import FromPath
 from app.chat import catalog
 from app.chat.calls import Connect
 from app.chat.found import list_found
+from app.chat.residence import IS_LOADED, RESIDENCE, RUN_HERE
 from app.controllers.forms import Fields, Filled, read_form, wrong
 from app.controllers.guard import CurrentUser, owner_only
 from app.controllers.pages import page, redirect, with_sidebar
@@ -28,6 +28,7 @@ from app.providers.base import Account, Limits, Provider
 from app.secrets import seal, unseal
 from app.settings import settings
 from app.tables.user import User
+from app.words import gettext as _
 
 log = structlog.get_logger()
 
@@ -188,12 +189,22 @@ async def _page(
         "found": await list_found(client),
         "model_files": [dict(row) for row in await fetch(_FILES)],
         "models_folder": settings.models_folder,
+        "starter": _starter(rows),
         "kinds": [(kind, PROVIDERS[kind].label()) for kind in CONNECTABLE],
         "form": filled.typed if filled else Fields(),
         "errors": filled.errors if filled else Fields(),
         "test": test,
     }
     return page(request, "providers/index.html", await with_sidebar(owner, known | context), status_code=status_code)
+
+
+def _starter(rows: list[asyncpg.Record]) -> dict[str, Any] | None:
+    """The small model that is offered while our own engine has none: where it comes from and where it would go."""
+    ours = next((row for row in rows if PROVIDERS[row["kind"]].runs_here and not row["models_count"]), None)
+    if ours is None or settings.starter_model in ("", "none"):
+        return None
+    source = settings.starter_model
+    return {"provider": ours["id"], "source": source, "name": source.rpartition("/")[2].removesuffix(".gguf")}
 
 
 _INSERT = """
@@ -211,10 +222,10 @@ SELECT p.id, p.kind, p.name, p.base_url, p.allows_private, p.key_sealed <> '' AS
 FROM provider AS p WHERE p.is_enabled ORDER BY p.created_at
 """
 
-_FILES = """
-SELECT m.name, m.size_bytes, CASE WHEN m.is_loaded THEN 'loaded' ELSE 'ready' END AS state
-FROM model AS m JOIN provider AS p ON p.id = m.provider
-WHERE p.kind = 'llamacpp' AND m.gone_at IS NULL ORDER BY m.name
+_FILES = f"""
+SELECT m.name, m.size_bytes, {IS_LOADED} AS is_loaded
+FROM model AS m JOIN provider AS p ON p.id = m.provider {RESIDENCE}
+WHERE p.kind = ANY({RUN_HERE}) AND m.gone_at IS NULL ORDER BY m.name
 """
 
 ROUTES = [index, create, test, update, destroy, refresh]

@@ -5,7 +5,6 @@
 Both are one function of the deltas, so that a page loaded mid-stream and one that watched from the start are equal.
 """
 
-import gettext
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Final, Literal, NamedTuple, assert_never
@@ -26,10 +25,9 @@ from app.parts import (
     ToolCallPart,
     ToolResultPart,
 )
+from app.words import gettext as _
 
 Swap = Literal["beforebegin", "beforeend", "innerHTML", "delete"]
-
-_ = gettext.gettext
 
 _SWAPS: Final[dict[Swap, str]] = {
     "beforebegin": " hx-swap=before",

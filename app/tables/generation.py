@@ -12,7 +12,8 @@ class Generation(Table, tablename="generation", db=engine):
     """`state` is queued, running or ended; at most one of a thread is not ended (a unique index says so).
 
     `attempt` grows with every claim: the fencing number. `worker` is who holds it. `request` names the blocks that were
-    sent, in order; `provider_attempts` says what was tried, with what outcome and usage.
+    sent, in order, by the number of the first call that they were sent with; `provider_attempts` says what was tried,
+    with what outcome and usage. `naming` is the same of the call that asked for a title after it.
     """
 
     id = UUID(primary_key=True, default=None)
@@ -23,9 +24,9 @@ class Generation(Table, tablename="generation", db=engine):
     state = Varchar(length=20, default="queued")
     is_continuation = Boolean(default=False)
     is_stop_requested = Boolean(default=False)
-    is_first_turn = Boolean(default=False)
     request = JSONB(default="{}")
     provider_attempts = JSONB(default="[]")
+    naming = JSONB(default="{}")
     queued_at = Timestamptz()
     started_at = Timestamptz(default=None, null=True)
     ended_at = Timestamptz(default=None, null=True)

@@ -9,11 +9,14 @@ const sendsWithEnter = document.documentElement.dataset.sendKey !== "ctrl-enter"
 
 // -- Keys ------------------------------------------------------------------------------------------------------------
 
-document.addEventListener("keydown", (event) => {
-  if (event.target !== box() || event.key !== "Enter" || event.isComposing) return;
+function isSending(event) {
+  if (event.key !== "Enter" || event.isComposing) return false;
   const withControl = event.ctrlKey || event.metaKey;
-  const sends = withControl || (sendsWithEnter && !event.shiftKey && !event.altKey && !isTouch());
-  if (!sends) return;
+  return withControl || (sendsWithEnter && !event.shiftKey && !event.altKey && !isTouch());
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.target !== box() || !isSending(event)) return;
   event.preventDefault();
   // Spaces alone are sent too: the answer says what is missing.
   if (box().value) form().requestSubmit(form().querySelector(".send"));
@@ -40,6 +43,7 @@ function stopAnswer() {
 
 // -- Size and count --------------------------------------------------------------------------------------------------
 
+const plural = new Intl.PluralRules(document.documentElement.lang);
 const growsByItself = CSS.supports("field-sizing", "content");
 
 function fit() {
@@ -55,8 +59,9 @@ function fit() {
   const left = limit - length;
   const counter = form().querySelector(".counter");
   counter.classList.toggle("over", left < 0);
-  const amount = new Intl.NumberFormat(navigator.language).format(Math.abs(left));
-  counter.value = left > limit / 10 ? "" : `${amount} ${left < 0 ? words.tooLong : words.left}`;
+  const amount = Math.abs(left);
+  const said = words[(left < 0 ? "over" : "left") + (plural.select(amount) === "one" ? "One" : "Other")];
+  counter.value = left > limit / 10 ? "" : said.replace("{}", new Intl.NumberFormat(document.documentElement.dataset.locale).format(amount));
   area.setCustomValidity(left < 0 ? counter.value : ""); // the browser says it, and sends nothing
 }
 
@@ -73,6 +78,7 @@ document.addEventListener("change", ({ target }) => {
   const says = document.getElementById("says");
   if (says) says.textContent = target.selectedOptions[0].dataset.says;
   mark();
+  htmx.trigger(document.getElementById("picker"), "parley:catalog"); // whether it is loaded, and the way to load it
 });
 
 document.addEventListener("htmx:after:swap", (event) => {
@@ -108,6 +114,8 @@ document.addEventListener("input", (event) => {
 // A page that goes away takes its timers with it: what was typed in the last moment is sent along.
 addEventListener("pagehide", () => {
   if (timer && !isSubmitting) saveDraft({ keepalive: true });
+  // Who has to sign in again is told that it is kept: see data-kept in page.js.
+  sessionStorage.setItem("wrote", box()?.value.trim() && !isSubmitting ? "yes" : "");
 });
 
 function saveDraft({ keepalive = false } = {}) {
@@ -118,7 +126,7 @@ function saveDraft({ keepalive = false } = {}) {
   if (box().validity.customError) return keep(text); // too long for the server, and not to be lost
   saving?.abort();
   const sending = (saving = new AbortController());
-  fetch(form().dataset.draft, {
+  return fetch(form().dataset.draft, {
     method: "PUT",
     headers: { "X-CSRF-Token": form().elements._csrf.value },
     body: new URLSearchParams({ text }),
@@ -136,6 +144,15 @@ function saveDraft({ keepalive = false } = {}) {
       if (saving === sending) saving = null;
     });
 }
+
+// A link that leads to this page again (another preset): the text is there before the page is drawn anew.
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest?.("a[data-keeps-draft]");
+  if (!link || box().value === saved || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  await saveDraft();
+  location.assign(link.href);
+});
 
 // -- What the server could not keep: this tab does, until it is sent ---------------------------------------------------
 

@@ -1,11 +1,21 @@
-// What every page does: the reader's own times and numbers, shortcuts, keeping the place, and speaking. (copy.js: copying.)
+// What every page does: the reader's own times and numbers, shortcuts, and keeping the place. What else it does stands in
+// files of their own, which are served as one with this: see BUNDLES in controllers/static.py.
 
 const words = document.getElementById("words").dataset;
 const main = document.getElementById("main");
 const log = document.getElementById("messages");
-const language = navigator.language;
+const language = readersLanguage();
 
 // -- Times and numbers, as the reader writes them --------------------------------------------------------------------
+
+// The page's language, with the region that the reader's browser says. composer.js reads it from the page.
+function readersLanguage() {
+  const { lang, dataset } = document.documentElement;
+  const own = new Intl.Locale(navigator.language);
+  if (own.language === lang) dataset.locale = navigator.language;
+  else dataset.locale = !dataset.language && own.region ? `${lang}-${own.region}` : lang;
+  return dataset.locale;
+}
 
 const time = new Intl.DateTimeFormat(language, { timeStyle: "short" });
 const day = new Intl.DateTimeFormat(language, { month: "short", day: "numeric", hour: "numeric", minute: "2-digit" });
@@ -163,7 +173,7 @@ document.addEventListener("htmx:after:swap", (event) => {
   }
   // What the person did worked; what the stream brings says nothing about what failed.
   const { sourceElement, response } = event.detail.ctx;
-  if (response?.status < 400 && !["thread", "messages", "threads", "picker", "status"].includes(sourceElement?.id)) forget();
+  if (response?.status < 400 && !["thread", "messages", "threads", "picker", "status", "palette-text"].includes(sourceElement?.id)) forget();
 });
 
 dialog?.addEventListener("close", () => dialog.replaceChildren());
@@ -192,7 +202,10 @@ document.addEventListener("htmx:finally:request", (event) => {
 });
 
 const notice = document.getElementById("notice");
-const notify = (sentence) => (notice.textContent = sentence);
+const notify = (sentence) => {
+  delete notice.dataset.good;
+  notice.textContent = sentence;
+};
 const forget = () => notice.replaceChildren();
 
 document.querySelector("[data-forget]").addEventListener("click", forget);
@@ -204,6 +217,10 @@ for (const sign of ["online", "htmx:sse:after:connection"]) {
   });
 }
 
+// Who has to sign in again and wrote something is told that it is kept.
+const isWritten = () => sessionStorage.getItem("wrote") || Object.keys(sessionStorage).some((key) => key.startsWith("unsent:"));
+for (const kept of document.querySelectorAll("[data-kept]")) kept.hidden = !isWritten();
+
 // What was kept of this person's words (see composer.js) is not for whoever signs in next.
 document.addEventListener("submit", ({ target }) => {
   if (target.getAttribute("action") !== "/sign-out") return;
@@ -211,7 +228,7 @@ document.addEventListener("submit", ({ target }) => {
 });
 
 document.addEventListener("htmx:error", (event) => {
-  if (event.detail.ctx?.sourceElement?.id !== "thread") notify(words.away);
+  if (!["thread", "threads"].includes(event.detail.ctx?.sourceElement?.id)) notify(words.away);
 });
 
 // Our own errors bring their sentence along; what a proxy in between says is not for people.
@@ -255,61 +272,4 @@ if (toEndButton) {
     if (!anchors) main.scrollTop -= grown;
     toEndButton.dataset.fresh = "";
   });
-}
-
-const list = document.getElementById("threads");
-if (list) {
-  list.scrollTop = Number(sessionStorage.getItem("sidebar") ?? 0);
-  list.querySelector('[aria-current="page"]')?.scrollIntoView({ block: "nearest" }); // a thread just begun is at the top
-  addEventListener("pagehide", () => sessionStorage.setItem("sidebar", list.scrollTop));
-}
-
-// -- Speaking: whole sentences of the answer, politely -----------------------------------------------------------------
-
-const speech = document.getElementById("speech");
-const mode = document.documentElement.dataset.speech;
-
-if (log && speech && mode !== "off") {
-  const spoken = new Map(); // message → how much of its text was said; only of answers seen running
-  let pending;
-
-  const say = (text) => {
-    if (text.trim()) speech.textContent = text.trim();
-  };
-
-  const listen = () => {
-    pending = undefined;
-    for (const article of log.querySelectorAll('article.assistant:is([data-status="queued"], [data-status="running"])')) {
-      const id = article.dataset.message;
-      if (!spoken.has(id)) spoken.set(id, 0);
-      const text = article.querySelector(".body")?.textContent ?? "";
-      const end = sentenceEnd(text);
-      if (mode !== "all" || end <= spoken.get(id)) continue;
-      say(text.slice(spoken.get(id), end));
-      spoken.set(id, end);
-    }
-    for (const [id, from] of spoken) {
-      const article = document.getElementById(`message-${id}`);
-      if (article && ["queued", "running"].includes(article.dataset.status)) continue;
-      spoken.delete(id);
-      if (!article) continue;
-      const rest = mode === "all" ? (article.querySelector(".body")?.textContent ?? "").slice(from) : "";
-      const ending = article.querySelector(".problem, .ending")?.textContent ?? words.answered;
-      say(`${rest} ${ending}`);
-    }
-  };
-
-  const sentenceEnd = (text) => {
-    const found = [...text.matchAll(/[.!?…](?=\s)|[。！？]|\n/g)].at(-1);
-    return found ? found.index + 1 : 0;
-  };
-
-  // A reader's voice takes longer than the text: at most one utterance in a second and a half.
-  new MutationObserver(() => (pending ??= setTimeout(listen, 1500))).observe(log, {
-    childList: true,
-    subtree: true,
-    characterData: true,
-    attributeFilter: ["data-status"],
-  });
-  listen();
 }

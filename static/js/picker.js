@@ -11,7 +11,11 @@ document.addEventListener("htmx:after:swap", (event) => {
   const shown = [...picker.querySelectorAll("optgroup")].map((group) => group.label);
   const still = downNow();
   const back = down.filter((name) => shown.includes(name) && !still.includes(name));
-  if (back.length) document.getElementById("notice").textContent = words.back.replace("{}", back.join(", "));
+  if (back.length) {
+    const notice = document.getElementById("notice");
+    notice.dataset.good = "";
+    notice.textContent = words.back.replace("{}", back.join(", "));
+  }
   down = still;
   form().querySelector(".send").disabled = !select;
   const says = document.getElementById("says");

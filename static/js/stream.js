@@ -18,7 +18,7 @@ let clock = 0;
 const touched = new Map();
 const touch = (id) => touched.set(id, ++clock);
 
-const inThread = (element) => element === log() || element === document.getElementById("threads") || log()?.contains(element);
+const inThread = (element) => element === log() || log()?.contains(element);
 
 // What this page sends is answered with the turn that the stream announces too, mostly a little earlier. The stream waits
 // for that answer, though not for ever: then the turn need not be fetched as well.
@@ -48,9 +48,7 @@ htmx.registerExtension("parley", {
     if (isError) tasks.splice(0, tasks.length, ...tasks.filter((task) => task.type !== "main" || !inThread(task.target)));
   },
   handle_swap: (style, target, fragment, spec) => {
-    if (style === "turn") return placeMessages(target, fragment, spec.leftAt ?? clock);
-    if (style === "threads") return placeThreads(target, fragment);
-    return false;
+    return style === "turn" ? placeMessages(target, fragment, spec.leftAt ?? clock) : false;
   },
 });
 
@@ -90,41 +88,6 @@ function replace(shown, fresh) {
   const holder = document.createDocumentFragment();
   holder.append(fresh);
   morph(shown, holder, false);
-}
-
-// The newest threads come first; those that the reader loaded further down stay. What should stand among the newest but
-// is not there any more was deleted.
-function placeThreads(target, fragment) {
-  const fresh = [...fragment.querySelectorAll(".thread-item")];
-  if (!fresh.length) return [];
-  const oldest = fresh.at(-1).dataset.at;
-  const names = new Set(fresh.map((item) => item.id));
-  for (const item of target.querySelectorAll(":scope > .thread-item")) {
-    if (item.dataset.at >= oldest && !names.has(item.id)) item.remove();
-  }
-  let after = null;
-  const placed = [];
-  for (const item of fresh) {
-    const shown = document.getElementById(item.id);
-    // A menu that is open is being used: it keeps its place and its text.
-    if (shown?.querySelector("details[open]")) {
-      after = shown;
-      continue;
-    }
-    const current = shown?.querySelector("a[aria-current]");
-    if (current) item.querySelector("a").setAttribute("aria-current", "page");
-    if (shown) {
-      const holder = document.createDocumentFragment();
-      holder.append(item);
-      morph(shown, holder, false);
-    }
-    const node = shown ?? item;
-    const place = after ? after.nextSibling : target.firstChild;
-    if (place !== node) target.insertBefore(node, place);
-    after = node;
-    placed.push(node);
-  }
-  return placed;
 }
 
 // -- Fetching --------------------------------------------------------------------------------------------------------
@@ -233,12 +196,6 @@ const named = {
       if (field !== document.activeElement) field.defaultValue = title;
     }
     if (id === thread().dataset.thread) document.title = document.title.replace(/^.*(?= · )/s, () => shown);
-  },
-  idle({ thread: id }) {
-    document.querySelector(`#thread-${CSS.escape(id)} .busy`)?.remove();
-  },
-  threads() {
-    return fetchInto(document.getElementById("threads"), "/threads", "threads");
   },
   catalog() {
     askForCatalog();

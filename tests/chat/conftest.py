@@ -9,6 +9,7 @@ import pytest
 
 from app.chat import catalog
 from app.chat.new_message import NewMessage
+from app.chat.title import naming
 from app.chat.turn import Turn, start_thread
 from app.chat.worker import Worker
 from app.database import fetch, fetch_row, new_id
@@ -73,10 +74,11 @@ async def worker(chat: Chat, database: str) -> AsyncIterator[Worker]:
 
 
 @contextlib.asynccontextmanager
-async def working(database: str, settings: Settings) -> AsyncIterator[Worker]:
-    """A worker in this process, with these settings."""
+async def working(database: str, settings: Settings, *, names: bool = False) -> AsyncIterator[Worker]:
+    """A worker in this process, with these settings. `names`: it asks for titles too."""
     async with make_client() as client:
-        made = Worker(database, settings, catalog.connector(client, settings), _nothing)
+        connect = catalog.connector(client, settings)
+        made = Worker(database, settings, connect, naming(connect) if names else _nothing)
         reader = Reader(database)
         reader.hears.append(made.hear)
         tasks = [asyncio.create_task(made.run()), asyncio.create_task(reader.run())]

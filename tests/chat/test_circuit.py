@@ -100,7 +100,7 @@ async def test_failures_in_a_row_open_the_circuit_and_a_probe_closes_it(
     assert is_open(row)
     assert (row["state"], row["error"]) == ("down", SENTENCE)
     assert row["down_since"] is not None
-    assert [model["is_available"] for model in await catalog.list_models()] == [False]
+    assert [model["is_available"] for model in await catalog.list_models(chat.user)] == [False]
     await until(heard, 1)
     await make_due()
     await probe()

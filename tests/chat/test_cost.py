@@ -1,16 +1,19 @@
 """What an answer costs: from what its server counted, or what was estimated, and the prices that are known."""
 
+import asyncio
 import json
 from decimal import Decimal
 from typing import Any
 
 import pytest
+import structlog.testing
 
+from app.chat.stop import stop
 from app.chat.worker import Worker
 from app.database import fetch, fetch_row
 from tests.chat.conftest import Chat
 from tests.scripted.dialects import OPENAI
-from tests.scripted.steps import Close, Script, Send, chunk, whole
+from tests.scripted.steps import Close, Script, Send, Wait, chunk, whole
 
 PRICES = {"input_price": 2.5, "output_price": 10, "cached_price": 1.25}
 
@@ -124,3 +127,24 @@ async def test_what_the_server_did_not_count_is_estimated(chat: Chat, worker: Wo
     assert answer["output_tokens"] == 6
     assert cost == Decimal("0.00256")
     assert (await attempts())[0]["usage"]["output_tokens"] == 6
+
+
+async def test_what_was_refused_before_a_word_came_took_nothing(chat: Chat, worker: Worker) -> None:
+    chat.server.script(*whole(OPENAI.error_body("No such model"), 404))
+    answer = await chat.final((await chat.ask("x" * 4_000)).answer)
+    assert (answer["status"], answer["input_tokens"], answer["output_tokens"]) == ("failed", None, None)
+
+
+async def test_the_log_says_what_the_page_says_of_an_answer_that_was_stopped(chat: Chat, worker: Worker) -> None:
+    chat.server.script(OPENAI.head(), Send(chunk(OPENAI.text("One and two. "))), Wait(asyncio.Event()))
+    with structlog.testing.capture_logs() as logs:
+        turn = await chat.ask("x" * 4_000)
+        async with asyncio.timeout(5):
+            while not await fetch("SELECT 1 FROM delta"):  # noqa: ASYNC110  the database tells nobody
+                await asyncio.sleep(0.02)
+        await stop(turn.answer)
+        answer = await chat.final(turn.answer)
+        await asyncio.sleep(0.1)
+    [finished] = [entry for entry in logs if entry["event"] == "generation_finished"]
+    assert (finished["status"], finished["output_tokens"]) == ("stopped", 3)
+    assert (finished["input_tokens"], finished["output_tokens"]) == (answer["input_tokens"], answer["output_tokens"])

@@ -8,7 +8,7 @@ import pytest
 
 from app.chat import catalog
 from app.chat.new_message import NewMessage
-from app.chat.prompt import find_request
+from app.chat.requests import list_sent
 from app.chat.stop import stop
 from app.chat.turn import start_turn
 from app.chat.worker import Worker
@@ -59,7 +59,7 @@ async def test_a_thread_is_told_to_the_model_again_byte_for_byte(dialect: Dialec
         written = msgspec.json.encode(dialect.messages(question.json))
         assert written.startswith(before)
         assert written in question.body
-        assert await find_request(turn.answer) == question.json
+        assert (await list_sent(turn.answer))[-1].body == question.json
         before = written.removesuffix(b"]")
 
 

@@ -5,7 +5,8 @@ import random
 import msgspec
 import pytest
 
-from app.chat.prompt import MESSAGE_FIELDS, build_request, check_fit, merge_parameters
+from app.chat.prompt import build_request, check_fit, merge_parameters
+from app.chat.requests import MESSAGE_FIELDS
 from app.errors import ContextOverflow
 from app.parts import ErrorPart, Part, TextPart
 from app.providers import PROVIDERS

@@ -7,7 +7,9 @@ import pytest
 from app.chat.new_message import NewMessage
 from app.chat.stop import stop
 from app.chat.threads import delete_thread, my_thread
-from app.chat.turn import continue_answer, first_words, start_sibling, start_thread, start_turn
+from app.chat.title import first_words
+from app.chat.tree import list_window
+from app.chat.turn import continue_answer, start_sibling, start_thread, start_turn
 from app.chat.worker import Worker
 from app.database import fetch, new_id, transaction
 from app.errors import Conflict, Invalid, NotFound
@@ -142,3 +144,30 @@ async def test_questions_answers_stops_and_deletions_never_wait_for_each_other_f
 )
 def test_the_first_words_of_a_question_name_its_thread(text: str, title: str) -> None:
     assert first_words(text) == title
+
+
+async def test_a_question_in_other_words_stands_beside_the_one_it_was(chat: Chat, worker: Worker) -> None:
+    first = await chat.ask("Where?")
+    await chat.final(first.answer)
+    await fetch("UPDATE thread SET draft = 'Half a thought' WHERE id = $1", first.thread)
+    new = NewMessage("Where else?", chat.model, new_id())
+    turn = await start_turn(chat.user, first.thread, new, instead_of=first.question)
+    await chat.final(turn.answer)
+    assert (await start_turn(chat.user, first.thread, new, instead_of=first.question)).question == turn.question
+    messages, _older = await list_window(turn.answer)
+    question = messages[0]
+    assert (question.content, question.depth, question.parent) == ("Where else?", 0, None)
+    assert (question.sibling_count, question.previous_sibling) == (2, first.question)
+    assert [entry["content"] for entry in chat.server.questions[-1].json["messages"]] == ["Where else?"]
+    [thread] = await fetch("SELECT leaf, draft FROM thread")
+    assert (thread["leaf"], thread["draft"]) == (turn.answer, "Half a thought")
+
+
+async def test_an_answer_and_another_threads_question_cannot_be_put_in_other_words(chat: Chat, worker: Worker) -> None:
+    one, other = await chat.ask("One?"), await chat.ask("Other?")
+    for turn in (one, other):
+        await chat.final(turn.answer)
+    for message in (one.answer, other.question, new_id()):
+        with pytest.raises(NotFound):
+            await start_turn(chat.user, one.thread, NewMessage("x", chat.model, new_id()), instead_of=message)
+    assert len(await fetch("SELECT 1 FROM message")) == 4

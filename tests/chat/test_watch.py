@@ -53,6 +53,7 @@ class Page:
     def __init__(self, watch: Watch) -> None:
         self.events: list[str] = []
         self.frames: list[str] = []
+        self.marks: list[str] = []
         self.last_id = ""
         self.is_over = False
         self._lines = watch.lines()
@@ -60,18 +61,21 @@ class Page:
         self._came = asyncio.Event()
 
     async def _read(self) -> None:
-        async for line in self._lines:
-            fields = [field.partition(":")[::2] for field in line.decode().strip().split("\n")]
-            names = [value.strip() for name, value in fields if name == "event"]
-            self.events += names or (["begun"] if fields[0][0] == "retry" else [])
-            for name, value in fields:
-                if name == "id":
-                    self.last_id = value.strip()
-                    if not names:
-                        self.frames.append(self.last_id)
+        async for lines in self._lines:
+            for line in lines.decode().strip("\n").split("\n\n"):
+                fields = [field.partition(":")[::2] for field in line.split("\n")]
+                self._see({name: value.strip() for name, value in fields})
             self._came.set()
         self.is_over = True
         self._came.set()
+
+    def _see(self, fields: dict[str, str]) -> None:
+        name = "begun" if "retry" in fields else fields.get("event", "")
+        # The mark of the sidebar comes with every connection: what else is told is what counts here.
+        self.marks += [fields["data"]] if name == "sidebar" else []
+        self.events += [name] if name not in ("", "sidebar") else []
+        self.last_id = fields.get("id", self.last_id)
+        self.frames += [fields["id"]] if not name and "id" in fields else []
 
     async def until(self, event: str, seconds: float = 5) -> None:
         async with asyncio.timeout(seconds):
@@ -151,8 +155,8 @@ async def test_a_page_hears_of_a_stop_from_elsewhere(
 ) -> None:
     chat.server.script(OPENAI.head(), Send(chunk(OPENAI.text("One"))), Stall())
     turn = await chat.ask()
-    await chat.server.next_question()
-    async with open_page(chat, reader, turn.thread, session, Cursor(await version_of(turn))) as page:
+    drawn_empty = Cursor(await version_of(turn), short(turn.answer), 0)
+    async with open_page(chat, reader, turn.thread, session, drawn_empty) as page:
         await page.until("frame")
         await stop(turn.answer)
         await page.until("message")

@@ -31,9 +31,9 @@ async def test_nothing_is_not_sent(page: Page, windows: Windows, models: ModelSe
 
 async def test_too_much_is_not_sent_and_says_by_how_much(page: Page) -> None:
     await box(page).fill("é" * (LIMIT + 1))
-    await expect(page.locator(".counter")).to_have_text("1 characters over the limit")
+    await expect(page.locator(".counter")).to_have_text("1 character over the limit")
     await page.get_by_role("button", name="Send").click()
-    assert await box(page).evaluate("area => area.validationMessage") == "1 characters over the limit"
+    assert await box(page).evaluate("area => area.validationMessage") == "1 character over the limit"
     await expect(answers(page)).to_have_count(0)
     await box(page).press("Backspace")
     await expect(page.locator(".counter")).to_have_text("0 characters left")
@@ -132,7 +132,13 @@ async def test_a_model_that_vanished_is_said_to_be_gone_and_another_one_answers(
         await done(page)
         owner = await windows.open(await instance.add_person("Olive", is_owner=True))
         await owner.goto("/providers")
-        await owner.get_by_role("button", name="Disconnect Passing").click()
+        await owner.get_by_role("link", name="Disconnect Passing").click()
+        dialog = owner.locator("#dialog")
+        await dialog.get_by_role("link", name="Cancel").click()
+        await expect(dialog).to_be_hidden()
+        await expect(owner.get_by_role("link", name="Disconnect Passing")).to_be_visible()
+        await owner.get_by_role("link", name="Disconnect Passing").click()
+        await dialog.get_by_role("button", name="Disconnect").click()
         await expect(owner.get_by_text("Passing")).to_have_count(0)
     await ask(page, "Second")
     await expect(page.locator("#error-model")).to_contain_text("Choose a model")

@@ -88,6 +88,19 @@ async def test_another_sign_in_is_listed_and_can_be_ended(windows: Windows, alic
     await expect(rows).to_have_count(1)
     await expect(there.get_by_role("heading", level=1)).to_have_text("Sign in to Parley", timeout=5_000)
     await expect(there.get_by_text("You were signed out: this sign-in is over")).to_be_visible()
+    await expect(there.get_by_text("What you wrote is kept.")).to_be_hidden()
+
+
+async def test_who_is_signed_out_while_writing_is_told_that_it_is_kept(windows: Windows, alice: Person) -> None:
+    windows.expect([401])
+    there = await windows.open(user_agent="A telephone")
+    await _sign_in(there, alice.email, PASSWORD)
+    await ask(there, "Hello")
+    await done(there)
+    await box(there).press_sequentially("Half a thought")
+    here = await windows.open(alice)
+    await here.goto("/profile")
+    await here.locator("#sessions + ul li").filter(has_text="A telephone").get_by_role("button").click()
     await expect(there.get_by_text("What you wrote is kept.")).to_be_visible()
 
 

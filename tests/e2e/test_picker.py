@@ -12,6 +12,18 @@ from tests.e2e.windows import Windows
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+#: Whether what the toast says looks like good news.
+_IS_GOOD = """
+() => {
+  const toast = document.querySelector(".toast");
+  const probe = toast.appendChild(document.createElement("i"));
+  probe.style.color = "var(--ok)";
+  const isGood = getComputedStyle(probe).color === getComputedStyle(toast).borderTopColor;
+  probe.remove();
+  return isGood;
+}
+"""
+
 #: As five failed calls leave it. The next probe is soon.
 DOWN = """
 WITH down AS (
@@ -50,6 +62,7 @@ async def test_a_server_that_goes_and_comes_back_is_seen_in_every_open_page(
         assert await page.locator("#model").evaluate("select => select.selectedOptions[0].label.startsWith('beam')")
         assert not await beam.is_disabled()
         await expect(page.locator("#notice")).to_have_text("Lighthouse is back.", timeout=20_000)
+        assert await page.evaluate(_IS_GOOD)
         await expect(beam).not_to_contain_text("down")
         assert await page.locator("#model").evaluate("select => select.selectedOptions[0].label.startsWith('beam')")
         await instance.sql("DELETE FROM provider WHERE name = 'Lighthouse'")

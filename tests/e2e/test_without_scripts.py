@@ -11,7 +11,7 @@ from tests.e2e.instance import Instance, Person, thread_of
 from tests.e2e.model_server import TITLE, ModelServer
 from tests.e2e.windows import Windows
 from tests.people import PASSWORD
-from tests.scripted import OPENAI
+from tests.scripted import OPENAI, Close, Send, Wait, chunk
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -73,7 +73,8 @@ async def test_stop_continue_try_again_and_the_way_between_answers(page: Page, m
     models.say_until(asyncio.Event(), ["It begins "])
     await _ask(page, "Tell me")
     await expect(page.frame_locator("iframe.live").locator(".state").last).to_have_text("It begins")
-    await button(page, "Stop").click()
+    await expect(button(page, "Stop")).to_be_hidden()
+    await page.frame_locator("iframe.live").get_by_role("button", name="Stop").click()
     await _load_until(page, "stopped")
     await expect(body(page)).to_have_text("It begins")
     models.say("and ends.")
@@ -237,3 +238,20 @@ async def _load_until(page: Page, status: str) -> None:
             return
         await page.reload()
     await done(page, status)
+
+
+async def test_the_frame_of_an_answer_that_failed_says_why_and_offers_no_stop(
+    page: Page, windows: Windows, models: ModelServer
+) -> None:
+    gate = asyncio.Event()
+    models.script(OPENAI.head(), Send(chunk(OPENAI.text("It begins "))), Wait(gate), Close())
+    await _ask(page, "Tell me")
+    frame = page.frame_locator("iframe.live")
+    await expect(frame.locator(".state").last).to_have_text("It begins")
+    await expect(frame.get_by_role("button", name="Stop")).to_be_visible()
+    gate.set()
+    await expect(frame.locator(".state-end .problem")).to_contain_text("broke off before the answer was complete")
+    await expect(frame.get_by_role("button", name="Stop")).to_be_hidden()
+    await expect(frame.get_by_role("link", name=DONE)).to_have_count(0)
+    await frame.get_by_role("link", name="Back to the thread").click()
+    await done(page, "interrupted")

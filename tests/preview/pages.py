@@ -20,7 +20,14 @@ from tests.preview.rows import (
 Context = dict[str, Any]
 
 USER = SimpleNamespace(
-    name="Alice", email="alice@example.org", is_owner=True, theme="quartz", send_key="enter", speech="all"
+    name="Alice",
+    email="alice@example.org",
+    is_owner=True,
+    theme="quartz",
+    send_key="enter",
+    speech="all",
+    language="",
+    default_model=None,
 )
 LIVE = thread(500, "A live thread")
 REQUEST_ID = uuid.UUID(int=99)
@@ -54,7 +61,10 @@ COMPOSER: Context = {
     "not_taken": ["top_k"],
     "untaken": {MODELS[0].id: ["top_k"], MODELS[2].id: ["repeat_penalty", "stop", "reasoning_effort"]},
 }
-SIDEBAR: Context = {"threads": THREADS, "next_before": THREADS[-1].id}
+_SENT = {"model": "qwen3:8b", "messages": [{"role": "user", "content": "long " * 60}]}
+_CALL = {"provider": "Ollama", "model": "qwen3:8b", "duration_ms": 5230, "error": "",
+         "usage": {"input_tokens": 20, "output_tokens": 5, "cached_tokens": None, "is_exact": True}}  # fmt: skip
+SIDEBAR: Context = {"threads": THREADS, "next_before": THREADS[-1]}
 SHOWN: Context = {**COMPOSER, **SIDEBAR, "thread": THREADS[0], "older": None, "cursor": "1", "errors": {}}
 SESSIONS = [
     SimpleNamespace(
@@ -237,17 +247,18 @@ PAGES: dict[str, Callable[[], Context]] = {
         "template": "threads/index.html",
         **SIDEBAR,
         "listed": THREADS,
-        "listed_before": THREADS[-1].id,
+        "listed_before": THREADS[-1],
         "is_older": True,
     },
     "/request": lambda: {
         "template": "messages/request.html",
         **SIDEBAR,
         "message": message(1),
-        "request_json": json.dumps(
-            {"model": "qwen3:8b", "messages": [{"role": "user", "content": "long " * 60}]}, indent=2
-        ),
-        "attempts": [SimpleNamespace(provider="Ollama", model="qwen3:8b", duration_ms=5230, error="")],
+        "bodies": [
+            {"json": json.dumps(_SENT, indent=2), "calls": [1], "is_naming": False},
+            {"json": json.dumps(_SENT, indent=2), "calls": [2], "is_naming": True},
+        ],
+        "attempts": [_CALL | {"is_naming": False}, _CALL | {"is_naming": True, "cost": 0.0002}],
         "thread": THREADS[0],
     },
     "/deletion": lambda: {"template": "threads/deletion.html", **SIDEBAR, "thread": THREADS[2]},
@@ -256,6 +267,8 @@ PAGES: dict[str, Callable[[], Context]] = {
         "template": "profiles/show.html",
         **SIDEBAR,
         "sessions": SESSIONS,
+        "models": MODELS,
+        "languages": [("en", "English"), ("de", "Deutsch")],
         "errors": {},
         "flash": "Saved.",
     },

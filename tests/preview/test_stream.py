@@ -159,7 +159,7 @@ async def test_a_title_is_text_wherever_it_stands(page: Page, live: Live) -> Non
 
 async def test_the_sidebar_shows_new_threads_first_and_forgets_deleted_ones(page: Page, live: Live) -> None:
     live.threads = [thread(600, "Newest", updated_at=pages.NOW), pages.LIVE]
-    live.tell("threads")
+    live.tell("sidebar", mark="another")
     await expect(page.locator("#threads .title")).to_have_text(["Newest", "A live thread"])
     await expect(page.locator("#threads [aria-current=page]")).to_have_text("A live thread")
 

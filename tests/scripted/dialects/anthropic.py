@@ -65,7 +65,7 @@ class AnthropicDialect(Dialect):
     def key_headers(self, key: str) -> dict[str, str]:
         return {"x-api-key": key}
 
-    def lookup(self, request: Request, models: Sequence[str]) -> Any:
+    def lookup(self, request: Request, models: Sequence[str], loaded: Sequence[str]) -> Any:
         if request.path == self.listing_path and "anthropic-version" in request.headers:
             dated = {"type": "model", "created_at": "2026-01-01T00:00:00Z"}
             entries = [dated | {"id": name, "display_name": name} for name in models]

@@ -55,8 +55,12 @@ class Dialect(ABC):
         """A frame of JSON that has another shape than the protocol says."""
 
     @abstractmethod
-    def lookup(self, request: Request, models: Sequence[str]) -> Any:
+    def lookup(self, request: Request, models: Sequence[str], loaded: Sequence[str]) -> Any:
         """The answer to a question about models or tokens, or None where the request is not one of this dialect."""
+
+    def manage(self, request: Request, models: list[str], loaded: list[str]) -> Script | None:
+        """The answer to an order to pull, load, unload or delete a model, which changes both lists."""
+        return None
 
     def opening(self) -> bytes:
         """What stands before the first frame of a stream, where something must."""

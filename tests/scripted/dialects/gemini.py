@@ -50,7 +50,7 @@ class GeminiDialect(Dialect):
     def unreadable(self) -> bytes:
         return self._frame({"candidates": 7})
 
-    def lookup(self, request: Request, models: Sequence[str]) -> Any:
+    def lookup(self, request: Request, models: Sequence[str], loaded: Sequence[str]) -> Any:
         methods = ["generateContent", "countTokens"]
         limits = {"version": "1", "inputTokenLimit": 1_048_576, "outputTokenLimit": 65_536, "thinking": True}
         if request.path == self.listing_path:

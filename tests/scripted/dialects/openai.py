@@ -47,7 +47,7 @@ class OpenAIDialect(Dialect):
     def unreadable(self) -> bytes:
         return self._frame({"choices": 7})
 
-    def lookup(self, request: Request, models: Sequence[str]) -> Any:
+    def lookup(self, request: Request, models: Sequence[str], loaded: Sequence[str]) -> Any:
         if request.path != self.listing_path or "anthropic-version" in request.headers:
             return None
         entries = [{"id": name, "object": "model", "created": 1, "owned_by": "scripted"} for name in models]

@@ -78,7 +78,7 @@ class ResponsesDialect(Dialect):
     def unreadable(self) -> bytes:
         return b'event: response.output_text.delta\ndata: {"type":7}\n\n'
 
-    def lookup(self, request: Request, models: Sequence[str]) -> Any:
+    def lookup(self, request: Request, models: Sequence[str], loaded: Sequence[str]) -> Any:
         """OpenAI lists its models once, whatever they are asked through."""
         if request.path != f"{self.chat_path}/input_tokens":
             return None

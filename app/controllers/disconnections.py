@@ -1,0 +1,28 @@
+"""Asks before a provider is disconnected: its key is gone then, and its models leave the list."""
+
+import uuid
+from typing import Any
+
+from litestar import Request, Response, get
+from litestar.params import FromPath
+
+from app.controllers.guard import CurrentUser, owner_only
+from app.controllers.pages import page, with_sidebar
+from app.database import fetch_row
+from app.errors import NotFound
+from app.words import gettext as _
+
+
+@get("/providers/{provider_id:uuid}/disconnection", guards=[owner_only])
+async def show(
+    request: Request[Any, Any, Any], current_user: CurrentUser, provider_id: FromPath[uuid.UUID]
+) -> Response[bytes]:
+    """The question, in a dialog or on a page of its own."""
+    provider = await fetch_row("SELECT id, name, key_sealed <> '' AS has_key FROM provider WHERE id = $1", provider_id)
+    if provider is None:
+        raise NotFound(_("There is no such provider."))
+    context = await with_sidebar(current_user, {"provider": provider})
+    return page(request, "providers/disconnection.html", context)
+
+
+ROUTES = [show]

@@ -53,7 +53,7 @@ async def take_in(file: File, secrets: Secrets, values: dict[str, Any], *, by: u
     changed = [labels()[name] for name in values]
     skipped = _locked(file, secrets)
     async with transaction():
-        await Setting.change(chosen=values, taken_back=[], by=by)
+        await changing.store(changing.Change(values), by=by, with_model=False)
         for number, provider in enumerate(file.providers):
             if await _store_provider(provider, secrets.keys[number] if secrets.keys else ""):
                 changed.append(_("Provider %(name)s") % {"name": provider.name})
@@ -66,7 +66,6 @@ async def take_in(file: File, secrets: Secrets, values: dict[str, Any], *, by: u
                 changed.append(f"/{prompt.name}")
             else:
                 skipped.append(_("/%(name)s: you have one of that name, which is not shared.") % {"name": prompt.name})
-    changing.note(values)
     await holding.take()
     return Outcome(changed, skipped)
 

@@ -9,6 +9,7 @@ COPY app app
 COPY templates templates
 COPY static static
 COPY migrations migrations
+COPY locale locale
 RUN /opt/parley/bin/pip install --no-cache-dir --no-deps .
 
 FROM python:3.13-slim-bookworm

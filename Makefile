@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # On Linux, a make that is killed takes Parley with it.
 WITH_MAKE := $(shell command -v setpriv >/dev/null 2>&1 && echo setpriv --pdeathsig TERM)
 
-.PHONY: run test check format bench migration lock
+.PHONY: run test check format bench migration translations lock
 
 run: $(STAMP)
 	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(WITH_MAKE) $(BIN)/python -m app serve
@@ -32,6 +32,16 @@ bench: $(STAMP)
 # make migration name="add pins": a migration from the difference between app/tables and the migrations so far
 migration: $(STAMP)
 	@PICCOLO_CONF=app.piccolo_conf $(BIN)/piccolo migrations new parley --auto --desc="$(name)"
+
+# After a change of what the app says: gathers it into every locale/*/LC_MESSAGES/parley.po, whose empty msgstr are to be
+# filled in, and makes the parley.mo that are read. A new language: pybabel init -l xx -d locale -D parley -i locale/parley.pot
+BABEL := $(BIN)/python -m babel.messages.frontend --quiet
+translations: $(STAMP)
+	@$(BABEL) extract --mapping=babel.cfg --no-location --sort-output --omit-header --output=locale/parley.pot .
+	@$(BABEL) update --domain=parley --input-file=locale/parley.pot --output-dir=locale --no-fuzzy-matching \
+		--ignore-obsolete --ignore-pot-creation-date --no-wrap
+	@$(BIN)/python -m babel.messages.frontend compile --domain=parley --directory=locale --statistics
+	@rm locale/parley.pot
 
 # After a change of the dependencies in pyproject.toml. Needs uv. The runtime lock is for images.
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

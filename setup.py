@@ -2,7 +2,7 @@
 
 from setuptools import find_packages, setup
 
-SHIPPED = ("templates", "static", "migrations")
+SHIPPED = ("templates", "static", "migrations", "locale")
 
 setup(
     packages=[*find_packages(include=["app", "app.*"]), *(f"app.shipped.{name}" for name in SHIPPED)],

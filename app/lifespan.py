@@ -2,17 +2,21 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Callable, Coroutine
 
 import httpx
 import structlog
 
 from app import database, jobs
-from app.chat import catalog, circuit, resolution, upkeep
+from app.chat import catalog, circuit, resolution, tasks, upkeep
 from app.chat.calls import Connect
+from app.chat.engine_rows import EngineRows
 from app.chat.health import Process
+from app.chat.task_runner import TaskRunner
 from app.chat.title import naming
 from app.chat.worker import Worker
+from app.instance import holding
 from app.live import Reader
 from app.providers.client import make_client
 from app.providers.engines import ENGINES
@@ -45,47 +49,63 @@ async def run(url: str, settings: Settings, *, with_worker: bool) -> AsyncIterat
     """Everything that a process does beside answering requests, started and ended in order."""
     await database.open_pool(url, size=settings.pool_size)
     try:
+        await holding.take()
         await catalog.ensure_builtin(settings)
         async with make_client() as client:
             connect = catalog.connector(client, settings)
             await catalog.refresh_builtin(connect)
             reader = Reader(url)
-            worker = Worker(url, settings, connect, naming(connect), reader.hand_over) if with_worker else None
-            running = Running(reader, client, connect, worker)
+            work = Work(url, settings, connect, reader) if with_worker else None
+            running = Running(reader, client, connect, work.worker if work else None)
             _current.append(running)
-            parts = (jobs.load, reader.run, resolution.run, running.process.pulse.run)
-            async with _in_background(*parts, *_work(worker, settings, connect, reader)):
+            follower = holding.Follower()
+            reader.hears.append(follower.hear)
+            reader.begins.append(follower.doubt)
+            if work is not None:
+                follower.tells.append(work.configure)
+            parts = (jobs.load, reader.run, follower.run, resolution.run, running.process.pulse.run)
+            async with _in_background(*parts, *(work.parts if work else ())):
                 try:
                     yield running
                 finally:
                     running.begin_shutdown()
                     _current.remove(running)
-                    if worker is not None:
-                        await worker.drain(
-                            min(settings.drain_seconds, 2.0) if running.is_hurried else settings.drain_seconds
-                        )
+                    if work is not None:
+                        seconds = min(settings.drain_seconds, 2.0) if running.is_hurried else settings.drain_seconds
+                        await work.drain(seconds)
             await ENGINES.close()
     finally:
         await database.close_pool()
 
 
-def _work(
-    worker: Worker | None, settings: Settings, connect: Connect, reader: Reader
-) -> list[Callable[[], Coroutine[None, None, None]]]:
-    if worker is None:
-        return []
-    reader.hears.append(worker.hear)
+class Work:
+    """What a process does as a worker: answers, tasks of models, schedules. `parts` run as long as the process."""
 
-    async def refresh() -> None:
-        await catalog.refresh_due(settings.catalog_seconds, connect)
+    def __init__(self, url: str, settings: Settings, connect: Connect, reader: Reader) -> None:
+        self._settings = settings
+        self.configure()
+        refresh = functools.partial(catalog.refresh, connect=connect)
+        self.worker = Worker(url, settings, connect, naming(connect), reader.hand_over)
+        rows = EngineRows(self.worker, ENGINES, settings.models_folder)
+        self._runner = TaskRunner(self.worker, connect, refresh, rows.write)
+        self.parts = (self.worker.run, rows.run)
+        reader.hears += [self.worker.hear, self._runner.hear, rows.hear]
+        jobs.SCHEDULES["model_tasks"] = ("* * * * * */5", tasks.resume_tasks)
+        jobs.SCHEDULES["probe"] = ("* * * * * */5", functools.partial(circuit.probe_due, refresh))
+        jobs.SCHEDULES["catalog"] = ("* * * * * */10", lambda: catalog.refresh_due(settings.catalog_seconds, connect))
+        jobs.SCHEDULES["upkeep"] = ("* * * * *", upkeep.run)
 
-    async def probe() -> None:
-        await circuit.probe_due(lambda provider_id: catalog.refresh(provider_id, connect))
+    def configure(self) -> None:
+        """Tell the engines what the settings say now."""
+        limit_mb = self._settings.engine_memory_mb
+        ENGINES.configure(
+            idle_seconds=self._settings.engine_idle_seconds, limit_bytes=limit_mb * 1_000_000 if limit_mb else None
+        )
 
-    jobs.SCHEDULES["probe"] = ("* * * * * */5", probe)
-    jobs.SCHEDULES["catalog"] = ("* * * * * */10", refresh)
-    jobs.SCHEDULES["upkeep"] = ("* * * * *", upkeep.run)
-    return [worker.run]
+    async def drain(self, seconds: float) -> None:
+        """Put back what others can go on with; let answers go on for so long."""
+        await self._runner.drain()
+        await self.worker.drain(seconds)
 
 
 @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""Where templates, static files and migrations stand: beside the package in a checkout, inside it in a wheel."""
+"""Where templates, static files, migrations and translations stand: beside the package in a checkout, inside it in a wheel."""
 
 import pathlib
 

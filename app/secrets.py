@@ -11,7 +11,6 @@ import hmac
 import os
 import pathlib
 import secrets
-from gettext import gettext as _
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
@@ -19,6 +18,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from app.errors import Unavailable
 from app.settings import BadSetting, settings
+from app.words import gettext as _
 
 #: Two passes over 46 MiB: more than RFC 9106 §4 and OWASP ask of one lane, about 50 ms of one core.
 _hasher = PasswordHasher(time_cost=2, memory_cost=47_104, parallelism=1)

@@ -12,6 +12,7 @@ os.environ["PARLEY_DATA"] = tempfile.mkdtemp(prefix="parley-test-data-")
 import asyncio
 import contextlib
 import functools
+import itertools
 import pathlib
 import shutil
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -21,6 +22,7 @@ import pytest
 
 from app import database as app_database
 from app.embedded import EmbeddedPostgres
+from app.settings import take_stored
 from tests.clusters import fresh_database, running_cluster
 from tests.programs import Program
 
@@ -78,8 +80,10 @@ async def database(postgres_url: str) -> AsyncIterator[str]:
     """`app.database` open on empty tables; its address."""
     await app_database.open_pool(postgres_url, size=12, name="tests")
     await _empty_all_tables()
+    take_stored({})
     yield postgres_url
     await app_database.close_pool()
+    take_stored({})
 
 
 @pytest.fixture
@@ -126,7 +130,19 @@ def server(program: StartProgram) -> StartProgram:
 
 
 async def _empty_all_tables() -> None:
-    names = await app_database.fetch(
-        "SELECT quote_ident(tablename) AS name FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'migration'"
-    )
-    await app_database.fetch(f"TRUNCATE {', '.join(row['name'] for row in names)} CASCADE")
+    """Rows are deleted, which takes a thousandth of the time of truncating; now and then what that leaves is cleared away."""
+    names = [row["name"] for row in await app_database.fetch(_TABLES)]
+    if next(_emptied) % 100:
+        without_triggers = "SET LOCAL session_replication_role = replica"  # all go, so nothing refers to anything
+        statements = [without_triggers, *(f"DELETE FROM {name}" for name in names)]
+    else:
+        statements = [f"TRUNCATE {', '.join(names)} CASCADE"]
+    async with app_database.transaction() as current:
+        await current.connection.execute("; ".join(statements))
+
+
+_emptied = itertools.count()
+
+_TABLES = """
+SELECT quote_ident(tablename) AS name FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'migration'
+"""

@@ -14,7 +14,7 @@ import pytest
 
 from tests.programs import ROOT, Program
 
-SHIPPED = ("templates", "static", "migrations")
+SHIPPED = ("templates", "static", "migrations", "locale")
 
 
 @pytest.fixture(scope="module")

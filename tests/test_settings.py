@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from app import settings
-from app.settings import BadSetting, Settings, environment_name, help_of, read
+from app.settings import FIELDS, BadSetting, Settings, environment_name, help_of, read, resolve
+from app.settings.values import to_text
 from tests.programs import ROOT
 
 NAMES = Settings.__struct_fields__
@@ -26,8 +27,14 @@ def test_the_example_lists_every_setting_in_order_with_its_help() -> None:
         assert above.startswith(f"# {help_of(name)}")
 
 
-def test_the_example_holds_the_defaults() -> None:
-    assert read(example()) == read({})
+def test_the_example_holds_the_defaults_and_locks_nothing() -> None:
+    found = resolve(example(), {})
+    assert found.values == read({})
+    assert not [name for name, field in FIELDS.items() if field.is_live and found.is_locked(name)]
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    for field in FIELDS.values():
+        if field.is_live and to_text(field.default):
+            assert f"# {field.help} Default: {to_text(field.default)}" in lines
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -89,4 +96,5 @@ def test_only_loopback_is_private(host: str, is_loopback: bool) -> None:
 
 def test_the_process_has_its_own_settings_read_once() -> None:
     assert settings.settings is settings.settings
-    assert isinstance(settings.settings, msgspec.Struct)
+    assert isinstance(settings.current(), msgspec.Struct)
+    assert settings.settings.port == settings.current().port

@@ -1,7 +1,6 @@
 """How everything is, for programs."""
 
 import asyncio
-from gettext import gettext as _
 from typing import Any
 
 import msgspec
@@ -14,6 +13,7 @@ from app.chat.judgement import Section, judge, worst
 from app.controllers.visit import find_user
 from app.errors import Forbidden, NotSignedIn, Unavailable
 from app.tables.user import User
+from app.words import gettext as _
 
 
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,6 +1,5 @@
 """Figures for Prometheus."""
 
-from gettext import gettext as _
 from typing import Any
 
 from litestar import Request, Response, get
@@ -10,6 +9,7 @@ from app.api.bearer import brings
 from app.chat.health import Process, gather
 from app.chat.metrics import CONTENT_TYPE, exposition
 from app.errors import NotFound, NotSignedIn
+from app.words import gettext as _
 
 
 @get("/metrics")

@@ -1,12 +1,12 @@
 """Calling models until one writes the answer: again after a pause, or the next one, and both only before the first token."""
 
 import asyncio
+import math
 import random
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from functools import partial
-from gettext import gettext as _
 from typing import Any
 
 import msgspec
@@ -26,6 +26,8 @@ from app.parts import Finish, ReasoningDelta, Usage
 from app.providers.base import Amended, ChatRequest, Parameters, Provider
 from app.providers.errors import Filtered, ModelMissing, ProviderError, StreamCut
 from app.tables.message import Tried
+from app.words import gettext as _
+from app.words import ngettext
 
 log = structlog.get_logger()
 
@@ -93,10 +95,12 @@ async def _call(
             await _stream(provider, request, tape, writer, ending)
         except ProviderError as error:
             ending.note_attempt(error.code)
-            await circuit.note_failure(provider_id, error)
+            await circuit.note_failure(provider_id, error, has_begun=ending.first_token_ms is not None)
             pause = _retry_pause(error, ending.attempt)
             if ending.first_token_ms is not None or not error.is_retryable:
                 raise
+            if pause is None:
+                error.sentence = _with_time(error.sentence, error.retry_after_seconds or 0)
             if ending.attempt >= most_calls or pause is None:
                 raise
             log.info("generation_retried", error=error.code, pause_seconds=round(pause, 2), call=ending.attempt)
@@ -145,6 +149,18 @@ def _retry_pause(error: ProviderError, call: int) -> float | None:
         asked = error.retry_after_seconds
         return asked + random.uniform(0, 0.25) if asked <= LONGEST_RETRY_SECONDS else None
     return float(0.5 * 2 ** (call - 1) * random.uniform(0.5, 1.5))
+
+
+def _with_time(sentence: str, seconds: float) -> str:
+    """What a server said, and when it wants to be asked again: the person is not kept waiting, and must know how long."""
+    if seconds < 2 * 3600:
+        count = math.ceil(seconds / 60)
+        time = ngettext("%(count)s minute", "%(count)s minutes", count) % {"count": count}
+    else:
+        count = math.ceil(seconds / 3600)
+        time = ngettext("%(count)s hour", "%(count)s hours", count) % {"count": f"{count:,}"}
+    again = _("It wants to be asked again in %(time)s.") % {"time": time}
+    return f"{sentence.rstrip('.')}. {again}"
 
 
 async def _count_call(ending: Ending) -> None:

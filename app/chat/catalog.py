@@ -1,9 +1,10 @@
 """The catalog of models: what every provider offers, refreshed in the background and on demand."""
 
+import asyncio
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Mapping
-from gettext import gettext as _
 from typing import Any
 
 import asyncpg
@@ -12,6 +13,8 @@ import msgspec
 import structlog
 
 from app.chat import circuit, facts
+from app.chat.access import may_use
+from app.chat.residence import IS_LOADED, RESIDENCE
 from app.database import fetch, fetch_row, new_id, transaction
 from app.providers import PROVIDERS
 from app.providers.base import Account, Limits, Model, Provider
@@ -19,13 +22,13 @@ from app.providers.errors import ProviderError
 from app.providers.keeping import EngineOptions
 from app.secrets import unseal
 from app.settings import Settings
+from app.words import gettext as _
 
 log = structlog.get_logger()
 
 
 def connector(client: httpx.AsyncClient, settings: Settings) -> Callable[[Mapping[str, Any]], Provider]:
     """How a row with kind, provider_name, base_url, key_sealed and allows_private becomes a provider that can be asked."""
-    limits = Limits(settings.first_token_timeout_seconds, settings.idle_timeout_seconds)
 
     def connect(row: Mapping[str, Any]) -> Provider:
         account = Account(
@@ -38,6 +41,7 @@ def connector(client: httpx.AsyncClient, settings: Settings) -> Callable[[Mappin
             hub_url=settings.hub_url,
             hub_token=settings.hub_token,
         )
+        limits = Limits(settings.first_token_timeout_seconds, settings.idle_timeout_seconds)
         return PROVIDERS[row["kind"]](account, client, limits)
 
     return connect
@@ -52,20 +56,54 @@ async def ensure_builtin(settings: Settings) -> None:
     await fetch("UPDATE provider SET is_enabled = $1 WHERE kind = 'scripted' AND is_enabled <> $1", settings.demo)
 
 
+class Listing(msgspec.Struct, frozen=True):
+    """What came of asking a provider for its models."""
+
+    models: list[Model] = []
+    latency_ms: int = 0
+    failure: ProviderError | None = None
+
+    @property
+    def error(self) -> str:
+        """What failed, as a sentence; empty if nothing did."""
+        return self.failure.sentence if self.failure else ""
+
+
+async def ask(provider: Provider) -> Listing:
+    """Ask a provider for its models. Stores nothing."""
+    started = time.monotonic()
+    try:
+        models = await provider.list_models()
+    except ProviderError as error:
+        return Listing(failure=error)
+    return Listing(models, round((time.monotonic() - started) * 1000))
+
+
+async def keep(provider_id: uuid.UUID, base_url: str, listing: Listing) -> None:
+    """Store what a provider at this address answered, or that it did not."""
+    if listing.failure is not None:
+        await circuit.found_down(provider_id, listing.error)
+        log.info("provider_failed", provider_id=str(provider_id), error=listing.failure.code)
+    else:
+        await _store(provider_id, base_url, listing.models, listing.latency_ms)
+
+
 async def refresh(provider_id: uuid.UUID, connect: Callable[[Mapping[str, Any]], Provider]) -> str:
-    """Ask one provider for its models and store them. Returns what failed, as a sentence; empty if nothing did."""
+    """Ask one provider for its models and store them. Returns what failed, as a sentence; empty if nothing did.
+
+    One after the other: a list that was told before another one must not be stored after it.
+    """
+    async with _turns.setdefault(provider_id, asyncio.Lock()):
+        return await _refresh(provider_id, connect)
+
+
+async def _refresh(provider_id: uuid.UUID, connect: Callable[[Mapping[str, Any]], Provider]) -> str:
     row = await fetch_row(_PROVIDER, provider_id)
     if row is None:
         return ""
-    started = time.monotonic()
-    try:
-        models = await connect(row).list_models()
-    except ProviderError as error:
-        await circuit.found_down(provider_id, error.sentence)
-        log.info("provider_failed", provider=row["provider_name"], error=error.code)
-        return error.sentence
-    await _store(provider_id, row["base_url"], models, round((time.monotonic() - started) * 1000))
-    return ""
+    listing = await ask(connect(row))
+    await keep(provider_id, row["base_url"], listing)
+    return listing.error
 
 
 async def refresh_due(seconds: int, connect: Callable[[Mapping[str, Any]], Provider]) -> None:
@@ -85,9 +123,9 @@ async def refresh_builtin(connect: Callable[[Mapping[str, Any]], Provider]) -> N
         await refresh(row["id"], connect)
 
 
-async def list_models() -> list[asyncpg.Record]:
-    """The models that a person may pick, by provider and name: what the composer's picker shows."""
-    return await fetch(_PICKER)
+async def list_models(user: uuid.UUID) -> list[asyncpg.Record]:
+    """The models that a person may use, by provider and name: what the composer's picker shows."""
+    return await fetch(_PICKER, user)
 
 
 async def _store(provider_id: uuid.UUID, base_url: str, models: list[Model], latency_ms: int) -> None:
@@ -107,6 +145,9 @@ async def _store(provider_id: uuid.UUID, base_url: str, models: list[Model], lat
         if has_news:
             log.info("catalog_changed", provider_id=str(provider_id), models=len(models), gone=len(gone))
 
+
+#: Who asks a provider at the moment, in this process; a lock lives as long as somebody holds it or waits for it.
+_turns: "weakref.WeakValueDictionary[uuid.UUID, asyncio.Lock]" = weakref.WeakValueDictionary()
 
 _ENSURE = """
 INSERT INTO provider (id, kind, name, base_url, key_sealed, is_enabled, error, created_at)
@@ -140,11 +181,14 @@ WHERE (m.size_bytes, m.family, m.quantisation, m.is_loaded, m.memory_bytes, m.ex
 RETURNING (xmax = 0) AS is_new
 """
 
-_PICKER = """
-SELECT m.id, m.name, m.name AS label, p.name AS provider_name, p.kind, m.context_window, m.size_bytes, m.is_loaded,
-       m.has_vision, m.has_tools, m.has_reasoning, m.input_price, m.output_price,
-       coalesce(m.known -> 'not_taken', '[]') AS not_taken, p.state <> 'down' AS is_available, p.down_since
-FROM model AS m JOIN provider AS p ON p.id = m.provider
-WHERE m.gone_at IS NULL AND p.is_enabled AND m.is_embedding IS NOT TRUE
+_PICKER = f"""
+SELECT m.id, m.name, m.name AS label, p.id AS provider, p.name AS provider_name, p.kind, m.context_window, m.size_bytes,
+       {IS_LOADED} AS is_loaded, coalesce(e.is_starting, false) OR EXISTS (
+           SELECT 1 FROM model_task AS t WHERE t.provider = m.provider AND t.model_name = m.name AND t.kind = 'load'
+           AND t.state IN ('queued', 'running')) AS is_loading, m.has_vision, m.has_tools, m.has_reasoning,
+       m.input_price, m.output_price, coalesce(m.known -> 'not_taken', '[]') AS not_taken, p.state <> 'down' AS is_available,
+       p.down_since
+FROM model AS m JOIN provider AS p ON p.id = m.provider {RESIDENCE}
+WHERE m.gone_at IS NULL AND p.is_enabled AND m.is_embedding IS NOT TRUE AND {may_use("$1::uuid")}
 ORDER BY p.created_at, m.name
 """

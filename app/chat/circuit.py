@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from gettext import gettext as _
 from typing import Any
 
 import asyncpg
@@ -18,7 +17,8 @@ import structlog
 
 from app.database import AWAY, fetch, fetch_row
 from app.live import News
-from app.providers.errors import ProviderError, RateLimited
+from app.providers.errors import BadAnswer, ProviderError, RateLimited, StreamCut
+from app.words import gettext as _
 
 log = structlog.get_logger()
 
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 MOST_FAILURES = 5
 WINDOW_SECONDS = 60.0
 #: The pauses between probes: doubled from the first to the longest. The schedule looks every five seconds.
-FIRST_PROBE_SECONDS, LONGEST_PROBE_SECONDS = 5.0, 60.0
+FIRST_PROBE_SECONDS, LONGEST_PROBE_SECONDS = 5.0, 30.0
 #: Who takes a probe has so long to say what came of it; then it is taken again.
 PROBE_LEASE_SECONDS = 30.0
 
@@ -48,10 +48,15 @@ class AllDown(ProviderError):
 def all_down(names: Sequence[str]) -> AllDown:
     """What a person is told when no provider of these names can be called."""
     if len(names) == 1:
-        sentence = _("%(name)s does not answer at the moment. Your question is kept: this page says when it is back.")
+        sentence = _("%(name)s does not answer at the moment. Your question is kept.")
         return AllDown(sentence % {"name": names[0]})
-    sentence = _("None of %(names)s answers at the moment. Your question is kept: this page says when one is back.")
+    sentence = _("None of %(names)s answers at the moment. Your question is kept.")
     return AllDown(sentence % {"names": ", ".join(names)})
+
+
+async def list_answerable(answers: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of these answers that the model that was asked, or one that is tried after it, could write now."""
+    return {row["id"] for row in await fetch(_ANSWERABLE, answers)}
 
 
 def is_open(row: Mapping[str, Any]) -> bool:
@@ -59,14 +64,20 @@ def is_open(row: Mapping[str, Any]) -> bool:
     return bool(row["is_down"])
 
 
-def counts(error: ProviderError) -> bool:
-    """Whether a failed call says that the server is not there. One that asks for patience (429) is."""
-    return error.is_retryable and not isinstance(error, RateLimited)
+def counts(error: ProviderError, *, has_begun: bool = False) -> bool:
+    """Whether a failed call says that the server does not work. One that asks for patience (429) does.
+
+    One that breaks off does not, whether it had begun or not: a good call in between forgives it. Nonsense counts in the
+    place of an answer; in the middle of one it may be the model's.
+    """
+    if isinstance(error, BadAnswer):
+        return not has_begun
+    return isinstance(error, StreamCut) or (error.is_retryable and not isinstance(error, RateLimited))
 
 
-async def note_failure(provider_id: uuid.UUID, error: ProviderError) -> None:
+async def note_failure(provider_id: uuid.UUID, error: ProviderError, *, has_begun: bool = False) -> None:
     """A call failed. The one that fills the measure opens the circuit, and tells all open pages."""
-    if not counts(error):
+    if not counts(error, has_begun=has_begun):
         return
     _failing.add(provider_id)
     with contextlib.suppress(*AWAY, asyncpg.PostgresError):
@@ -93,16 +104,17 @@ async def note_success(provider_id: uuid.UUID, failures: int = 0) -> None:
 async def found_up(provider_id: uuid.UUID, latency_ms: int, *, has_news: bool) -> None:
     """A look at the provider's models went well: it is back if it was down. `has_news`: it has other models than before.
 
-    A circuit that was open stays touchy: one more failure within the window opens it again, for longer.
+    A circuit that was open stays touchy: one more failure within the window opens it again, for longer. After that what
+    had failed is forgotten.
     """
-    row = await fetch_row(_UP, provider_id, latency_ms, MOST_FAILURES, has_news, CATALOG)
+    row = await fetch_row(_UP, provider_id, latency_ms, MOST_FAILURES, has_news, CATALOG, WINDOW_SECONDS)
     if row is not None and row["was_down"]:
         log.info("provider_back", provider=row["name"], seconds=row["down_seconds"])
 
 
 async def found_down(provider_id: uuid.UUID, sentence: str) -> None:
     """A look at the provider's models failed: it is shown as down, and probed, ever more rarely."""
-    await fetch(_DOWN, provider_id, sentence, FIRST_PROBE_SECONDS, LONGEST_PROBE_SECONDS, CATALOG)
+    await fetch(_DOWN, provider_id, sentence, FIRST_PROBE_SECONDS, LONGEST_PROBE_SECONDS, CATALOG, WINDOW_SECONDS)
 
 
 async def probe_due(refresh: Callable[[uuid.UUID], Awaitable[object]]) -> None:
@@ -145,11 +157,15 @@ WHERE id = $1 AND failures BETWEEN 1 AND $2 - 1
 """
 
 _UP = """
-WITH before AS MATERIALIZED (SELECT id, state, failures, down_since FROM provider WHERE id = $1 FOR NO KEY UPDATE),
-up AS (
+WITH before AS MATERIALIZED (
+    SELECT id, state, down_since, failures >= $3 AS is_open,
+           failures >= $3 OR coalesce(failing_since > now() - make_interval(secs => $6), false) AS is_touchy
+    FROM provider WHERE id = $1 FOR NO KEY UPDATE
+), up AS (
     UPDATE provider AS p SET state = 'ok', error = '', latency_ms = $2, refreshed_at = now(), down_since = NULL,
-        probe_at = NULL, failures = least(p.failures, $3 - 1), probes = CASE WHEN p.failures > 0 THEN p.probes ELSE 0 END,
-        failing_since = CASE WHEN p.failures >= $3 THEN now() ELSE p.failing_since END
+        probe_at = NULL, failures = CASE WHEN b.is_touchy THEN least(p.failures, $3 - 1) ELSE 0 END,
+        probes = CASE WHEN b.is_touchy THEN p.probes ELSE 0 END,
+        failing_since = CASE WHEN b.is_open THEN now() WHEN b.is_touchy THEN p.failing_since END
     FROM before AS b WHERE p.id = b.id
     RETURNING p.name, b.state = 'down' AS was_down, extract(epoch FROM now() - b.down_since)::int AS down_seconds
 )
@@ -157,13 +173,25 @@ SELECT *, CASE WHEN was_down OR $4 THEN pg_notify('parley_news', $5)::text END F
 """
 
 _DOWN = """
-WITH before AS MATERIALIZED (SELECT id, state FROM provider WHERE id = $1 FOR NO KEY UPDATE),
-down AS (
+WITH before AS MATERIALIZED (
+    SELECT id, state, CASE WHEN state = 'down' OR failing_since > now() - make_interval(secs => $6) THEN probes ELSE 0 END
+        AS pauses
+    FROM provider WHERE id = $1 FOR NO KEY UPDATE
+), down AS (
     UPDATE provider AS p SET state = 'down', error = $2, refreshed_at = now(), down_since = coalesce(p.down_since, now()),
-        probes = p.probes + 1, probe_at = now() + make_interval(secs => least($3 * 2 ^ least(p.probes, 10), $4))
+        probes = b.pauses + 1, probe_at = now() + make_interval(secs => least($3 * 2 ^ least(b.pauses, 10), $4))
     FROM before AS b WHERE p.id = b.id RETURNING b.state
 )
 SELECT pg_notify('parley_news', $5) FROM down WHERE state <> 'down'
+"""
+
+_ANSWERABLE = """
+SELECT a.id FROM message AS a WHERE a.id = ANY($1) AND EXISTS (
+    SELECT 1 FROM model AS asked, jsonb_array_elements_text(jsonb_build_array(asked.id) || asked.fallbacks) AS w (id)
+    JOIN model AS m ON m.id = w.id::uuid AND m.gone_at IS NULL
+    JOIN provider AS p ON p.id = m.provider AND p.is_enabled AND p.state <> 'down'
+    WHERE asked.id = a.model
+)
 """
 
 _TAKE_DUE = """

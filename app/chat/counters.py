@@ -65,8 +65,12 @@ TOKENS = Counter(
     "Tokens of those answers and of titles, estimated where the server does not say.",
     "direction",
 )
-ERRORS = Counter("parley_provider_errors_total", "Calls of models that failed, by kind of provider.", "kind", "code")
-RETRIES = Counter("parley_retries_total", "Calls of models that were made again.")
+ERRORS = Counter(
+    "parley_provider_errors_total", "Calls of models that failed, by provider.", "provider", "kind", "id", "code"
+)
+RETRIES = Counter(
+    "parley_retries_total", "Calls that were made again, of the same model.", "provider", "kind", "id", "model"
+)
 FIRST_TOKEN = Histogram("parley_first_token_seconds", "From the question to the first token of its answer.", SECONDS)
 DURATION = Histogram("parley_generation_seconds", "From the question to the end of its answer.", SECONDS)
 PER_TOKEN = Histogram("parley_token_seconds", "Between tokens: the mean of each answer.", TOKEN_SECONDS)
@@ -75,16 +79,17 @@ COUNTED: tuple[Counter | Histogram, ...] = (ANSWERS, TOKENS, ERRORS, RETRIES, FI
 
 
 def note_end(
-    *, status: str, usage: Usage, kind: str, attempts: Sequence[Mapping[str, Any]], first_token_ms: int | None,
-    duration_ms: int,
+    *, status: str, usage: Usage, attempts: Sequence[Mapping[str, Any]], first_token_ms: int | None, duration_ms: int,
 ) -> None:  # fmt: skip
-    """An answer has ended. `attempts` as `Ending` keeps them: those that failed count for their `kind`, else for `kind`."""
+    """An answer has ended. `attempts` as `Ending` keeps them; a call of the next model is none that was made again."""
     ANSWERS.add(status)
     _count_tokens(usage)
-    for attempt in attempts:
+    for number, attempt in enumerate(attempts):
+        provider = _provider(attempt)
         if attempt["error"] not in ("", "stopped", "interrupted"):
-            ERRORS.add(attempt.get("kind") or kind, attempt["error"])
-    RETRIES.add(amount=max(0, len(attempts) - 1))
+            ERRORS.add(*provider, attempt["error"])
+        if number and all(attempt.get(name) == attempts[number - 1].get(name) for name in ("provider_id", "model")):
+            RETRIES.add(*provider, attempt["model"])
     DURATION.observe(duration_ms / 1000)
     if first_token_ms is not None:
         FIRST_TOKEN.observe(first_token_ms / 1000)
@@ -92,11 +97,15 @@ def note_end(
             PER_TOKEN.observe((duration_ms - first_token_ms) / 1000 / (usage.output_tokens - 1))
 
 
-def note_naming(*, usage: Usage, kind: str, error: str) -> None:
+def note_naming(*, usage: Usage, attempt: Mapping[str, Any]) -> None:
     """A thread was named, or could not be: the call counts as those for answers do."""
     _count_tokens(usage)
-    if error:
-        ERRORS.add(kind, error)
+    if attempt["error"]:
+        ERRORS.add(*_provider(attempt), attempt["error"])
+
+
+def _provider(attempt: Mapping[str, Any]) -> tuple[str, str, str]:
+    return attempt["provider"], attempt.get("kind", ""), attempt.get("provider_id", "")
 
 
 def _count_tokens(usage: Usage) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from markupsafe import Markup
 
+from app.chat import circuit
 from app.chat.cursor import Cursor
 from app.chat.tree import load_running
 from app.database import fetch
@@ -13,6 +14,7 @@ from app.live import Row, to_delta
 from app.parts import Part, to_deltas
 from app.tables.message import Message
 from app.tables.thread import Thread
+from app.words import SOURCE, speaking
 
 
 async def draw(messages: Iterable[Message]) -> list[Message]:
@@ -25,7 +27,8 @@ async def draw(messages: Iterable[Message]) -> list[Message]:
             message.body = Markup(view.html())
             continue
         if message.html_version != RENDERER_VERSION and message.role == "assistant":
-            message.html = render_parts(message.part_list, dom=message.short)
+            with speaking(SOURCE):  # as the worker would: it is stored, whoever looks at it next
+                message.html = render_parts(message.part_list, dom=message.short)
             await fetch(
                 "UPDATE message SET html = $2, html_version = $3 WHERE id = $1",
                 message.id,
@@ -33,6 +36,10 @@ async def draw(messages: Iterable[Message]) -> list[Message]:
                 RENDERER_VERSION,
             )
         message.body = Markup('<div class="body" id="b-{}">{}</div>').format(message.short, _inner(message))
+    if waiting := [message for message in drawn if message.error_code == circuit.AllDown.code]:
+        answerable = await circuit.list_answerable([message.id for message in waiting])
+        for message in waiting:
+            message.is_back = message.id in answerable
     return drawn
 
 

@@ -4,12 +4,12 @@ import asyncio
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from gettext import gettext as _
 from typing import Any
 
 import msgspec
 
 from app.chat import counters
+from app.chat.figures import estimated, filled, speed
 from app.chat.sidebar import told
 from app.database import fetch_row
 from app.html.markdown import RENDERER_VERSION
@@ -18,6 +18,7 @@ from app.live import Fenced, Row, to_delta
 from app.parts import FinishReason, Part, ReasoningPart, Usage, encode_parts, fold, join, text_of
 from app.providers.base import ChatRequest
 from app.tables.message import short
+from app.words import gettext as _
 
 #: Rendering costs about 0.1 ms a kB, highlighting more: beyond this it runs in a thread.
 INLINE_CHARS = 4_000
@@ -78,6 +79,7 @@ class Ending:
                 "provider": self.row["provider_name"],
                 "model": self.row["model_name"],
                 "kind": self.row.get("kind") or "",
+                "provider_id": self.row.get("provider_id") or "",
                 "error": error,
                 "duration_ms": round((time.monotonic() - self._call_started) * 1000),
                 "usage": msgspec.to_builtins(self.usage) if self.usage else None,
@@ -146,16 +148,16 @@ async def finish(ending: Ending, rows: Sequence[Row]) -> None:
     usage = filled(ending.usage, _estimate(ending, new))
     if new:
         ending.note_usage(usage)
-    speed = _speed(usage, ending)
-    row = ending.row
+    row, duration_ms = ending.row, ending.duration_ms
     done = await fetch_row(
         _FINISH,
         row["id"], ending.attempt, ending.worker_id, row["message"], row["thread"],
         ending.status, encode_parts(parts), content, html, RENDERER_VERSION,
         usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.is_exact,
-        ending.first_token_ms, ending.duration_ms, speed, ending.finish_reason or "failed",
+        ending.first_token_ms, duration_ms,
+        speed(usage, first_token_ms=ending.first_token_ms, duration_ms=duration_ms), ending.finish_reason or "failed",
         ending.error_code, ending.error_sentence, ending.log_of_attempts(), bool(new or ending.usage),
-        row["is_continuation"],
+        row["is_continuation"], bool(new),
     )  # fmt: skip
     if done is None:
         raise Fenced
@@ -183,8 +185,8 @@ async def is_stored(ending: Ending) -> bool:
 
 def _count(ending: Ending, usage: Usage) -> None:
     counters.note_end(
-        status=ending.status, usage=usage, kind=ending.row.get("kind") or "", attempts=ending.attempts,
-        first_token_ms=ending.first_token_ms, duration_ms=ending.duration_ms,
+        status=ending.status, usage=usage, attempts=ending.attempts, first_token_ms=ending.first_token_ms,
+        duration_ms=ending.duration_ms,
     )  # fmt: skip
 
 
@@ -200,39 +202,11 @@ def _with_duration(parts: tuple[Part, ...], reasoning_ms: int | None) -> tuple[P
     return parts
 
 
-def filled(said: Usage | None, estimate: Usage) -> Usage:
-    """What the server said; where it broke off before it said all, the rest is estimated, and labelled so."""
-    if said is None:
-        return estimate
-    if said.input_tokens is not None and said.output_tokens is not None:
-        return said
-    return msgspec.structs.replace(
-        said,
-        input_tokens=said.input_tokens if said.input_tokens is not None else estimate.input_tokens,
-        output_tokens=said.output_tokens if said.output_tokens is not None else estimate.output_tokens,
-        is_exact=False,
-    )
-
-
 def _estimate(ending: Ending, new: Sequence[Part]) -> Usage:
     """When the server does not say. What was never sent took no tokens, nor what was refused before a word came."""
     if not ending.attempts or (ending.status == "failed" and not new):
         return Usage()
-    came = sum(len(str(getattr(part, "text", "") or getattr(part, "arguments", "")).encode()) for part in new)
-    return estimated(ending.request, came)
-
-
-def estimated(request: ChatRequest | None, came_bytes: int) -> Usage:
-    """About four UTF-8 bytes a token, thoughts included, labelled as an estimate."""
-    sent = sum(len(msgspec.json.encode(m.parts)) for m in request.messages) if request else 0
-    return Usage(input_tokens=sent // 4 or None, output_tokens=came_bytes // 4 or None, is_exact=False)
-
-
-def _speed(usage: Usage, ending: Ending) -> float | None:
-    if not usage.output_tokens or ending.first_token_ms is None:
-        return None
-    writing_ms = ending.duration_ms - ending.first_token_ms
-    return round(usage.output_tokens * 1000 / writing_ms, 2) if writing_ms > 0 else None
+    return estimated(ending.request, new)
 
 
 # Guarded twice: by the attempt that was claimed, and by the worker's fence. One statement, one commit, one notification.
@@ -256,8 +230,14 @@ SELECT pg_notify('parley_news', json_build_object(
 FROM thread
 """.replace("TOLD", told("idle", "$5", 'thread."user"'))
 
-# The cost is NULL as soon as a count or a price that it needs is; $22: anything came that costs. $23: it was continued,
-# so what its parts took is added up, and unknown as soon as it is of one of them.
+# Of an answer that was to go on and did not, whoever was asked to go on has written nothing.
+_LAST_WRITER = """
+    model = (SELECT id FROM model WHERE id = (message.writers -> -1 ->> 'model')::uuid),
+    model_label = coalesce(message.writers -> -1 ->> 'label', message.model_label)
+"""
+
+# The cost of a part is NULL as soon as a count or a price that it needs is; $22: anything came that costs. $23: it was
+# continued, so what is known of its parts is added up, and it is said if that is not all. $24: text came.
 _FINISH = _END % (
     21,
     """
@@ -269,19 +249,27 @@ _FINISH = _END % (
     first_token_ms = CASE WHEN $23 THEN coalesce(message.first_token_ms, $15) ELSE $15::int END,
     duration_ms = CASE WHEN $23 THEN message.duration_ms ELSE 0 END + $16::int,
     tokens_per_second = $17, finish_reason = $18, error_code = $19, error_sentence = $20,
-    cost = CASE WHEN $23 THEN message.cost ELSE 0 END + CASE WHEN $22::boolean THEN (
-        SELECT (($11::int - cached.tokens) * m.input_price + $12::int * m.output_price
-            + CASE cached.tokens WHEN 0 THEN 0 ELSE cached.tokens * m.cached_price END) / 1000000
-        FROM model AS m, LATERAL (SELECT least(coalesce($13::int, 0), $11::int) AS tokens) AS cached
-        WHERE m.id = message.model
-    ) END
+    writers = CASE WHEN $23 AND $24::boolean AND message.writers -> -1 ->> 'label' <> message.model_label
+        THEN message.writers || jsonb_build_object('model', message.model, 'label', message.model_label)
+        ELSE message.writers END,
+    (cost, cost_is_partial) = (
+        SELECT CASE WHEN $23 THEN coalesce(message.cost + part.cost, message.cost, part.cost) ELSE part.cost END,
+            $23 AND (message.cost_is_partial OR ($22 AND (message.cost IS NULL) <> (part.cost IS NULL)))
+        FROM (SELECT CASE WHEN $22::boolean THEN (
+            SELECT (($11::int - cached.tokens) * m.input_price + $12::int * m.output_price
+                + CASE cached.tokens WHEN 0 THEN 0 ELSE cached.tokens * m.cached_price END) / 1000000
+            FROM model AS m, LATERAL (SELECT least(coalesce($13::int, 0), $11::int) AS tokens) AS cached
+            WHERE m.id = message.model
+        ) END AS cost) AS part
+    )
     """,
 )
 
 # `finish_reason` is still the earlier one, and tells how the answer stood.
 _KEEP = _END % (
     8,
-    """
+    f"""
+    {_LAST_WRITER.strip()},
     status = CASE WHEN finish_reason IN ('stopped', 'interrupted') THEN finish_reason ELSE 'complete' END,
     error_code = $6, error_sentence = $7
     """,

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from gettext import gettext as _
 
 import httpx
 import msgspec
@@ -11,6 +10,7 @@ from app.database import fetch
 from app.providers import PROVIDERS
 from app.providers.base import Account, Limits
 from app.providers.errors import ProviderError
+from app.words import gettext as _
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -34,7 +34,7 @@ class Hosted(msgspec.Struct, frozen=True):
 
 
 HOSTED = (
-    Hosted("openai", "OpenAI", "OPENAI_API_KEY", "OPENAI_BASE_URL", "https://api.openai.com/v1"),
+    Hosted("openai", "OpenAI", "OPENAI_API_KEY", "OPENAI_BASE_URL", PROVIDERS["openai"].usual_url),
     Hosted("anthropic", "Anthropic", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", PROVIDERS["anthropic"].usual_url),
     Hosted("gemini", "Google Gemini", "GEMINI_API_KEY", "", PROVIDERS["gemini"].usual_url),
     Hosted("gemini", "Google Gemini", "GOOGLE_API_KEY", "", PROVIDERS["gemini"].usual_url),

@@ -3,7 +3,6 @@
 import asyncio
 import uuid
 from collections.abc import Callable, Coroutine
-from gettext import gettext as _
 from typing import Any, TypeVar
 
 import asyncpg
@@ -19,6 +18,7 @@ from app.errors import AppError
 from app.live import Fenced, Row, Tape, Writer
 from app.parts import clean
 from app.providers.errors import ProviderError, StreamCut
+from app.words import gettext as _
 
 log = structlog.get_logger()
 

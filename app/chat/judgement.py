@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from gettext import gettext as _
-from gettext import ngettext
 
 import msgspec
 
 from app.chat.health import Health, ProviderFacts, ScheduleFacts, State, Stored, WorkerFacts
 from app.html.filters import in_bytes, in_seconds, number
+from app.words import gettext as _
+from app.words import ngettext
 
 #: From here on something is worth a look. A worker gives a sign of life every two seconds.
 SLOW_MILLISECONDS = 100.0

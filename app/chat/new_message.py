@@ -1,12 +1,12 @@
 """What a person sends: a question, checked."""
 
 import uuid
-from gettext import gettext as _
 
 import msgspec
 
 from app.errors import Invalid
 from app.parts import clean
+from app.words import gettext as _
 
 
 class NewMessage(msgspec.Struct, frozen=True):

@@ -1,7 +1,6 @@
 """The options of a thread: its system prompt and parameters, as a form gives them and over the instance's defaults."""
 
 from collections.abc import Mapping
-from gettext import gettext as _
 from typing import Annotated, Any, get_args, get_type_hints
 
 import msgspec
@@ -10,6 +9,7 @@ from msgspec import Meta
 from app.parts import clean
 from app.providers.base import Parameters, ReasoningEffort
 from app.settings import Settings
+from app.words import gettext as _
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -67,6 +67,16 @@ def defaults(settings: Settings) -> Options:
         repeat_penalty=settings.default_repeat_penalty,
         max_tokens=settings.default_max_tokens,
         context_window=settings.default_context_window,
+    )
+
+
+def changed(chosen: Options, defaults: Options) -> frozenset[str]:
+    """The names of what is set, and differs from the instance's defaults."""
+    unset = Options()
+    return frozenset(
+        name
+        for name in Options.__struct_fields__
+        if getattr(chosen, name) not in (getattr(unset, name), getattr(defaults, name))
     )
 
 

@@ -4,9 +4,9 @@ import math
 import time
 import uuid
 from collections.abc import Callable
-from gettext import gettext as _
 
 from app.errors import TooManyRequests
+from app.words import gettext as _
 
 #: Beyond so many people those who have saved up everything again are forgotten.
 MOST_PEOPLE = 10_000

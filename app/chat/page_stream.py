@@ -7,7 +7,6 @@ The longer the answer, the rarer its states: about 40 kB a second at most.
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from gettext import gettext as _
 from html import escape
 
 import asyncpg
@@ -19,6 +18,7 @@ from app.chat.watch import is_signed_in, keys_of
 from app.database import AWAY, fetch
 from app.live import Lost, News, Reader, Viewer, to_delta
 from app.tables.message import Message
+from app.words import gettext as _
 
 log = structlog.get_logger()
 

@@ -5,12 +5,12 @@ prompt caches of model servers work.
 """
 
 from collections.abc import Iterable, Sequence
-from gettext import gettext as _
 from typing import Any
 
 from app.errors import ContextOverflow
 from app.parts import ErrorPart, TextPart
 from app.providers.base import ChatMessage, ChatRequest, Parameters, Provider
+from app.words import gettext as _
 
 #: Below this share of the context window an estimate is trusted; above it the model's own tokenizer is asked.
 TRUSTED_SHARE = 0.6

@@ -7,7 +7,6 @@ holds the lock but has been silent for long (its process is frozen). Every proce
 import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
-from gettext import gettext as _
 
 import asyncpg
 import structlog
@@ -18,6 +17,7 @@ from app.chat.tree import find_message
 from app.database import AWAY, Outage, fetch, fetch_row, transaction
 from app.jobs import enqueue
 from app.live import read_log
+from app.words import gettext as _
 
 log = structlog.get_logger()
 
@@ -125,7 +125,8 @@ UPDATE worker SET is_alive = false FROM dead WHERE worker.id = dead.id RETURNING
 _COLUMNS = """
 g.id, g.message, g.thread, g.attempt, g.worker, g.is_continuation, g.is_stop_requested, g.provider_attempts,
 extract(epoch FROM now() - g.queued_at) * 1000 AS waited_ms,
-coalesce(p.name, '') AS provider_name, coalesce(m.name, '') AS model_name
+coalesce(p.name, '') AS provider_name, coalesce(p.kind, '') AS kind, coalesce(p.id::text, '') AS provider_id,
+coalesce(m.name, '') AS model_name
 """
 _JOINS = """
 JOIN message AS a ON a.id = g.message LEFT JOIN model AS m ON m.id = a.model LEFT JOIN provider AS p ON p.id = m.provider

@@ -3,11 +3,11 @@
 import uuid
 import zlib
 from datetime import UTC, datetime
-from gettext import gettext as _
 
 import asyncpg
 
 from app.database import fetch, fetch_row
+from app.words import gettext as _
 
 #: How many threads one page of the sidebar holds.
 LENGTH = 40

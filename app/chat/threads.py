@@ -1,7 +1,6 @@
 """Threads of a person: finding them, changing what is not a turn. Every look-up names the person."""
 
 import uuid
-from gettext import gettext as _
 from typing import Any
 
 import msgspec
@@ -13,6 +12,7 @@ from app.errors import NotFound
 from app.live import News, tell
 from app.tables.message import Message
 from app.tables.thread import Thread
+from app.words import gettext as _
 
 
 async def my_thread(user_id: uuid.UUID, thread_id: uuid.UUID) -> Thread:
@@ -61,6 +61,14 @@ async def save_options(thread: Thread, options: Options) -> None:
     await fetch(
         "UPDATE thread SET system_prompt = $2, options = $3 WHERE id = $1", thread.id, options.system_prompt, stored
     )
+
+
+async def save_draft(user_id: uuid.UUID, thread: Thread | None, text: str) -> None:
+    """Keep what was typed and not sent yet: in a thread, or on the page of a new one."""
+    if thread is None:
+        await fetch("UPDATE users SET draft = $2 WHERE id = $1", user_id, text)
+    else:
+        await fetch("UPDATE thread SET draft = $2 WHERE id = $1", thread.id, text)
 
 
 async def choose_leaf(thread: Thread, leaf: uuid.UUID) -> None:

@@ -14,7 +14,8 @@ import structlog
 
 from app.chat import counters
 from app.chat.calls import Connect
-from app.chat.ending import Ending, estimated, filled
+from app.chat.ending import Ending
+from app.chat.figures import estimated, filled
 from app.chat.requests import keep_naming, note_naming
 from app.database import GONE, fetch
 from app.html.words import words_of
@@ -43,11 +44,12 @@ class Asked:
         """What is noted of it, as `Ending.note_attempt` does of others."""
         # Without a word nobody knows what was taken, and what the server counted stands for itself.
         if self.said and not self.error:
-            self.usage = filled(self.usage, estimated(request, len(self.said.encode())))
+            self.usage = filled(self.usage, estimated(request, [TextPart(self.said)]))
         return {
             "provider": ending.row["provider_name"],
             "model": ending.row["model_name"],
             "kind": ending.row.get("kind") or "",
+            "provider_id": str(ending.row.get("provider_id") or ""),
             "error": self.error,
             "duration_ms": round((time.monotonic() - self._started) * 1000),
             "usage": msgspec.to_builtins(self.usage) if self.usage else None,
@@ -82,7 +84,7 @@ async def name_thread(provider: Provider, ending: Ending, content: str) -> None:
         asked.error = error.code if isinstance(error, ProviderError) else "deadline"
         log.info("title_failed", thread_id=str(ending.row["thread"]), error=type(error).__name__)
     attempt = asked.attempt(ending, request)
-    counters.note_naming(usage=asked.usage or Usage(), kind=attempt["kind"], error=asked.error)
+    counters.note_naming(usage=asked.usage or Usage(), attempt=attempt)
     await note_naming(ending.row["id"], uuid.UUID(ending.row["model"]), attempt)
     if not asked.error and (title := clean_title(asked.said)):
         await store_title(ending.row["thread"], title, only_unnamed=True)

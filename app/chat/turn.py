@@ -3,12 +3,12 @@
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from gettext import gettext as _
 from typing import Any
 
 import asyncpg
 import msgspec
 
+from app.chat.access import may_use
 from app.chat.new_message import NewMessage
 from app.chat.sidebar import told
 from app.chat.title import first_words
@@ -18,6 +18,7 @@ from app.jobs import enqueue, enqueued
 from app.live import News
 from app.parts import TextPart, encode_parts
 from app.tables.message import Message
+from app.words import gettext as _
 
 #: The index that lets a thread have one answer at a time that is not ended.
 ONE_ANSWER = "generation_one_per_thread"
@@ -98,7 +99,8 @@ def _as_written(new: NewMessage, question: uuid.UUID, answer: uuid.UUID, found: 
     """Both messages as their rows stand now, without asking for them."""
     now = datetime.now(UTC)
     shared = {"created_at": now, "finished_at": None, "content": "", "html": "", "html_version": 0, "error_code": "",
-              "error_sentence": "", "finish_reason": "", "parts": "[]", "tried": "[]", "retry_at": None}  # fmt: skip
+              "error_sentence": "", "finish_reason": "", "parts": "[]", "tried": "[]", "writers": "[]",
+              "retry_at": None}  # fmt: skip
     return [
         as_row(Message, shared | {
             "id": question, "parent": found["leaf"], "depth": found["depth"], "role": "user", "status": "complete",
@@ -180,11 +182,11 @@ def _id(value: Any) -> uuid.UUID:
 # Two statements: after waiting for the lock, what other tables hold must be read with a new snapshot.
 _LOCK = """SELECT 1 FROM thread WHERE id = $1 AND "user" = $2 AND status <> 'deleted' FOR NO KEY UPDATE"""
 
-_LOOK = """
+_LOOK = f"""
 SELECT t.version, coalesce(l.depth + 1, 0) AS depth, m.name AS label, p.kind = 'scripted' AS is_demo
 FROM thread AS t
 LEFT JOIN message AS l ON l.id = t.leaf
-LEFT JOIN model AS m ON m.id = $2 AND m.gone_at IS NULL
+LEFT JOIN model AS m ON m.id = $2 AND m.gone_at IS NULL AND {may_use('t."user"')}
 LEFT JOIN provider AS p ON p.id = m.provider
 WHERE t.id = $1
 """
@@ -203,7 +205,7 @@ WITH mine AS MATERIALIZED (
     LEFT JOIN message AS o ON o.id = $10 AND o.thread = t.id AND o.role = 'user'
     LEFT JOIN message AS l ON l.id = CASE WHEN $10 IS NULL THEN t.leaf ELSE o.parent END
     LEFT JOIN message AS q ON q.thread = t.id AND q.request_id = $3
-    LEFT JOIN model AS m ON m.id = $4 AND m.gone_at IS NULL
+    LEFT JOIN model AS m ON m.id = $4 AND m.gone_at IS NULL AND {may_use("$2::uuid")}
     LEFT JOIN provider AS p ON p.id = m.provider
 ), begun AS MATERIALIZED (
     SELECT * FROM look WHERE is_known AND is_current AND question IS NULL AND label IS NOT NULL
@@ -243,7 +245,8 @@ SELECT pg_notify('parley_news', $9), {told("busy", "$1", "$10")}
 
 _CONTINUATION = f"""
 WITH answer AS (
-    UPDATE message SET status = 'queued', finished_at = NULL
+    UPDATE message SET status = 'queued', finished_at = NULL, writers = CASE jsonb_array_length(writers)
+        WHEN 0 THEN jsonb_build_array(jsonb_build_object('model', model, 'label', model_label)) ELSE writers END
     WHERE id = $2 AND status NOT IN ('queued', 'running') RETURNING id
 ), generation AS (
     INSERT INTO generation (id, message, thread, is_continuation, queued_at)

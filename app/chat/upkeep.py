@@ -14,5 +14,6 @@ async def run() -> None:
         " WHERE NOT EXISTS (SELECT 1 FROM generation AS g WHERE g.id = x.generation_id))"
     )
     await fetch("DELETE FROM worker WHERE NOT is_alive AND seen_at < now() - interval '1 hour'")
+    await fetch("DELETE FROM model_task WHERE ended_at < now() - interval '7 days'")
     await fetch("DELETE FROM session WHERE expires_at < now()")
     await fetch("DELETE FROM pgqueuer_log WHERE created < now() - interval '1 hour'")

@@ -19,6 +19,7 @@ from app.chat.calls import Connect
 from app.chat.ending import Ending
 from app.chat.generation import Rules, run
 from app.chat.options import defaults
+from app.chat.slots import Slots
 from app.database import AWAY, Outage, fetch
 from app.live import HandOver, News, Writer
 from app.settings import Settings
@@ -41,13 +42,13 @@ class Worker:
         self.is_ending = asyncio.Event()
         self._url = url
         self._hand_over = hand_over
-        self._rules = Rules(settings.generation_deadline_seconds, defaults(settings))
+        self._settings = settings
         self._connect = connect
         self._after_end = after_end
         self._running: dict[uuid.UUID, asyncio.Task[Ending | None]] = {}
         self._after: set[asyncio.Task[None]] = set()
         self._reasons: dict[uuid.UUID, str] = {}
-        self._slots = asyncio.Semaphore(settings.max_generations)
+        self._slots = Slots(lambda: settings.max_generations)
         self._is_registered = asyncio.Event()
         self._renewed = asyncio.Event()
 
@@ -93,8 +94,8 @@ class Worker:
 
     async def _take_slot(self) -> None:
         """Wait until there is room for one more. Raises `NotNow` when this worker ends."""
-        if self._slots.locked():
-            waits = [asyncio.create_task(self._slots.acquire()), asyncio.create_task(self.is_ending.wait())]
+        if self._slots.are_full:
+            waits = [asyncio.create_task(self._slots.take()), asyncio.create_task(self.is_ending.wait())]
             try:
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -104,7 +105,7 @@ class Worker:
             if not has_slot:
                 raise jobs.NotNow
         else:
-            await self._slots.acquire()
+            await self._slots.take()
         if self.is_ending.is_set() or not self._is_registered.is_set():
             self._slots.release()
             raise jobs.NotNow
@@ -128,7 +129,7 @@ class Worker:
             worker_id=self.id,
             writer=self.writer,
             connect=self._connect,
-            rules=self._rules,
+            rules=Rules(self._settings.generation_deadline_seconds, defaults(self._settings)),
             why_cancelled=lambda: self._reasons.get(generation_id, "interrupted"),
         )
 

@@ -6,7 +6,7 @@ from typing import NoReturn
 import typer
 
 from app import __version__
-from app.cli import doctor, migrate, owner, serve, worker
+from app.cli import config, doctor, migrate, owner, serve, worker
 from app.cli.opening import CannotStart
 from app.settings import BadSetting
 
@@ -22,13 +22,14 @@ commands.command("worker")(worker.worker)
 commands.command("migrate")(migrate.migrate)
 commands.command("doctor")(doctor.doctor)
 commands.command("owner")(owner.owner)
+commands.add_typer(config.commands, name="config")
 
 
 @commands.callback(invoke_without_command=True)
 def parley(version: bool = typer.Option(False, "--version", help="Show the version and end.")) -> None:
     """A self-hosted AI chat: every model, local or hosted, in one place.
 
-    Settings come from the environment: docs/operator-guide.md and .env.example.
+    Settings come from the environment and from `parley config`: docs/operator-guide.md and .env.example.
     """
     if version:
         typer.echo(__version__)

@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Mapping
-from gettext import gettext as _
 from typing import Annotated, Any
 
 import msgspec
@@ -11,7 +10,7 @@ from litestar import Request, Response, get, post
 
 from app.controllers.forms import Fields, GivenPassword, read_form, wrong
 from app.controllers.pages import keep_text, kept_text, local_path, page, redirect
-from app.controllers.visit import PERSON_COOKIE, Connection, find_user, visit_of
+from app.controllers.visit import PERSON_COOKIE, PERSON_DAYS, Connection, find_user, visit_of
 from app.database import transaction
 from app.errors import TooManyRequests
 from app.secrets import hash_password, is_outdated, verify_password
@@ -19,11 +18,9 @@ from app.settings import settings
 from app.tables.session import Session
 from app.tables.sign_in_attempt import SignInAttempt
 from app.tables.user import User
+from app.words import gettext as _
 
 log = structlog.get_logger()
-
-#: How long a browser remembers who was signed in: as long as browsers keep any cookie.
-PERSON_DAYS = 400
 
 
 class SignIn(msgspec.Struct):
@@ -113,6 +110,7 @@ async def start_session(connection: Connection, user: User) -> bool:
         return False
     visit.keep(token, days=settings.session_days)
     keep_text(visit, PERSON_COOKIE, str(user.id), seconds=PERSON_DAYS * 86_400)
+    visit.keep_language(user.language)
     return True
 
 

@@ -4,12 +4,12 @@ but `read_body`."""
 import asyncio
 import ipaddress
 from collections.abc import Iterable
-from gettext import gettext as _
 from urllib.parse import parse_qsl, urlsplit
 
 from litestar.types import Message, Receive, Send
 
 from app.errors import Forbidden, Malformed, TooMuch
+from app.words import gettext as _
 
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 OVERRIDES = frozenset({"PUT", "PATCH", "DELETE"})

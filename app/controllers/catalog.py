@@ -16,13 +16,15 @@ async def show(
     request: Asked,
     current_user: CurrentUser,
     model: FromQuery[uuid.UUID | None] = None,
-    in_thread: FromQuery[bool] = False,
+    in_thread: FromQuery[uuid.UUID | None] = None,
 ) -> Answer:
-    """The composer's picker as it is now; `model` is what is chosen in it. It is a part of pages, none of its own."""
+    """The composer's picker as it is now, a part of pages and none itself. `model` is chosen in it, in that thread, if any."""
     if not visit_of(request).is_partial:
         return redirect(request, "/")
-    context = await composer_context(None, chosen=model)
-    return page(request, "catalog/_picker.html", context | {"in_thread": in_thread, "user": current_user})
+    context = await composer_context(current_user, None, chosen=model)
+    return page(
+        request, "catalog/_picker.html", context | {"in_thread": in_thread, "user": current_user, "is_alone": True}
+    )
 
 
 ROUTES = [show]

@@ -1,7 +1,6 @@
 """Asks before a provider is disconnected: its key is gone then, and its models leave the list."""
 
 import uuid
-from gettext import gettext as _
 from typing import Any
 
 from litestar import Request, Response, get
@@ -11,6 +10,7 @@ from app.controllers.guard import CurrentUser, owner_only
 from app.controllers.pages import page, with_sidebar
 from app.database import fetch_row
 from app.errors import NotFound
+from app.words import gettext as _
 
 
 @get("/providers/{provider_id:uuid}/disconnection", guards=[owner_only])

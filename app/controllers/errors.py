@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from gettext import gettext as _
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +15,7 @@ from app.controllers.error_page import ErrorPage, referring_path
 from app.controllers.visit import visit_of
 from app.database import GONE, UNWRITABLE
 from app.errors import AppError, NotFound, NotSignedIn, Unavailable
+from app.words import gettext as _
 
 log = structlog.get_logger()
 

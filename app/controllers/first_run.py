@@ -2,7 +2,6 @@
 
 import base64
 import hmac
-from gettext import gettext as _
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from app.controllers.visit import Connection, visit_of
 from app.database import transaction
 from app.secrets import hash_password, keyed_digest
 from app.tables.user import User
+from app.words import gettext as _
 
 log = structlog.get_logger()
 

@@ -2,15 +2,16 @@
 
 import unicodedata
 from collections.abc import Mapping
-from gettext import gettext as _
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta
-from msgspec.inspect import BoolType, FloatType, IntType, ListType, LiteralType, Metadata, StrType, UnionType, UUIDType
+from msgspec.inspect import FloatType, ListType, Metadata, UnionType
 
 from app.controllers.visit import Connection, visit_of
 from app.errors import Malformed
+from app.expected import plain, sentence_of
+from app.words import gettext as _
 
 LEAST_PASSWORD_CHARS = 10
 MOST_PASSWORD_CHARS = 1_000
@@ -18,8 +19,11 @@ MOST_PASSWORD_CHARS = 1_000
 #: Fields that are never put back into a form.
 _SECRET = {"is_secret": True}
 
-#: No control characters.
-Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+#: No control characters, no separators of lines, and none of the marks that turn what stands around them (Trojan Source).
+_SHOWN = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
+
+Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=_SHOWN)]
+OptionalName = Annotated[str, Meta(max_length=100, pattern=_SHOWN)]
 Email = Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")]
 OptionalEmail = Annotated[str, Meta(max_length=254, pattern=r"^([^@\s]+@[^@\s]+)?$")]
 GivenPassword = Annotated[str, Meta(min_length=1, max_length=MOST_PASSWORD_CHARS, extra=_SECRET)]
@@ -62,11 +66,11 @@ def read_form(connection: Connection, kind: type[F]) -> Filled[F]:
             typed[name] = "\n".join(given or [])
         if given is None and not field.required:
             continue
-        value = given or [] if isinstance(_plain(rule), ListType) else _single(name, given or [""], rule)
+        value = given or [] if isinstance(plain(rule), ListType) else _single(name, given or [""], rule)
         try:
             values[field.name] = msgspec.convert(_empty_as_none(value, rule), field.type, strict=False)
         except msgspec.ValidationError:
-            errors[name] = _sentence(value, _plain(rule))
+            errors[name] = sentence_of(value, plain(rule))
     return Filled(None if errors else kind(**values), typed, errors)
 
 
@@ -98,7 +102,7 @@ def _refuse_unknown(sent: Mapping[str, list[str]], known: Mapping[str, object]) 
 def _single(name: str, given: list[str], rule: msgspec.inspect.Type) -> str:
     if len(given) > 1:
         raise Malformed(_("The form has a field twice. Load the page again."))
-    if isinstance(_plain(rule), FloatType) and "." not in given[0]:
+    if isinstance(plain(rule), FloatType) and "." not in given[0]:
         return given[0].strip().replace(",", ".", 1)  # as half of the world writes it
     return normalised(given[0]) if _is_secret(rule) else given[0].strip()
 
@@ -107,45 +111,6 @@ def _is_secret(rule: msgspec.inspect.Type) -> bool:
     return isinstance(rule, Metadata) and bool((rule.extra or {}).get("is_secret"))
 
 
-def _plain(rule: msgspec.inspect.Type) -> msgspec.inspect.Type:
-    """The type without what is said about it, and without "or None"."""
-    if isinstance(rule, Metadata):
-        return _plain(rule.type)
-    if isinstance(rule, UnionType):
-        return next(_plain(one) for one in rule.types if not isinstance(one, msgspec.inspect.NoneType))
-    return rule
-
-
 def _empty_as_none(value: Any, rule: msgspec.inspect.Type) -> Any:
     """An empty field means None where None is allowed: forms cannot say it otherwise."""
     return None if value == "" and isinstance(rule, UnionType) and rule.includes_none else value
-
-
-def _sentence(value: Any, rule: msgspec.inspect.Type) -> str:
-    if value == "":
-        return _("Please fill this in.")
-    match rule:
-        case StrType(max_length=int(most)) if len(value) > most:
-            return _("At most %(most)s characters, and this has %(count)s.") % {
-                "most": f"{most:,}",
-                "count": f"{len(value):,}",
-            }
-        case StrType(min_length=int(least)) if len(value) < least:
-            return _("At least %(least)s characters.") % {"least": least}
-        case StrType(pattern=str(pattern)) if "@" in pattern:
-            return _("This is not an email address.")
-        case IntType(ge=least, le=most) | FloatType(ge=least, le=most):
-            return _number_sentence(isinstance(rule, IntType), least, most)
-        case ListType(max_length=int(most)) if len(value) > most:
-            return _("At most %(most)s of these.") % {"most": most}
-        case LiteralType() | BoolType() | UUIDType():
-            return _("Choose one of what is offered.")
-        case _:
-            return _("This cannot be used here.")
-
-
-def _number_sentence(is_whole: bool, least: float | None, most: float | None) -> str:
-    kind = _("A whole number") if is_whole else _("A number")
-    if least is not None and most is not None:
-        return _("%(kind)s from %(least)s to %(most)s.") % {"kind": kind, "least": f"{least:,}", "most": f"{most:,}"}
-    return f"{kind}."

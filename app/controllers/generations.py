@@ -1,7 +1,6 @@
 """Generations of an answer: try again, stop, continue."""
 
 import uuid
-from gettext import gettext as _
 
 from litestar import delete, post
 from litestar.params import FromPath
@@ -20,6 +19,7 @@ from app.controllers.visit import visit_of
 from app.errors import Conflict
 from app.settings import settings
 from app.tables.user import User
+from app.words import gettext as _
 
 
 @post("/messages/{message_id:uuid}/generation", status_code=200)

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import secrets
 import time
-from gettext import gettext as _
 from typing import Any
 
 import structlog
@@ -14,14 +13,16 @@ from litestar.handlers import BaseRouteHandler
 from litestar.types import ASGIApp, Message, Receive, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from app.controllers import border
+from app import words
+from app.controllers import border, file_form
 from app.controllers.errors import NoOwnerYet, error_response
-from app.controllers.visit import TOKEN, Connection, Visit, cookie_of, find_user, new_id, visit_of
+from app.controllers.visit import LANGUAGE_COOKIE, TOKEN, Connection, Visit, cookie_of, find_user, new_id, visit_of
 from app.database import NO_ANSWER
 from app.errors import AppError, Forbidden, Malformed, NotSignedIn
 from app.settings import Settings
 from app.tables.session import Session
 from app.tables.user import User
+from app.words import gettext as _
 
 log = structlog.get_logger()
 
@@ -81,6 +82,7 @@ class Guard:
 
         clear_contextvars()
         bind_contextvars(request_id=visit.id)
+        words.speak(words.choose(visit.cookie(LANGUAGE_COOKIE), visit.header(b"accept-language")))
         try:
             await self._pass(scope, receive, send_with_headers, visit)
         finally:
@@ -144,7 +146,10 @@ class Guard:
         border.check_origin(visit.host, visit.header(b"origin"), visit.header(b"sec-fetch-site"), public_url)
         scope["method"] = border.method_of(scope["method"], scope["query_string"].decode("latin-1"))
         body = await self._read(scope, receive, visit)
-        _read_form(visit, body)
+        if len(body) > file_form.LARGE_BYTES and _kind_of(visit) == file_form.KIND:
+            await asyncio.to_thread(_read_form, visit, body)
+        else:
+            _read_form(visit, body)
         if not _is_ours(visit):
             raise Forbidden(
                 _(
@@ -199,8 +204,11 @@ def _read_form(visit: Visit, body: bytes) -> None:
     kind = _kind_of(visit)
     if kind == border.FORM or not body:
         visit.form = border.parse_form(body)
+    elif kind == file_form.KIND:
+        parts = file_form.parse(visit.header(b"content-type"), body)
+        visit.form, visit.files = parts.fields, parts.files
     elif kind != "application/json":
-        raise Malformed(_("The request's body is of a kind that is not taken here: send a URL-encoded form or JSON."))
+        raise Malformed(_("The request's body is of a kind that is not taken here: send a form or JSON."))
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

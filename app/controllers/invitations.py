@@ -1,7 +1,6 @@
 """Invitations: the owner makes a link and passes it on; the invited person chooses name, address and password."""
 
 import uuid
-from gettext import gettext as _
 from typing import Any
 
 import msgspec
@@ -30,6 +29,7 @@ from app.secrets import hash_password
 from app.settings import settings
 from app.tables.invitation import Invitation
 from app.tables.user import User
+from app.words import gettext as _
 
 log = structlog.get_logger()
 

@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from gettext import gettext as _
 from typing import Any
 
 import msgspec
@@ -30,6 +29,7 @@ from app.errors import AppError, NotFound
 from app.live import Reader
 from app.settings import settings
 from app.tables.user import User
+from app.words import gettext as _
 
 
 @post("/threads/{thread_id:uuid}/messages", status_code=200)
@@ -122,14 +122,14 @@ async def show_request(request: Asked, current_user: CurrentUser, message_id: Fr
 async def _refuse(request: Asked, user: User, thread_id: uuid.UUID, error: AppError) -> Answer:
     """What could not be sent stays in the composer, with the reason."""
     thread = await my_thread(user.id, thread_id)
-    context = await composer_context(thread, chosen=field(request, "model"))
+    context = await composer_context(user, thread, chosen=field(request, "model"))
     text = field(request, "text")
     context |= {"draft": text if text.strip() else "", "errors": beside(error)}
     if not visit_of(request).is_partial:
         headers = headers_of(error)
         return await show_thread(request, user, thread, status_code=error.status_code, headers=headers, **context)
-    chosen = {"options": options.of_thread(thread.system_prompt, thread.options)}
-    context |= {"thread": thread, "messages": [], **chosen}
+    held = options.of_thread(thread.system_prompt, thread.options)
+    context |= {"thread": thread, "messages": [], "changed": options.changed(held, options.defaults(settings))}
     return page(request, "messages/_turn.html", context, status_code=error.status_code, headers=headers_of(error))
 
 

@@ -1,192 +1,155 @@
-"""Models, for the owner: what is known of each, who says so, and what the owner knows better."""
+"""Models: all of them in one list, one on its page, what it is made of, and away with it."""
 
 import uuid
-from gettext import gettext as _
 from typing import Any
 
-import asyncpg
-import msgspec
 import structlog
-from litestar import Request, Response, delete, get, put
+from litestar import Response, delete, get
+from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
-from app.chat import facts
-from app.controllers.fallbacks import fallbacks_context
-from app.controllers.forms import Fields, Filled, read_form
-from app.controllers.guard import CurrentUser, owner_only
-from app.controllers.pages import page, redirect, with_sidebar
+from app.chat import tasks
+from app.chat.calls import Connect
+from app.chat.model_watch import ModelWatch
+from app.chat.models import PAGE_SIZE, SORTS, Wanted, list_models, list_providers
+from app.controllers.event_stream import EventStream
+from app.controllers.forms import Fields
+from app.controllers.guard import CurrentSession, CurrentUser, owner_only
+from app.controllers.model_page import AnyRequest, drawn, model_page, my_model
+from app.controllers.pages import page, page_text, redirect, with_sidebar
 from app.controllers.visit import visit_of
-from app.database import fetch, fetch_row
-from app.errors import NotFound
-from app.providers.known import PRICES, Dollars, Facts, Tokens, table
+from app.database import fetch_row
+from app.errors import Conflict
+from app.live import Reader
+from app.providers.errors import ProviderError
+from app.providers.keeping import Keeper
+from app.providers.known import table
 from app.tables.user import User
+from app.words import gettext as _
 
 log = structlog.get_logger()
 
-#: More are not drawn on one page; who looks for one of thousands types a part of its name.
-MOST_SHOWN = 200
 
-AnyRequest = Request[Any, Any, Any]
-
-
-class SetByHand(msgspec.Struct):
-    """The form of a model's facts. Empty: as the server or the table says."""
-
-    has_vision: bool | None = None
-    has_tools: bool | None = None
-    has_reasoning: bool | None = None
-    is_embedding: bool | None = None
-    context_window: Tokens | None = None
-    max_output_tokens: Tokens | None = None
-    input_price: Dollars | None = None
-    output_price: Dollars | None = None
-    cached_price: Dollars | None = None
-
-
-class Field(msgspec.Struct, frozen=True):
-    """One fact in the form. `kind`: choice, count or price. `found`: what holds if the owner sets nothing, and by whom;
-
-    `placeholder` is that as it would be typed.
-    """
-
-    name: str
-    kind: str
-    typed: str
-    is_set: bool
-    found: Any = None
-    found_by: str = ""
-    placeholder: str = ""
-
-
-@get("/models", guards=[owner_only])
-async def index(request: AnyRequest, current_user: CurrentUser, q: FromQuery[str] = "") -> Response[Any]:
-    """Every model by provider, with what is known of it. `q`: a part of a name."""
-    wanted = q.strip()[:300].replace("\x00", "")
-    rows = await fetch(_LIST, wanted, MOST_SHOWN + 1)
-    context = {
-        "models": [_drawn(row) for row in rows[:MOST_SHOWN]],
-        "has_more": len(rows) > MOST_SHOWN,
-        "most": MOST_SHOWN,
-        "as_of": table().as_of,
-        "wanted": wanted,
-    }
-    return page(request, "models/index.html", await with_sidebar(current_user, context))
-
-
-@get("/models/{model_id:uuid}", guards=[owner_only])
-async def show(request: AnyRequest, current_user: CurrentUser, model_id: FromPath[uuid.UUID]) -> Response[Any]:
-    """One model: each fact, who says so, and a field to set it."""
-    return await _page(request, current_user, await _find(model_id))
-
-
-@put("/models/{model_id:uuid}/facts", guards=[owner_only])
-async def update_facts(request: AnyRequest, current_user: CurrentUser, model_id: FromPath[uuid.UUID]) -> Response[Any]:
-    """Sets by hand what the form holds, and takes back what it leaves empty."""
-    row = await _find(model_id)
-    filled = read_form(request, SetByHand)
-    if filled.values is None:
-        return await _page(request, current_user, row, filled=filled, status_code=422)
-    chosen = {name: value for name, value in msgspec.structs.asdict(filled.values).items() if value is not None}
-    return await _keep(request, current_user, model_id, chosen)
-
-
-@delete("/models/{model_id:uuid}/facts", guards=[owner_only], status_code=303)
-async def destroy_facts(request: AnyRequest, current_user: CurrentUser, model_id: FromPath[uuid.UUID]) -> Response[Any]:
-    """Takes back everything that was set by hand."""
-    await _find(model_id)
-    return await _keep(request, current_user, model_id, {})
-
-
-async def _keep(request: AnyRequest, owner: User, model_id: uuid.UUID, chosen: dict[str, Any]) -> Response[Any]:
-    await fetch("UPDATE model SET set_by_owner = $2 WHERE id = $1", model_id, msgspec.json.encode(chosen).decode())
-    log.info("model_facts_set", model_id=str(model_id), facts=sorted(chosen))
-    if not visit_of(request).is_partial:
-        return redirect(request, f"/models/{model_id}", flash="saved")
-    return await _page(request, owner, await _find(model_id), flash=_("Saved."))
-
-
-async def _page(
+@get("/models")
+async def index(
     request: AnyRequest,
-    owner: User,
-    row: asyncpg.Record,
-    *,
-    filled: Filled[SetByHand] | None = None,
-    status_code: int = 200,
-    **context: Any,
+    current_user: CurrentUser,
+    q: FromQuery[str] = "",
+    provider: FromQuery[str] = "",
+    able: FromQuery[str] = "",
+    status: FromQuery[str] = "",
+    sort: FromQuery[str] = "provider",
+    at: FromQuery[int] = 1,
 ) -> Response[Any]:
-    known = {
-        "model": _drawn(row),
-        "fields": _fields(row, filled.typed if filled else None),
-        "errors": filled.errors if filled else Fields(),
+    """Every model that this person may use. What is asked of the list stands in the address."""
+    wanted = Wanted.of(q, provider, able, status, sort, at)
+    context = await list_context(current_user, wanted)
+    if visit_of(request).is_partial:
+        return page(request, "models/_list.html", context)
+    return await list_page(request, current_user, context)
+
+
+@get("/models/events")
+async def events(
+    request: AnyRequest, current_user: CurrentUser, current_session: CurrentSession, live: NamedDependency[Reader]
+) -> EventStream:
+    """The event stream of an open page of models: how far tasks are, for the owner, and when to look again."""
+    is_owner = current_user.is_owner
+
+    def draw(task: dict[str, Any]) -> str:
+        return page_text(request, "models/_progress_event.html", {"task": task}) if is_owner else ""
+
+    return EventStream(ModelWatch(live, current_user.id, current_session.id, draw).lines())
+
+
+@get("/models/tasks", guards=[owner_only])
+async def show_tasks(request: AnyRequest) -> Response[Any]:
+    """How far everything is that is done with models: a frame of pages without scripts."""
+    rows = [tasks.drawn(row) for row in await tasks.list_tasks() if row["state"] in ("queued", "running")]
+    return page(request, "models/tasks.html", {"tasks": rows})
+
+
+@get("/models/{model_id:uuid}")
+async def show(request: AnyRequest, current_user: CurrentUser, model_id: FromPath[uuid.UUID]) -> Response[Any]:
+    """One model: what is known of it, and for the owner what can be done with it."""
+    row = await my_model(current_user, model_id, is_there=False)
+    if visit_of(request).is_partial:
+        return page(request, "models/_summary.html", {"model": drawn(row), "as_of": table().as_of})
+    return await model_page(request, current_user, row)
+
+
+@get("/models/{model_id:uuid}/details", guards=[owner_only])
+async def show_details(
+    request: AnyRequest, current_user: CurrentUser, model_id: FromPath[uuid.UUID], connect: NamedDependency[Connect]
+) -> Response[Any]:
+    """What a model is made of: its template, parameters, licence and tensors, as its file or its server says now."""
+    row = await my_model(current_user, model_id)
+    context: dict[str, Any] = {"model": drawn(row), "details": None, "sentence": ""}
+    try:
+        context["details"] = await (await _keeper(row, connect)).details(row["name"])
+    except ProviderError as error:
+        context["sentence"] = error.sentence
+    return page(request, "models/details.html", await with_sidebar(current_user, context))
+
+
+@get("/models/{model_id:uuid}/deletion", guards=[owner_only])
+async def ask_deletion(request: AnyRequest, current_user: CurrentUser, model_id: FromPath[uuid.UUID]) -> Response[Any]:
+    """Asks before a model is deleted."""
+    model = drawn(await my_model(current_user, model_id))
+    if not model["is_kept"]:
+        raise _not_ours()
+    return page(request, "models/deletion.html", await with_sidebar(current_user, {"model": model}))
+
+
+@delete("/models/{model_id:uuid}", guards=[owner_only], status_code=303)
+async def destroy(request: AnyRequest, current_user: CurrentUser, model_id: FromPath[uuid.UUID]) -> Response[Any]:
+    """Has a model deleted from its server. Threads and answers stay."""
+    row = await my_model(current_user, model_id)
+    if not tasks.can_be_kept(row["kind"]):
+        raise _not_ours()
+    await tasks.start_task("delete", row["provider"], row["name"], user=current_user.id)
+    log.info("model_deletion_asked", model_id=str(model_id))
+    return redirect(request, "/models")
+
+
+async def list_context(user: User, wanted: Wanted) -> dict[str, Any]:
+    """What `models/_list.html` is drawn from."""
+    rows, total = await list_models(user.id, wanted)
+    providers = await list_providers()
+    return {
+        "models": [drawn(row) for row in rows],
+        "total": total,
+        "wanted": wanted,
+        "sorts": tuple(SORTS),
+        "pages": -(-total // PAGE_SIZE),
+        "providers": providers,
+        "tasks": [tasks.drawn(row) for row in await tasks.list_tasks()] if user.is_owner else [],
         "as_of": table().as_of,
-    } | context
-    if visit_of(request).is_partial and request.method != "GET":
-        return page(request, "models/_form.html", known, status_code=status_code)
-    known |= await fallbacks_context(row["id"])
-    return page(request, "models/show.html", await with_sidebar(owner, known), status_code=status_code)
-
-
-async def _find(model_id: uuid.UUID) -> asyncpg.Record:
-    row = await fetch_row(_ONE, model_id)
-    if row is None:
-        raise NotFound(_("There is no such model."))
-    return row
-
-
-def _drawn(row: asyncpg.Record) -> dict[str, Any]:
-    """A row with its facts by who says them: `said_by` is a list of (source, [(fact, value), …])."""
-    sources = facts.sources(row)
-    if not row["is_embedding"] and sources.get("is_embedding") != "owner":
-        sources.pop("is_embedding", None)  # nobody expects it of a model for chats
-    return dict(row) | {
-        "said_by": [
-            (source, [(name, row[name]) for name in Facts.__struct_fields__ if sources.get(name) == source])
-            for source in facts.COLUMNS
-            if source in sources.values()
-        ]
     }
 
 
-def _fields(row: asyncpg.Record, typed: Fields | None) -> list[Field]:
-    """The form: `typed` is what came with a mistake in it; else what the owner set before."""
-    set_by_owner = msgspec.json.decode(row["set_by_owner"])
-    below = facts.sources(dict(row) | {"set_by_owner": "{}"})
-    found = facts.without_owner(row)
-    return [
-        Field(
-            name=name,
-            kind="choice" if name.startswith(("has_", "is_")) else "price" if name in PRICES else "count",
-            typed=typed[name] if typed is not None else _written(set_by_owner.get(name)),
-            is_set=name in set_by_owner,
-            found=found.get(name),
-            found_by=below.get(name, ""),
-            placeholder=_written(found.get(name)),
-        )
-        for name in Facts.__struct_fields__
-    ]
+async def list_page(
+    request: AnyRequest, user: User, context: dict[str, Any], *, status_code: int = 200, **more: Any
+) -> Response[Any]:
+    """The whole page of the list; `more`: the form of a pull that could not be begun."""
+    keepers = [each for each in context["providers"] if tasks.can_be_kept(each["kind"])] if user.is_owner else []
+    context |= {"keepers": keepers, "form": Fields(), "errors": Fields()} | more
+    return page(request, "models/index.html", await with_sidebar(user, context), status_code=status_code)
 
 
-def _written(value: bool | float | None) -> str:
-    """A value as it is typed: true, 4096, 0.15."""
-    if value is None or isinstance(value, bool):
-        return "" if value is None else str(value).lower()
-    return f"{value:.12g}"
+async def _keeper(row: Any, connect: Connect) -> Keeper:
+    account = await fetch_row(
+        "SELECT kind, name AS provider_name, base_url, key_sealed, allows_private FROM provider WHERE id = $1",
+        row["provider"],
+    )
+    provider = connect(account) if account else None
+    if not isinstance(provider, Keeper):
+        raise _not_ours()
+    return provider
 
 
-_COLUMNS = f"""
-m.id, m.name, m.provider, p.name AS provider_name, m.is_loaded, m.size_bytes, m.family, m.quantisation,
-m.known, m.said, m.set_by_owner, {", ".join(f"m.{name}" for name in Facts.__struct_fields__)}
-"""
+def _not_ours() -> Conflict:
+    return Conflict(_("The server of this model does not let others manage its models."))
 
-_LIST = f"""
-SELECT {_COLUMNS} FROM model AS m JOIN provider AS p ON p.id = m.provider
-WHERE m.gone_at IS NULL AND p.is_enabled AND position(lower($1) IN lower(m.name || ' ' || p.name)) > 0
-ORDER BY p.created_at, p.id, m.name LIMIT $2
-"""
 
-_ONE = f"""
-SELECT {_COLUMNS} FROM model AS m JOIN provider AS p ON p.id = m.provider
-WHERE m.id = $1 AND m.gone_at IS NULL AND p.is_enabled
-"""
-
-ROUTES = [index, show, update_facts, destroy_facts]
+ROUTES = [index, events, show_tasks, show, show_details, ask_deletion, destroy]

@@ -7,7 +7,6 @@ import io
 import secrets
 import sys
 from collections.abc import Mapping
-from gettext import gettext as _
 from typing import Any
 
 import jinja2
@@ -22,8 +21,8 @@ from app.paths import folder
 from app.secrets import seal, unseal
 from app.settings import settings
 from app.tables.user import User
+from app.words import gettext as _
 
-APP_NAME = "Parley"
 HTML = "text/html"
 LEAST_COMPRESSED_BYTES = 1_000
 FLASH_COOKIE = "parley-flash"
@@ -100,7 +99,7 @@ def environment() -> jinja2.Environment:
         cache_size=-1,
     )
     filters.install(made, static)
-    made.globals |= {"app_name": APP_NAME, "is_demo": settings.demo, "sidebar_length": LENGTH}
+    made.globals |= {"is_demo": settings.demo, "sidebar_length": LENGTH}
     return made
 
 
@@ -111,6 +110,8 @@ def _globals(connection: Connection, visit: Visit) -> dict[str, Any]:
         "user": visit.user,
         "is_partial": visit.is_partial,
         "flash": _take_flash(visit),
+        "app_name": settings.instance_name,
+        "default_theme": settings.default_theme,
         "path": _open_path(visit) if visit.is_partial else connection.scope["path"],
     }
 
@@ -147,6 +148,7 @@ def _gzip(body: bytes) -> bytes:
 def _flashes() -> dict[str, str]:
     return {
         "saved": _("Saved."),
+        "deleted": _("Deleted."),
         "password-changed": _("Your password is changed. Every other sign-in of yours was ended."),
         "session-ended": _("That sign-in was ended."),
         "sessions-ended": _("Every other sign-in of yours was ended."),

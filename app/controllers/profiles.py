@@ -1,21 +1,27 @@
 """One's own profile: name, looks and habits, the password, where one is signed in."""
 
-from gettext import gettext as _
+import uuid
+from collections.abc import Sequence
 from typing import Any, Literal
 
+import asyncpg
 import msgspec
 import structlog
 from litestar import Request, Response, get, put
 
+from app import words
+from app.chat import catalog
 from app.controllers.access import find_by_password, start_session
 from app.controllers.forms import Fields, Filled, GivenPassword, Name, NewPassword, password_fault, read_form, wrong
 from app.controllers.guard import CurrentSession, CurrentUser
 from app.controllers.pages import page, redirect, with_sidebar
+from app.controllers.visit import visit_of
 from app.database import transaction
 from app.errors import Conflict, TooManyRequests
 from app.secrets import hash_password
 from app.tables.session import Session
 from app.tables.user import User
+from app.words import gettext as _
 
 log = structlog.get_logger()
 
@@ -27,6 +33,8 @@ class Profile(msgspec.Struct):
     theme: Literal["system", "graphite", "terminal", "solarized", "quartz"]
     send_key: Literal["enter", "ctrl-enter"]
     speech: Literal["all", "done", "off"]
+    language: str = ""
+    default_model: uuid.UUID | None = None
 
 
 class PasswordChange(msgspec.Struct):
@@ -49,11 +57,13 @@ async def show_profile(
 async def change_profile(
     request: Request[Any, Any, Any], current_user: CurrentUser, current_session: CurrentSession
 ) -> Response[bytes]:
-    """Name, theme, send key, speech."""
-    filled = read_form(request, Profile)
+    """Name, theme, send key, speech, language, and the model that new threads begin with."""
+    models = await catalog.list_models(current_user.id)
+    filled = _checked(read_form(request, Profile), models)
     if (values := filled.values) is None:
         return await _profile_page(request, current_user, current_session, filled)
     await current_user.change(**msgspec.structs.asdict(values))
+    visit_of(request).keep_language(values.language)
     log.info("profile_changed", user_id=str(current_user.id))
     return redirect(request, "/profile", flash="saved")
 
@@ -86,6 +96,15 @@ async def change_password(
     return redirect(request, "/profile", flash="password-changed")
 
 
+def _checked(filled: Filled[Profile], models: Sequence[asyncpg.Record]) -> Filled[Profile]:
+    values = filled.values
+    if values is not None and values.language and values.language not in words.languages():
+        return wrong(filled, "language", _("Choose one of what is offered."))
+    if values is not None and values.default_model and not any(m["id"] == values.default_model for m in models):
+        return wrong(filled, "default_model", _("This model is gone. Choose another one."))
+    return filled
+
+
 async def _profile_page(
     request: Request[Any, Any, Any],
     user: User,
@@ -95,9 +114,12 @@ async def _profile_page(
     status_code: int = 422,
 ) -> Response[bytes]:
     now = Fields(name=user.name, theme=user.theme, send_key=user.send_key, speech=user.speech)
+    now |= {"language": user.language, "default_model": str(user.default_model or "")}
     context = {
         "form": Fields(now | (filled.typed if filled else {})),
         "errors": filled.errors if filled else Fields(),
+        "models": await catalog.list_models(user.id),
+        "languages": [(language, words.own_name(language)) for language in words.languages()],
         "sessions": await Session.list_of(user.id, current=session.id),
     }
     return page(

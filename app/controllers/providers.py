@@ -1,10 +1,7 @@
 """Providers, for the owner: connecting a model server, testing it, changing and disconnecting it."""
 
-import os
-import time
 import uuid
-from gettext import gettext as _
-from typing import Annotated, Any
+from typing import Any
 
 import asyncpg
 import httpx
@@ -13,54 +10,27 @@ import structlog
 from litestar import Request, Response, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
-from msgspec import Meta
 
 from app.chat import catalog
 from app.chat.calls import Connect
-from app.chat.found import KEY_VARIABLES, list_found
-from app.controllers.addresses import address_fault
+from app.chat.found import list_found
+from app.chat.residence import IS_LOADED, RESIDENCE, RUN_HERE
 from app.controllers.forms import Fields, Filled, read_form, wrong
 from app.controllers.guard import CurrentUser, owner_only
 from app.controllers.pages import page, redirect, with_sidebar
+from app.controllers.provider_form import CONNECTABLE, NewProvider, ProviderChange, checked, checked_new, field_of
 from app.controllers.visit import visit_of
 from app.database import fetch, fetch_row, new_id
 from app.errors import Conflict, NotFound
 from app.live import News, tell
 from app.providers import PROVIDERS
-from app.providers.base import Account, Limits
-from app.providers.errors import ProviderError
-from app.secrets import seal
+from app.providers.base import Account, Limits, Provider
+from app.secrets import seal, unseal
 from app.settings import settings
 from app.tables.user import User
+from app.words import gettext as _
 
 log = structlog.get_logger()
-
-Key = Annotated[str, Meta(max_length=2000, extra={"is_secret": True})]
-Url = Annotated[str, Meta(max_length=2000)]
-ProviderName = Annotated[str, Meta(max_length=100)]
-
-#: The kinds that a person connects; the others come with Parley.
-CONNECTABLE = tuple(kind for kind, provider in PROVIDERS.items() if not provider.is_builtin)
-
-
-class NewProvider(msgspec.Struct):
-    """`source` names a variable of the environment whose value is the key. No address: the one of the kind's service."""
-
-    kind: str
-    base_url: Url
-    name: ProviderName = ""
-    key: Key = ""
-    source: str = ""
-    allows_private: bool = False
-
-
-class ProviderChange(msgspec.Struct):
-    """An empty key leaves the key as it is."""
-
-    name: Annotated[str, Meta(min_length=1, max_length=100)]
-    base_url: Url = ""
-    key: Key = ""
-    allows_private: bool = False
 
 
 class Test(msgspec.Struct, frozen=True):
@@ -92,20 +62,17 @@ async def create(
     request: AnyRequest,
     current_user: CurrentUser,
     client: NamedDependency[httpx.AsyncClient],
-    connect: NamedDependency[Connect],
 ) -> Response[Any]:
-    """Connect a model server and ask it for its models at once."""
-    filled = await _checked(request, read_form(request, NewProvider))
+    """Ask a model server for its models, and connect it; one that is away is connected too, and looked at again later."""
+    filled, listing = await _asked(await checked_new(request, read_form(request, NewProvider)), client)
     new = filled.values
-    if new is None:
+    if new is None or listing is None:
         return await _page(request, current_user, client, filled=filled, status_code=422)
     provider_id = new_id()
-    name = new.name or PROVIDERS[new.kind].label()
-    await fetch(
-        _INSERT, provider_id, new.kind, name, new.base_url, seal(_key(new)) if _key(new) else "", new.allows_private
-    )
+    sealed = seal(new.key) if new.key else ""
+    await fetch(_INSERT, provider_id, new.kind, _name(new), new.base_url, sealed, new.allows_private)
     log.info("provider_connected", kind=new.kind, provider_id=str(provider_id))
-    await catalog.refresh(provider_id, connect)
+    await catalog.keep(provider_id, new.base_url, listing)
     return redirect(request, "/providers")
 
 
@@ -114,10 +81,11 @@ async def test(
     request: AnyRequest, current_user: CurrentUser, client: NamedDependency[httpx.AsyncClient]
 ) -> Response[Any]:
     """Ask the server of the form for its models, and say exactly what failed. Nothing is stored."""
-    filled = await _checked(request, read_form(request, NewProvider))
-    found = Test(is_ok=False, sentence=next(iter(filled.errors.values()), ""))
-    if (new := filled.values) is not None:
-        found = await _test(new, client)
+    filled, listing = await _asked(await checked_new(request, read_form(request, NewProvider)), client)
+    if listing is None:
+        found = Test(is_ok=False, sentence=next(iter(filled.errors.values()), ""))
+    else:
+        found = Test(not listing.error, len(listing.models), listing.latency_ms, listing.error)
     if visit_of(request).is_partial:
         return page(request, "providers/_tested.html", {"test": found, "form": filled.typed, "errors": filled.errors})
     return await _page(request, current_user, client, filled=filled, test=found)
@@ -128,23 +96,26 @@ async def update(
     request: AnyRequest,
     current_user: CurrentUser,
     client: NamedDependency[httpx.AsyncClient],
-    connect: NamedDependency[Connect],
     provider_id: FromPath[uuid.UUID],
 ) -> Response[Any]:
     """Another name, address or key."""
     row = await _find(provider_id)
-    filled = read_form(request, ProviderChange)
+    if row["kind"] not in CONNECTABLE:
+        raise Conflict(_("This one comes with Parley and cannot be changed."))
+    filled = await checked(request, read_form(request, ProviderChange), row["kind"])
     change = filled.values
-    is_ours = row["kind"] not in CONNECTABLE
-    if change is not None and not is_ours and (fault := await _fault_of(request, change)):
-        filled, change = wrong(filled, "base_url", fault), None
+    if change is not None:
+        key = change.key or (unseal(row["key_sealed"]) if row["key_sealed"] else "")
+        listing = await catalog.ask(_provider(change, row["kind"], change.name, key, client))
+        is_other = change.base_url != row["base_url"] or bool(change.key)
+        if is_other and (field := field_of(listing.failure)):
+            filled, change = wrong(filled, field, listing.error), None
     if change is None:
         change_context = {"of": provider_id, "typed": filled.typed, "errors": filled.errors}
         return await _page(request, current_user, client, change=change_context, status_code=422)
-    key = seal(change.key) if change.key else row["key_sealed"]
-    url = row["base_url"] if is_ours else change.base_url.rstrip("/")
-    await fetch(_CHANGE, provider_id, change.name, url, key, change.allows_private or is_ours)
-    await catalog.refresh(provider_id, connect)
+    sealed = seal(change.key) if change.key else row["key_sealed"]
+    await fetch(_CHANGE, provider_id, change.name, change.base_url, sealed, change.allows_private)
+    await catalog.keep(provider_id, change.base_url, listing)
     return redirect(request, "/providers", flash="saved")
 
 
@@ -169,40 +140,27 @@ async def refresh(
     return redirect(request, "/providers")
 
 
-async def _checked(request: AnyRequest, filled: Filled[NewProvider]) -> Filled[NewProvider]:
+async def _asked(
+    filled: Filled[NewProvider], client: httpx.AsyncClient
+) -> tuple[Filled[NewProvider], catalog.Listing | None]:
+    """The form, and what its server answered. What only another address or key can mend stands beside that field."""
     new = filled.values
     if new is None:
-        return filled
-    if new.kind not in CONNECTABLE:
-        return wrong(filled, "kind", _("Choose one of what is offered."))
-    new.base_url = new.base_url or PROVIDERS[new.kind].usual_url
-    if fault := await _fault_of(request, new):
-        return wrong(filled, "base_url", fault)
-    if not (_key(new).isprintable() and _key(new).isascii()):
-        return wrong(filled, "key", _("A key has no spaces, line breaks or special letters."))
-    if new.source not in ("", *KEY_VARIABLES):
-        return wrong(filled, "key", _("That variable is not one that a key is taken from."))
-    new.base_url = new.base_url.rstrip("/")
-    return filled
+        return filled, None
+    listing = await catalog.ask(_provider(new, new.kind, _name(new), new.key, client))
+    if field := field_of(listing.failure):
+        return wrong(filled, field, listing.error), None
+    return filled, listing
 
 
-async def _fault_of(request: AnyRequest, form: NewProvider | ProviderChange) -> str:
-    return await address_fault(request, form.base_url, allows_private=form.allows_private)
+def _provider(
+    form: NewProvider | ProviderChange, kind: str, name: str, key: str, client: httpx.AsyncClient
+) -> Provider:
+    return PROVIDERS[kind](Account(name, form.base_url, key, allows_private=form.allows_private), client, Limits())
 
 
-def _key(new: NewProvider) -> str:
-    return os.environ.get(new.source, "").strip() if new.source in KEY_VARIABLES else new.key.strip()
-
-
-async def _test(new: NewProvider, client: httpx.AsyncClient) -> Test:
-    name = new.name or PROVIDERS[new.kind].label()
-    account = Account(name, new.base_url, _key(new), allows_private=new.allows_private)
-    started = time.monotonic()
-    try:
-        models = await PROVIDERS[new.kind](account, client, Limits()).list_models()
-    except ProviderError as error:
-        return Test(is_ok=False, sentence=error.sentence)
-    return Test(is_ok=True, models_count=len(models), duration_ms=round((time.monotonic() - started) * 1000))
+def _name(new: NewProvider) -> str:
+    return new.name or PROVIDERS[new.kind].label()
 
 
 async def _find(provider_id: uuid.UUID) -> asyncpg.Record:
@@ -231,12 +189,22 @@ async def _page(
         "found": await list_found(client),
         "model_files": [dict(row) for row in await fetch(_FILES)],
         "models_folder": settings.models_folder,
+        "starter": _starter(rows),
         "kinds": [(kind, PROVIDERS[kind].label()) for kind in CONNECTABLE],
         "form": filled.typed if filled else Fields(),
         "errors": filled.errors if filled else Fields(),
         "test": test,
     }
     return page(request, "providers/index.html", await with_sidebar(owner, known | context), status_code=status_code)
+
+
+def _starter(rows: list[asyncpg.Record]) -> dict[str, Any] | None:
+    """The small model that is offered while our own engine has none: where it comes from and where it would go."""
+    ours = next((row for row in rows if PROVIDERS[row["kind"]].runs_here and not row["models_count"]), None)
+    if ours is None or settings.starter_model in ("", "none"):
+        return None
+    source = settings.starter_model
+    return {"provider": ours["id"], "source": source, "name": source.rpartition("/")[2].removesuffix(".gguf")}
 
 
 _INSERT = """
@@ -254,10 +222,10 @@ SELECT p.id, p.kind, p.name, p.base_url, p.allows_private, p.key_sealed <> '' AS
 FROM provider AS p WHERE p.is_enabled ORDER BY p.created_at
 """
 
-_FILES = """
-SELECT m.name, m.size_bytes, CASE WHEN m.is_loaded THEN 'loaded' ELSE 'ready' END AS state
-FROM model AS m JOIN provider AS p ON p.id = m.provider
-WHERE p.kind = 'llamacpp' AND m.gone_at IS NULL ORDER BY m.name
+_FILES = f"""
+SELECT m.name, m.size_bytes, {IS_LOADED} AS is_loaded
+FROM model AS m JOIN provider AS p ON p.id = m.provider {RESIDENCE}
+WHERE p.kind = ANY({RUN_HERE}) AND m.gone_at IS NULL ORDER BY m.name
 """
 
 ROUTES = [index, create, test, update, destroy, refresh]

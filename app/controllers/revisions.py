@@ -1,7 +1,6 @@
 """Revisions: a question asked anew in other words, beside the one that it was. Both stay, each with what followed it."""
 
 import uuid
-from gettext import gettext as _
 
 from litestar import get, post
 from litestar.params import FromPath
@@ -22,6 +21,7 @@ from app.settings import settings
 from app.tables.message import Message
 from app.tables.thread import Thread
 from app.tables.user import User
+from app.words import gettext as _
 
 
 @get("/messages/{message_id:uuid}/revision")
@@ -78,7 +78,7 @@ async def _form(
     status_code: int = 200,
     headers: Headers | None = None,
 ) -> Answer:
-    composer = await composer_context(thread, chosen=field(request, "model") if errors else None)
+    composer = await composer_context(user, thread, chosen=field(request, "model") if errors else None)
     context = composer | {"thread": thread, "question": question, "text": text, "errors": errors or {}}
     if not visit_of(request).is_partial:
         context = await with_sidebar(user, context)

@@ -1,7 +1,6 @@
 """A person's own sign-ins: ending one, ending all others. The list stands on the profile."""
 
 import uuid
-from gettext import gettext as _
 from typing import Any
 
 import structlog
@@ -13,6 +12,7 @@ from app.controllers.pages import redirect
 from app.controllers.visit import visit_of
 from app.errors import NotFound
 from app.tables.session import Session
+from app.words import gettext as _
 
 log = structlog.get_logger()
 

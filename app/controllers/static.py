@@ -5,7 +5,6 @@ import gzip
 import hashlib
 import mimetypes
 import pathlib
-from gettext import gettext as _
 from typing import Any
 
 import msgspec
@@ -15,6 +14,7 @@ from litestar.params import FromPath, FromQuery
 from app.controllers.visit import visit_of
 from app.errors import NotFound
 from app.paths import folder
+from app.words import gettext as _
 
 #: Files that are served as one: name → its parts, in order. The first stylesheet names the layers.
 BUNDLES = {
@@ -33,10 +33,12 @@ BUNDLES = {
         "css/pages.css",
         "css/frame.css",
         "css/models.css",
+        "css/settings.css",
+        "css/presets.css",
         "css/palette.css",
     ),
     "js/page.js": ("js/page.js", "js/copy.js", "js/focus.js", "js/sidebar.js", "js/palette.js", "js/speech.js"),
-    "js/composer.js": ("js/composer.js", "js/picker.js", "js/revision.js"),
+    "js/composer.js": ("js/composer.js", "js/picker.js", "js/options.js", "js/slash.js", "js/revision.js"),
     "htmx.js": ("vendor/htmx.min.js", "vendor/hx-sse.min.js", "vendor/hx-csp.min.js"),
 }
 

@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Mapping
-from gettext import gettext as _
 from typing import Any
 
 import msgspec
@@ -11,11 +10,15 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
 from app.chat import catalog, facts, options
+from app.chat.beginning import find_beginning
 from app.chat.cursor import Cursor
 from app.chat.drawing import cursor_of, draw
 from app.chat.new_message import NewMessage, check_text
 from app.chat.pace import pace
+from app.chat.presets import list_presets
+from app.chat.tasks import can_be_kept
 from app.chat.threads import choose_leaf, delete_thread, is_busy, my_message, my_thread, save_options
+from app.chat.threads import save_draft as save_draft_of
 from app.chat.title import store_title
 from app.chat.tree import find_end, list_window
 from app.chat.turn import start_thread
@@ -26,13 +29,14 @@ from app.controllers.event_stream import EventStream
 from app.controllers.guard import CurrentSession, CurrentUser
 from app.controllers.pages import page, redirect, with_sidebar
 from app.controllers.visit import visit_of
-from app.database import fetch, new_id
+from app.database import new_id
 from app.errors import AppError, Invalid
 from app.live import Reader
 from app.parts import clean
 from app.settings import settings
 from app.tables.thread import Thread
 from app.tables.user import User
+from app.words import gettext as _
 
 Asked = Request[Any, Any, Any]
 Answer = Response[Any]
@@ -40,9 +44,9 @@ Headers = Mapping[str, str]
 
 
 @get("/")
-async def new(request: Asked, current_user: CurrentUser) -> Answer:
-    """An empty thread: a greeting and the composer."""
-    return await _new_page(request, current_user, draft=current_user.draft)
+async def new(request: Asked, current_user: CurrentUser, preset: FromQuery[uuid.UUID | None] = None) -> Answer:
+    """An empty thread: a greeting and the composer, filled in from a preset if one is chosen."""
+    return await _new_page(request, current_user, draft=current_user.draft, preset=preset)
 
 
 @post("/threads", status_code=303)
@@ -131,13 +135,13 @@ async def destroy(request: Asked, current_user: CurrentUser, thread_id: FromPath
 async def save_draft(request: Asked, current_user: CurrentUser, thread_id: FromPath[uuid.UUID]) -> None:
     """Keeps what was typed and not sent yet."""
     thread = await my_thread(current_user.id, thread_id)
-    await fetch("UPDATE thread SET draft = $2 WHERE id = $1", thread.id, draft_of(request))
+    await save_draft_of(current_user.id, thread, draft_of(request))
 
 
 @put("/draft", status_code=204)
 async def save_new_draft(request: Asked, current_user: CurrentUser) -> None:
     """Keeps what was typed on the page of a new thread."""
-    await fetch("UPDATE users SET draft = $2 WHERE id = $1", current_user.id, draft_of(request))
+    await save_draft_of(current_user.id, None, draft_of(request))
 
 
 @put("/threads/{thread_id:uuid}/options")
@@ -149,7 +153,7 @@ async def update_options(request: Asked, current_user: CurrentUser, thread_id: F
         await save_options(thread, chosen)
         if not visit_of(request).is_partial:
             return redirect(request, f"/threads/{thread.id}", flash="saved")
-    composer = await composer_context(thread)
+    composer = await composer_context(current_user, thread)
     context = options_context(thread, chosen if not errors else fields(request), errors, composer["model"])
     context["flash"] = None if errors else _("Saved.")
     if not visit_of(request).is_partial:
@@ -190,16 +194,19 @@ async def show_thread(
         "messages": drawn,
         "older": older,
         "cursor": cursor_of(thread, drawn),
-        **(composer := await composer_context(thread)),
+        **(composer := await composer_context(user, thread)),
         **options_context(thread, options.of_thread(thread.system_prompt, thread.options), {}, composer["model"]),
     }
     found = await with_sidebar(user, known | context)
     return page(request, "threads/show.html", found, status_code=status_code, headers=headers)
 
 
-async def composer_context(thread: Thread | None, *, chosen: Any = None) -> dict[str, Any]:
+async def composer_context(
+    user: User, thread: Thread | None, *, chosen: Any = None, models: Any = None
+) -> dict[str, Any]:
     """What the composer is drawn from: the models to pick from, the one in use, the draft, a fresh request id."""
-    models = await catalog.list_models()
+    models = models or await catalog.list_models(user.id)
+    models = [dict(row) | {"is_kept": can_be_kept(row["kind"])} for row in models]
     wanted = chosen or (thread.model if thread else None)
     model = next((model for model in models if str(model["id"]) == str(wanted)), None)
     if model is None and not thread:
@@ -217,10 +224,13 @@ async def composer_context(thread: Thread | None, *, chosen: Any = None) -> dict
 
 def options_context(thread: Thread | None, chosen: Any, errors: dict[str, str], model: Any = None) -> dict[str, Any]:
     """What the options panel is drawn from; `not_taken` names what the thread's model does not take."""
+    held = chosen if isinstance(chosen, options.Options) else options.read_options(chosen or {})[0]
+    defaults = options.defaults(settings)
     return {
         "thread": thread,
         "options": chosen,
-        "defaults": options.defaults(settings),
+        "defaults": defaults,
+        "changed": options.changed(held, defaults),
         "errors": errors,
         "not_taken": facts.not_taken(model) if model else (),
     }
@@ -251,14 +261,16 @@ async def _new_page(
     *,
     draft: str,
     form: Any = None,
+    preset: uuid.UUID | None = None,
     errors: dict[str, str] | None = None,
     status_code: int = 200,
     headers: Headers | None = None,
 ) -> Answer:
-    last = await fetch('SELECT model FROM thread WHERE "user" = $1 ORDER BY updated_at DESC LIMIT 1', user.id)
-    context = await composer_context(None, chosen=(form or {}).get("model") or (last[0]["model"] if last else None))
-    context |= options_context(None, form, {}, context["model"])
-    context |= {"draft": draft, "errors": errors or {}}
+    models = await catalog.list_models(user.id)
+    begun = await find_beginning(user, preset, models)
+    context = await composer_context(user, None, chosen=(form or {}).get("model") or begun.model, models=models)
+    context |= options_context(None, form or begun.options, {}, context["model"])
+    context |= {"draft": draft, "errors": errors or {}, "begun": begun, "presets": await list_presets(user.id)}
     found = await with_sidebar(user, context)
     return page(request, "threads/new.html", found, status_code=status_code, headers=headers)
 

@@ -1,7 +1,6 @@
 """The people of the instance, for its owner."""
 
 import uuid
-from gettext import gettext as _
 from typing import Any
 
 import msgspec
@@ -18,6 +17,7 @@ from app.errors import Conflict, Invalid, NotFound
 from app.tables.invitation import Invitation
 from app.tables.session import Session, announce_user_end
 from app.tables.user import User
+from app.words import gettext as _
 
 log = structlog.get_logger()
 

@@ -20,6 +20,10 @@ Connection = ASGIConnection[Any, Any, Any, Any]
 
 #: Left by a sign-in that worked, so that this browser can be told why it has to sign in again.
 PERSON_COOKIE = "parley-person"
+#: The language that the person chose, as pages speak it before anybody is looked up; none where the browser decides.
+LANGUAGE_COOKIE = "parley-language"
+#: How long a browser remembers both: as long as browsers keep any cookie.
+PERSON_DAYS = 400
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
@@ -44,6 +48,8 @@ class Visit(msgspec.Struct, kw_only=True):
     cookie_name: str
     #: The fields of the request's form, as sent; None if the body was no form.
     form: dict[str, list[str]] | None = None
+    #: The files that came with it: the name of a field → what the file holds.
+    files: dict[str, bytes] = {}
     user: User | None = None
     session: Session | None = None
     is_loaded: bool = False
@@ -85,6 +91,16 @@ class Visit(msgspec.Struct, kw_only=True):
     def header(self, name: bytes) -> str:
         """A header of the request, '' if it was not sent. Names are lower case."""
         return self.headers.get(name, b"").decode("latin-1")
+
+    def cookie(self, name: str) -> str:
+        """The value of a cookie that was sent, '' if it was not."""
+        return cookie_of(self.header(b"cookie"), name)
+
+    def keep_language(self, language: str) -> None:
+        """Let this browser's pages speak a language from now on; '': the browser's own."""
+        self.cookies = [cookie for cookie in self.cookies if not cookie.startswith(f"{LANGUAGE_COOKIE}=")]
+        if self.cookie(LANGUAGE_COOKIE) != language:
+            self.set_cookie(LANGUAGE_COOKIE, language, seconds=PERSON_DAYS * 86_400 if language else 0)
 
     @property
     def is_partial(self) -> bool:
@@ -136,5 +152,6 @@ async def _find_session(visit: Visit, token: str) -> None:
         return
     visit.user, visit.session, is_stale = found
     bind_contextvars(user_id=str(visit.user.id))
+    visit.keep_language(visit.user.language)  # it was chosen in another browser, maybe
     if is_stale and await visit.session.mark_seen(settings.session_days, visit.address):
         visit.keep(token, days=settings.session_days)

@@ -4,7 +4,6 @@ Everything here is pure. `install` puts it all into a Jinja environment.
 """
 
 import functools
-import gettext
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,6 +12,8 @@ from uuid import UUID
 
 import jinja2
 from markupsafe import Markup
+
+from app import words
 
 #: Between a number and its unit. page.js writes it too.
 NARROW_SPACE = "\u202f"
@@ -37,30 +38,29 @@ def install(environment: jinja2.Environment, static: Callable[[str], str]) -> No
         "browser": browser,
     }
     environment.add_extension("jinja2.ext.i18n")
-    environment.install_gettext_translations(_translations, newstyle=True)  # type: ignore[attr-defined]
+    environment.install_gettext_callables(words.gettext, words.ngettext, newstyle=True)  # type: ignore[attr-defined]
     environment.globals |= {
         "static": static,
         "icon": functools.cache(lambda name: icon(name, static("vendor/icons.svg"))),
         "_": translated,
+        "language": words.language,
     }
 
 
 def translated(text: str, **values: object) -> Markup:
     """What Jinja's own `_` does, which looks it up and formats it anew each time: a third of the time of a page."""
-    return _said(text) % values if values else _plain(text)
-
-
-_translations = gettext.NullTranslations()
-
-
-@functools.cache
-def _said(text: str) -> Markup:
-    return Markup(_translations.gettext(text))  # noqa: S704  # a sentence of our own templates
+    spoken = words.language()
+    return _said(spoken, text) % values if values else _plain(spoken, text)
 
 
 @functools.cache
-def _plain(text: str) -> Markup:
-    return _said(text) % {}
+def _said(spoken: str, text: str) -> Markup:
+    return Markup(words.gettext(text))  # noqa: S704  # a sentence of our own templates, and of our own translators
+
+
+@functools.cache
+def _plain(spoken: str, text: str) -> Markup:
+    return _said(spoken, text) % {}
 
 
 def dom_id(row: Row, part: str = "") -> str:
@@ -89,7 +89,7 @@ def browser(user_agent: str) -> str:
     name = next((name for mark, name in _BROWSERS if mark in user_agent), "")
     system = next((system for mark, system in _SYSTEMS if mark in user_agent), "")
     if name and system:
-        return gettext.gettext("%(browser)s on %(system)s") % {"browser": name, "system": system}
+        return words.gettext("%(browser)s on %(system)s") % {"browser": name, "system": system}
     return name or system or user_agent[:60]
 
 

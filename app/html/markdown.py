@@ -4,7 +4,6 @@ Two walls: `events.py` escapes everything it does not draw itself, and nh3 keeps
 What needs attributes (code with its copy button, formulas, footnotes, checkboxes) is drawn after nh3, by us.
 """
 
-import gettext
 import re
 from collections.abc import Callable
 from html import escape, unescape
@@ -15,13 +14,12 @@ import nh3
 from app.html import math
 from app.html.cells import with_all_cells
 from app.html.events import TooDeep, draw
+from app.words import gettext as _
 
 RENDERER_VERSION: Final = 1
 MAX_CHARS: Final = 500_000
 MAX_FORMULAS: Final = 200
 MAX_HIGHLIGHTED_CHARS: Final = 100_000
-
-_ = gettext.gettext
 
 _TAGS: Final = (
     "p h2 h3 h4 h5 h6 ul ol li blockquote pre code em strong del a br hr table thead tbody tr th td "

@@ -5,7 +5,6 @@
 Both are one function of the deltas, so that a page loaded mid-stream and one that watched from the start are equal.
 """
 
-import gettext
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Final, Literal, NamedTuple, assert_never
@@ -26,10 +25,9 @@ from app.parts import (
     ToolCallPart,
     ToolResultPart,
 )
+from app.words import gettext as _
 
 Swap = Literal["beforebegin", "beforeend", "innerHTML", "delete"]
-
-_ = gettext.gettext
 
 _SWAPS: Final[dict[Swap, str]] = {
     "beforebegin": " hx-swap=before",
@@ -37,6 +35,11 @@ _SWAPS: Final[dict[Swap, str]] = {
     "innerHTML": "",  # htmx's default
     "delete": " hx-swap=delete",
 }
+
+
+#: So many characters of a tool call's arguments and of its name are drawn: the rest of one line is not seen anyway.
+MOST_DRAWN: Final = 2_000
+MOST_NAME: Final = 200
 
 
 class Op(NamedTuple):
@@ -153,19 +156,22 @@ class AnswerView:
 
 
 class _Call:
-    """A tool call while its arguments are being written."""
+    """A tool call while its arguments are being written; of many only the beginning is drawn."""
 
     def __init__(self) -> None:
         self._name = ""
         self._arguments: list[str] = []
+        self._room = MOST_DRAWN
         self._is_renamed = True
         self._sent = 0
 
     def feed(self, delta: ToolCallDelta) -> None:
         self._is_renamed = self._is_renamed or bool(delta.name)
         self._name += delta.name
-        if delta.arguments:
-            self._arguments.append(escape(normal(delta.arguments), False))
+        if delta.arguments and self._room >= 0:
+            more = normal(delta.arguments)
+            self._arguments.append(escape(_cut(more, self._room), False))
+            self._room -= len(more)
 
     def step(self) -> tuple[str, Change | None]:
         new = "".join(self._arguments[self._sent :])
@@ -211,7 +217,7 @@ def _part(part: Part, prefix: str, reasoning_label: str | None) -> str:
             label = reasoning_label or _thought_for(part.duration_ms)
             return _reasoning_html(label, render(text, prefix=prefix))
         case ToolCallPart(name=name, arguments=arguments):
-            return _call_html(name, escape(normal(arguments), False))
+            return _call_html(name, escape(_cut(normal(arguments), MOST_DRAWN), False))
         case ToolResultPart(content=content, is_error=is_error):
             label = escape(_("Tool failed") if is_error else _("Tool result"))
             shown = escape(normal(content), False)
@@ -235,9 +241,12 @@ def _reasoning_html(label: str, thoughts: str) -> str:
 
 def _call_html(name: str, arguments: str) -> str:
     """One line. `arguments` is HTML already."""
-    return (
-        f'<div class="tool-call"><span class="name">{escape(normal(name), False)}</span><code>{arguments}</code></div>'
-    )
+    shown = escape(_cut(normal(name), MOST_NAME), False)
+    return f'<div class="tool-call"><span class="name">{shown}</span><code>{arguments}</code></div>'
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[:most] + "…"
 
 
 def _quoted(selector: str) -> str:

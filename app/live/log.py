@@ -14,9 +14,11 @@ Row = tuple[int, str, str]
 
 
 class News(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Something that open pages should know. `key` says which pages: thread:<id>, user:<id>, session:<id>, worker, everybody.
+    """Something that open pages should know. `key` says which: thread:<id>, user:<id>, session:<id>, models, everybody; or
+    `worker`, for those who write answers.
 
-    `generation` runs from now on (or is to stop); `is_final`: none does. `at`: when the thread was last used.
+    `generation` runs from now on (or is to stop); `is_final`: none does. `at`: when the thread was last used. `task` is done
+    with the model `title`.
     """
 
     key: str
@@ -28,6 +30,7 @@ class News(msgspec.Struct, frozen=True, omit_defaults=True):
     is_final: bool = False
     thread: str = ""
     title: str = ""
+    task: str = ""
     at: str = ""
 
 

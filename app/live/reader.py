@@ -75,6 +75,8 @@ class Reader:
     def __init__(self, url: str) -> None:
         self.viewers: set[Viewer] = set()
         self.hears: list[Callable[[News], None]] = []
+        #: Called whenever it begins to listen: what was said before went unheard.
+        self.begins: list[Callable[[], None]] = []
         self._url = url
         self._by_key: dict[str, set[Viewer]] = {}
         self._followers: dict[uuid.UUID, set[Viewer]] = {}
@@ -166,6 +168,8 @@ class Reader:
         # News sent while nobody listened is gone: every page begins again from its cursor.
         for viewer in self.viewers:
             viewer.put(Lost())
+        for begin in self.begins:
+            begin()
         outage.end()
         while not connection.is_closed():
             try:

@@ -5,6 +5,7 @@ address in between (DNS rebinding) gains nothing.
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 from contextvars import ContextVar
@@ -13,6 +14,8 @@ from urllib.parse import urlsplit
 
 from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
+
+from app.words import gettext as _
 
 Fault = Literal["metadata", "private"]
 
@@ -50,6 +53,24 @@ class CheckedResolver(ThreadedResolver):
         return found
 
 
+def url_fault(url: str) -> str:
+    """What is wrong with how a base URL is written; empty if nothing is."""
+    try:
+        parts = urlsplit(url)
+        _port = parts.port
+    except ValueError:
+        return _("This is not an address.")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return _("An address begins with http:// or https:// and names a host.")
+    if parts.username or parts.password:
+        return _("Put the key into its own field, not into the address.")
+    if parts.query or parts.fragment:
+        return _("An address here has no ? and no #.")
+    if not url.isprintable() or " " in url:
+        return _("An address has no spaces.")
+    return ""
+
+
 def check(address: str, *, allows_private: bool) -> None:
     """Raises `Refused` for an IP address that may not be called. Names pass: they are resolved later."""
     try:
@@ -76,17 +97,34 @@ def fault_of_ip(ip: ipaddress.IPv4Address | ipaddress.IPv6Address, *, allows_pri
 
 async def fault_of_url(url: str, *, allows_private: bool) -> Fault | None:
     """What speaks against a base URL as its name resolves now. A name that is not found is nobody's fault here."""
-    host = urlsplit(url).hostname or ""
     try:
-        infos = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return None
-    try:
-        for info in infos:
-            check(str(info[4][0]), allows_private=allows_private)
+        for found in await resolve(urlsplit(url).hostname or ""):
+            check(found, allows_private=allows_private)
     except Refused as refused:
         return refused.fault
     return None
+
+
+async def resolve(host: str) -> list[str]:
+    """The IP addresses of a name as it resolves now, however it is written; none if it is not found."""
+    try:
+        infos = await asyncio.get_running_loop().getaddrinfo(host.rstrip("."), None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    return [str(info[4][0]) for info in infos]
+
+
+def is_of_this_machine(address: str) -> bool:
+    """Whether who calls this IP address calls this machine."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    if ip.is_loopback or ip.is_unspecified:  # connecting to "any address" connects to this machine
+        return True
+    family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as own:
+        own.bind((str(ip), 0))  # nobody else's address can be bound
+        return True
+    return False
 
 
 def refusal_in(error: BaseException) -> Fault | None:

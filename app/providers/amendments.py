@@ -63,7 +63,7 @@ class Question(msgspec.Struct, frozen=True):
     path: str
     body: dict[str, Any]
     decoder: type[SseDecoder] | type[NdjsonDecoder]
-    reader: Callable[[Wire], Reader]
+    reader: Callable[[Wire], Reader[Event]]
     amendment: Callable[[dict[str, Any], BadRequest], str | None]
 
 

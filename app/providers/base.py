@@ -80,12 +80,14 @@ class Limits(msgspec.Struct, frozen=True):
     """How long to wait for a server, and how much to take from it.
 
     The first token may take minutes: a local server loads its model first. Only what carries an event counts as a sign
-    of life; comments, pings and single bytes of a frame do not. `max_answer_bytes` is of text in UTF-8, not of wire.
+    of life; comments, pings and single bytes of a frame do not. `max_answer_bytes` is of text in UTF-8, not of wire, and
+    `max_call_bytes` of one tool call's name and arguments: no tool takes more, and the call is sent with every prompt after.
     """
 
     first_token_seconds: float = 120.0
     between_frames_seconds: float = 60.0
     max_answer_bytes: int = 8 * 1024 * 1024
+    max_call_bytes: int = 1_000_000
 
 
 class Tool(msgspec.Struct, frozen=True):
@@ -145,13 +147,14 @@ class Provider(ABC):
 
     `takes` names the fields of `Parameters` that reach the server; what it does not name has no effect there.
     `usual_url` is the address of the service that a kind is named for, where there is one. Built-in kinds come with
-    Parley; the others are connected by a person.
+    Parley; the others are connected by a person. Models of a kind that `runs_here` are run by processes of our workers.
     """
 
     kind: ClassVar[str]
     takes: ClassVar[frozenset[str]]
     usual_url: ClassVar[str] = ""
     is_builtin: ClassVar[bool] = False
+    runs_here: ClassVar[bool] = False
 
     def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits | None = None) -> None:
         self.account = account

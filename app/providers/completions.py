@@ -6,7 +6,6 @@ and named at the line that does so. Pure.
 
 import base64
 from collections.abc import Sequence
-from gettext import gettext as _
 from typing import Any
 
 import msgspec
@@ -32,6 +31,7 @@ from app.providers.errors import BadRequest
 from app.providers.frames import SseFrame
 from app.providers.http import Reader, Wire
 from app.providers.thinking import ThinkSplitter
+from app.words import gettext as _
 
 CONTINUE = "Continue exactly where you stopped. Repeat nothing and add no comment."
 
@@ -136,7 +136,7 @@ def object_of(arguments: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {"invalid_json": arguments}
 
 
-class ChatReader(Reader):
+class ChatReader(Reader[Event]):
     """Frames of a streamed chat completion → events."""
 
     def __init__(self, wire: Wire) -> None:

@@ -5,7 +5,6 @@ https://ai.google.dev/api/generate-content, https://ai.google.dev/gemini-api/doc
 
 import base64
 from collections.abc import Iterator, Sequence
-from gettext import gettext as _
 from typing import Any, assert_never
 
 import msgspec
@@ -33,6 +32,7 @@ from app.providers.errors import BadAnswer, BadRequest, Filtered
 from app.providers.frames import SseFrame
 from app.providers.http import Reader, Wire
 from app.providers.signatures import kept, own
+from app.words import gettext as _
 
 KIND = "gemini"
 MOST_STOP_SEQUENCES = 5
@@ -83,7 +83,7 @@ def amendment(body: dict[str, Any], error: BadRequest) -> str | None:
     return "thinkingLevel" if "thinkingLevel" in thinking and "level" in complaint else "thinkingConfig"
 
 
-class ContentsReader(Reader):
+class ContentsReader(Reader[Event]):
     """Chunks of a streamed answer → events. There is no end marker: a finish reason, and then the body's end."""
 
     def __init__(self, wire: Wire) -> None:

@@ -9,7 +9,6 @@ import html
 import math
 import re
 import time
-from gettext import gettext as _
 from typing import Any
 
 import aiohttp
@@ -34,6 +33,7 @@ from app.providers.errors import (
     TimedOut,
     Unreachable,
 )
+from app.words import gettext as _
 
 TRANSPORT_ERRORS = (httpx.HTTPError, httpx.StreamError, aiohttp.ClientError, OSError)
 """What reading an answer raises: httpx's aiohttp transport lets some of aiohttp's own errors through."""

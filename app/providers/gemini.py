@@ -5,7 +5,6 @@ https://ai.google.dev/api/generate-content, …/api/models, …/api/tokens. The 
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from gettext import gettext as _
 from typing import Any
 from urllib.parse import quote
 
@@ -19,6 +18,7 @@ from app.providers.contents import KIND, ContentsReader, amendment, contents_bod
 from app.providers.errors import ModelMissing, ProviderError
 from app.providers.frames import SseDecoder
 from app.providers.http import Wire
+from app.words import gettext as _
 
 PAGE_SIZE = 1000
 MAX_PAGES = 10

@@ -3,10 +3,14 @@
 https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, versions 2 and 3, little-endian.
 """
 
+import math
 import os
 import struct
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+
+from app.providers.keeping import MAX_TENSORS as MAX_TENSORS_KEPT
+from app.providers.keeping import Tensor
 
 MAX_ENTRIES = 65_536
 MAX_TENSORS = 200_000
@@ -21,6 +25,13 @@ _FILE_TYPES = dict(
         "F32 F16 Q4_0 Q4_1 - - - Q8_0 Q5_0 Q5_1 Q2_K Q3_K_S Q3_K_M Q3_K_L Q4_K_S Q4_K_M Q5_K_S Q5_K_M Q6_K IQ2_XXS "
         "IQ2_XS Q2_K_S IQ3_XS IQ3_XXS IQ1_S IQ4_NL IQ3_S IQ3_M IQ2_S IQ2_M IQ4_XS IQ1_M BF16 - - - TQ1_0 TQ2_0 "
         "MXFP4_MOE NVFP4 Q1_0".split()
+    )
+)
+
+_TENSOR_TYPES = dict(
+    enumerate(
+        "F32 F16 Q4_0 Q4_1 - - Q5_0 Q5_1 Q8_0 Q8_1 Q2_K Q3_K Q4_K Q5_K Q6_K Q8_K IQ2_XXS IQ2_XS IQ3_XXS IQ1_S IQ4_NL "
+        "IQ3_S IQ2_S IQ4_XS I8 I16 I32 I64 F64 IQ1_M BF16 - - - TQ1_0 TQ2_0 - - - MXFP4 NVFP4 Q1_0".split()
     )
 )
 
@@ -70,10 +81,12 @@ class NotGguf(ValueError):
 
 
 class GgufHeader(NamedTuple):
-    """The metadata (arrays left out) and what follows from it."""
+    """The metadata and what follows from it. Of arrays there is only how many items they have, in `counts`."""
 
     values: dict[str, Value]
     size_bytes: int
+    counts: dict[str, int]
+    tensors: tuple[Tensor, ...] = ()
 
     @property
     def architecture(self) -> str | None:
@@ -109,12 +122,21 @@ class GgufHeader(NamedTuple):
         is_whole_model = self._text("general.type") in (None, "model") and self.architecture not in (None, "clip")
         return is_whole_model and not self.values.get("split.no")
 
+    def count(self, key: str) -> int:
+        """A whole number of the architecture's own, as `block_count`; 0 where the file does not say."""
+        value = self.values.get(f"{self.architecture}.{key}")
+        return value if type(value) is int and 0 < value < 2**40 else 0
+
+    @property
+    def vocabulary_tokens(self) -> int:
+        return self.counts.get("tokenizer.ggml.tokens", 0) or self.count("vocab_size")
+
     def _text(self, key: str) -> str | None:
         value = self.values.get(key)
         return value if isinstance(value, str) else None
 
 
-def read_header(path: Path) -> GgufHeader:
+def read_header(path: Path, *, keeps_tensors: bool = False) -> GgufHeader:
     """Raises `NotGguf` for everything that llama.cpp would choke on as far as the header shows it, and `OSError`."""
     with path.open("rb", buffering=1024 * 1024) as file:
         size_bytes = os.fstat(file.fileno()).st_size
@@ -127,12 +149,24 @@ def read_header(path: Path) -> GgufHeader:
         tensors, entries = source.number("<Q"), source.number("<Q")
         if tensors > MAX_TENSORS or entries > MAX_ENTRIES:
             raise NotGguf("its header counts more than any model has")
-        values: dict[str, Value] = {}
-        for _ in range(entries):
-            key = source.text(65_535)
-            values[key] = source.value(source.number("<I"))
-        _check_tensors(source, tensors, values.get("general.alignment"))
-        return GgufHeader(values, size_bytes)
+        values, counts = _read_values(source, entries)
+        kept = _check_tensors(
+            source, tensors, values.get("general.alignment"), MAX_TENSORS_KEPT if keeps_tensors else 0
+        )
+        return GgufHeader(values, size_bytes, counts, tuple(kept))
+
+
+def _read_values(source: "_Source", entries: int) -> tuple[dict[str, Value], dict[str, int]]:
+    values: dict[str, Value] = {}
+    counts: dict[str, int] = {}
+    for _ in range(entries):
+        key, kind = source.text(65_535), source.number("<I")
+        if kind == _ARRAY:
+            values[key] = None
+            counts[key] = source.skip_array()
+        else:
+            values[key] = source.value(kind)
+    return values, counts
 
 
 class _Source:
@@ -166,19 +200,17 @@ class _Source:
         return self.take(size).decode("utf-8", "replace")
 
     def value(self, kind: int) -> Value:
-        """One value; an array is passed over, since no array says what we ask for."""
+        """One value that is no array."""
         if kind == _TEXT:
             return self.text()
-        if kind == _ARRAY:
-            self._skip_array()
-            return None
         form = _SCALARS.get(kind)
         if form is None:
             raise NotGguf(f"its header has a value of the unknown type {kind}")
         value: int | float | bool = struct.unpack(form, self.take(struct.calcsize(form)))[0]
         return value
 
-    def _skip_array(self) -> None:
+    def skip_array(self) -> int:
+        """Pass over an array, since no array says what we ask for. Returns how many items it has."""
         kind, items = self.number("<I"), self.number("<Q")
         if items > MAX_ARRAY_ITEMS:
             raise NotGguf("an array in its header is longer than any is")
@@ -189,25 +221,32 @@ class _Source:
             self.skip(items * struct.calcsize(_SCALARS[kind]))
         else:
             raise NotGguf("its header has an array of arrays or of an unknown type")
+        return items
 
     def _need(self, size: int) -> None:
         if size > self._size_bytes - self.position:
             raise NotGguf("it is cut off")
 
 
-def _check_tensors(source: _Source, count: int, alignment: Value) -> None:
+def _check_tensors(source: _Source, count: int, alignment: Value, kept: int) -> list[Tensor]:
     """Every tensor must lie inside the file: a download that stopped half-way is found here, not when it is loaded."""
     aligned = alignment if type(alignment) is int and 0 < alignment <= 65_536 else 32
-    end = 0
+    end, tensors = 0, list[Tensor]()
     for _ in range(count):
-        source.text(65_535)
-        dimensions = source.number("<I")
+        name, dimensions = source.text(65_535), source.number("<I")
         if dimensions > 8:
             raise NotGguf("a tensor has more dimensions than any has")
-        values = 1
-        for _ in range(dimensions):
-            values *= source.number("<Q")
-        block, block_bytes = _BLOCKS.get(source.number("<I"), (1, 0))
-        end = max(end, source.number("<Q") + values // block * block_bytes)
+        shape = tuple(source.number("<Q") for _ in range(dimensions))
+        kind, begin = source.number("<I"), source.number("<Q")
+        block, block_bytes = _BLOCKS.get(kind, (1, 0))
+        end = max(end, begin + math.prod(shape) // block * block_bytes)
+        if len(tensors) < kept:
+            tensors.append(Tensor(name, shape, _tensor_type(kind)))
     begin = -(-source.position // aligned) * aligned if count else source.position
     source.skip(begin + end - source.position)
+    return tensors
+
+
+def _tensor_type(kind: int) -> str:
+    name = _TENSOR_TYPES.get(kind, "-")
+    return str(kind) if name == "-" else name

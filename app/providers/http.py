@@ -7,9 +7,9 @@ import asyncio
 import base64
 import json
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from gettext import gettext as _
-from typing import Any, ClassVar, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import httpx
@@ -17,21 +17,27 @@ import msgspec
 
 from app.parts import ReasoningDelta, TextDelta, ToolCallDelta, clean
 from app.providers import addresses, failures
-from app.providers.base import Account, Event, Limits
+from app.providers.base import Account, Limits
 from app.providers.errors import BadAnswer, KeyRejected, TimedOut, Unreachable
 from app.providers.frames import FrameTooLarge, NdjsonDecoder, SseDecoder, SseFrame
 from app.providers.patience import Patience
+from app.words import gettext as _
 
 T = TypeVar("T")
+E = TypeVar("E")
 
+JSON_SECONDS = 15.0
 MAX_ERROR_BYTES = 64 * 1024
 MAX_JSON_BYTES = 16 * 1024 * 1024
 SECONDS_AFTER_FINISH = 5.0
 _PIECE_BYTES = 256 * 1024
 
 
-class Reader(ABC):
-    """Frames of one dialect → events. Pure: it has state and no I/O, so any cut of any stream can be tried on it."""
+class Reader(ABC, Generic[E]):
+    """Frames of one dialect → events. Pure: it has state and no I/O, so any cut of any stream can be tried on it.
+
+    They are `Event`s where a model answers, and something else where a server says how far it is with other work.
+    """
 
     has_ended = False
     """The end marker came: nothing after it is read."""
@@ -40,11 +46,11 @@ class Reader(ABC):
     """The server said why the answer ends. Usage may still follow; if the line breaks now, nothing was lost."""
 
     @abstractmethod
-    def read(self, frame: SseFrame) -> Sequence[Event]:
+    def read(self, frame: SseFrame) -> Sequence[E]:
         """The events of one frame. Raises `ProviderError` for an error event and for what the protocol does not say."""
 
     @abstractmethod
-    def end(self) -> Sequence[Event]:
+    def end(self) -> Sequence[E]:
         """The last events: what was held back, usage and `Finish`. No `Finish` unless the answer is complete."""
 
 
@@ -52,29 +58,40 @@ class Wire:
     """An account's line to its server. The key travels as a bearer token, or as it is in the header `key_header`.
 
     Paths may end in a query, which goes behind that of the base URL; what stands in one unencoded is encoded.
+    `json_seconds`: how long an answer may take that is not streamed.
     """
 
-    json_seconds: ClassVar[float] = 15.0
-
-    def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits, *, key_header: str = "") -> None:
+    def __init__(
+        self,
+        account: Account,
+        client: httpx.AsyncClient,
+        limits: Limits,
+        *,
+        key_header: str = "",
+        json_seconds: float = JSON_SECONDS,
+    ) -> None:
         self.account = account
         self.client = client
         self.limits = limits
         self.key_header = key_header
+        self.json_seconds = json_seconds
 
     async def fetch(self, method: str, path: str, expected: type[T], body: dict[str, Any] | None = None) -> T:
         """A small answer in JSON, decoded. Raises `ProviderError`."""
+        return self.decode(await self.ask(method, path, body), expected)
+
+    async def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
+        """A small answer as it is, perhaps empty. Raises `ProviderError`."""
         try:
             async with asyncio.timeout(self.json_seconds):
                 response = await self._send(method, path, body, "application/json")
                 try:
                     await self._check(response)
-                    answer = await self._read(response, MAX_JSON_BYTES)
+                    return await self._read(response, MAX_JSON_BYTES)
                 finally:
                     await response.aclose()
         except TimeoutError:
             raise self._timed_out(_("%(name)s did not answer within %(seconds)s seconds."), self.json_seconds) from None
-        return self.decode(answer, expected)
 
     async def open(self, path: str, body: dict[str, Any], accept: str) -> httpx.Response:
         """Post a question and wait for the status line of its streamed answer. The caller closes the response."""
@@ -93,12 +110,13 @@ class Wire:
             raise self._timed_out(sentence, seconds) from None
 
     async def events(
-        self, response: httpx.Response, decoder: SseDecoder | NdjsonDecoder, reader: Reader
-    ) -> AsyncGenerator[Event, None]:
+        self, response: httpx.Response, decoder: SseDecoder | NdjsonDecoder, reader: Reader[E]
+    ) -> AsyncGenerator[E, None]:
         """The events of an opened answer. Closes the response, and with it the socket, however it is left."""
         chunks = response.aiter_raw()
         clock, patience = asyncio.get_running_loop().time, Patience()
         alive_at, answer_bytes = clock(), 0
+        call_bytes: Counter[int] = Counter()
         try:
             while not reader.has_ended:
                 chunk = await self._next_chunk(chunks, reader, patience, alive_at, has_begun=answer_bytes > 0)
@@ -107,6 +125,10 @@ class Wire:
                         answer_bytes += _size(event)
                         if answer_bytes > self.limits.max_answer_bytes:
                             raise self._too_large()
+                        if isinstance(event, ToolCallDelta):
+                            call_bytes[event.index] += _size(event)
+                            if call_bytes[event.index] > self.limits.max_call_bytes:
+                                raise self._too_much_to_call()
                         yield event
                         alive_at = clock()  # after it: how long our reader takes is not the server's silence
                     if reader.has_ended:
@@ -122,7 +144,7 @@ class Wire:
             await response.aclose()
 
     async def _next_chunk(
-        self, chunks: AsyncIterator[bytes], reader: Reader, patience: Patience, alive_at: float, *, has_begun: bool
+        self, chunks: AsyncIterator[bytes], reader: Reader[E], patience: Patience, alive_at: float, *, has_begun: bool
     ) -> bytes:
         """The next bytes; empty at the end of the stream, and for any failure once the answer is complete."""
         seconds = self.limits.between_frames_seconds if has_begun else self.limits.first_token_seconds
@@ -152,7 +174,7 @@ class Wire:
         except FrameTooLarge:
             raise self._too_large() from None
 
-    def _read_frame(self, reader: Reader, frame: SseFrame, *, is_last: bool) -> Sequence[Event]:
+    def _read_frame(self, reader: Reader[E], frame: SseFrame, *, is_last: bool) -> Sequence[E]:
         try:
             return reader.read(frame)
         except BadAnswer as error:
@@ -252,6 +274,10 @@ class Wire:
         sentence = _("%(name)s sent more than any answer may have, so the rest was not read.")
         return BadAnswer(sentence % {"name": self.account.name})
 
+    def _too_much_to_call(self) -> BadAnswer:
+        sentence = _("%(name)s wrote more arguments for a tool than the %(most)s bytes that a call may have.")
+        return BadAnswer(sentence % {"name": self.account.name, "most": f"{self.limits.max_call_bytes:,}"})
+
 
 def _pieces(content: bytes) -> bytes | AsyncIterator[bytes]:
     """A large body goes out bit by bit: written at once it would hold the event loop."""
@@ -263,7 +289,7 @@ def _pieces(content: bytes) -> bytes | AsyncIterator[bytes]:
     return content if len(content) <= _PIECE_BYTES else bit_by_bit()
 
 
-def _size(event: Event) -> int:
+def _size(event: object) -> int:
     match event:
         case TextDelta() | ReasoningDelta():
             return len(event.text.encode()) + len(event.signature or "")

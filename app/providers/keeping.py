@@ -9,6 +9,9 @@ from msgspec import Meta
 
 from app.providers.errors import ProviderError
 
+#: The most that `Details` tells of; no model has nearly as many.
+MAX_TENSORS = 20_000
+
 Phase = Literal["connecting", "downloading", "checking", "loading"]
 
 

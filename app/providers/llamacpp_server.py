@@ -10,17 +10,23 @@ import json
 import os
 import signal
 import sys
+import time
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
 PROMPT_CACHE_MIB = 512
+LOG_SECONDS = 0.3
 
 
 def main() -> None:
     """Serve until the parent goes, however it goes."""
     orders = json.loads(sys.stdin.buffer.readline())
     die_with_parent(orders["parent"])
-    server = start(orders)
+    try:
+        server = start(orders)
+    except RuntimeError:
+        time.sleep(LOG_SECONDS)  # a thread of llama.cpp's writes its log: what it says of this would be cut off
+        raise
     # llama.cpp catches these to end its loop, which would leave a process that serves nothing.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -50,6 +56,10 @@ def start(orders: dict[str, Any]) -> Any:
     params.api_keys = [orders["key"]]
     params.n_parallel = orders["slots"]
     params.n_ctx = orders["context_tokens"] * orders["slots"]  # llama.cpp divides it among the slots
+    if orders["threads"] is not None:
+        params.cpuparams.n_threads = orders["threads"]
+    if orders["gpu_layers"] is not None:
+        params.n_gpu_layers = orders["gpu_layers"]
     params.ctx_shift = False
     params.kv_unified = False
     params.cache_ram_mib = PROMPT_CACHE_MIB

@@ -28,7 +28,7 @@ _FINISH_REASONS: dict[str, FinishReason] = {
 }
 
 
-class MessageReader(Reader):
+class MessageReader(Reader[Event]):
     """Events of a streamed message → events.
 
     `owed` are the blanks that were cut off an answer to go on from: those that come again are not said twice.

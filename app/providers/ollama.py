@@ -32,14 +32,14 @@ from app.providers.completions import object_of, refuse_file, tool_entry
 from app.providers.errors import BadRequest, ProviderError
 from app.providers.frames import NdjsonDecoder, SseFrame
 from app.providers.http import Reader, Wire
+from app.providers.ollama_keeping import DEFAULT_CONTEXT_WINDOW, OllamaKeeping, moment
 from app.providers.thinking import ThinkSplitter
 
-DEFAULT_CONTEXT_WINDOW = 8192
 MAX_MODELS = 1000
 _SHOWN_AT_ONCE = 4
 
 
-class Ollama(Provider):
+class Ollama(Provider, OllamaKeeping):
     """An Ollama server. An unfinished answer stands last in the prompt: Ollama's templates leave it open and go on.
 
     The default `num_ctx` may be more than a model was trained for; Ollama itself lowers it then.
@@ -60,14 +60,14 @@ class Ollama(Provider):
         return "Ollama"
 
     async def list_models(self) -> list[Model]:
-        tags, loaded = await asyncio.gather(self.wire.fetch("GET", "/api/tags", _Tags), self._loaded())
+        tags, running = await asyncio.gather(self.wire.fetch("GET", "/api/tags", _Tags), self._running())
         entries = {clean(entry.name): entry for entry in tags.models[:MAX_MODELS] if entry.name.isprintable()}
         at_once = asyncio.Semaphore(_SHOWN_AT_ONCE)
 
         async def describe(name: str, entry: _Tag) -> Model:
             async with at_once:
                 shown = await self._show(name)
-            return _model(name, entry, shown, loaded)
+            return _model(name, entry, shown, running)
 
         return list(await asyncio.gather(*(describe(name, entry) for name, entry in sorted(entries.items()) if name)))
 
@@ -105,12 +105,12 @@ class Ollama(Provider):
             async for event in events:
                 yield event
 
-    async def _loaded(self) -> frozenset[str] | None:
+    async def _running(self) -> "dict[str, _Running] | None":
         try:
-            running = await self.wire.fetch("GET", "/api/ps", _Tags)
+            running = await self.wire.fetch("GET", "/api/ps", _AllRunning)
         except ProviderError:  # older servers and proxies do not have it: whether a model is loaded stays unknown
             return None
-        return frozenset(entry.name for entry in running.models)
+        return {entry.name: entry for entry in running.models}
 
     async def _show(self, name: str) -> "_Show":
         try:
@@ -126,7 +126,7 @@ def amendment(body: dict[str, Any], error: BadRequest) -> str | None:
     return "think_level" if isinstance(body["think"], str) and "value" in error.sentence else "think"
 
 
-class LineReader(Reader):
+class LineReader(Reader[Event]):
     """Lines of a streamed chat → events."""
 
     def __init__(self, wire: Wire) -> None:
@@ -209,12 +209,26 @@ class _Tags(msgspec.Struct):
     models: list[_Tag]
 
 
+class _Running(msgspec.Struct):
+    """`size` is all that it takes, of which `size_vram` is on graphics cards."""
+
+    name: str = ""
+    size: int | None = None
+    expires_at: Any = None
+
+
+class _AllRunning(msgspec.Struct):
+    models: list[_Running]
+
+
 class _Show(msgspec.Struct):
     capabilities: list[str] | None = None
     model_info: dict[str, Any] | None = None
 
 
-def _model(name: str, entry: _Tag, shown: _Show, loaded: frozenset[str] | None) -> Model:
+def _model(name: str, entry: _Tag, shown: _Show, all_running: dict[str, _Running] | None) -> Model:
+    running = (all_running or {}).get(entry.name)
+    memory_bytes = running.size if running else None
     details = entry.details or _Details()
     info = shown.model_info or {}
     window = info.get(f"{info.get('general.architecture')}.context_length")
@@ -228,7 +242,9 @@ def _model(name: str, entry: _Tag, shown: _Show, loaded: frozenset[str] | None) 
         size_bytes=entry.size,
         family=clean(details.family) if details.family else None,
         quantisation=clean(details.quantization_level) if details.quantization_level else None,
-        is_loaded=None if loaded is None else entry.name in loaded,
+        is_loaded=None if all_running is None else running is not None,
+        memory_bytes=memory_bytes if memory_bytes and 0 < memory_bytes < 2**63 else None,
+        expires_at=moment(running.expires_at) if running else None,
         has_vision=has("vision"),
         has_tools=has("tools"),
         has_reasoning=has("thinking"),

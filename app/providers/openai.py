@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from gettext import gettext as _
 from typing import Any, ClassVar
 
 import httpx
@@ -17,6 +16,7 @@ from app.providers.errors import BadAnswer, ProviderError
 from app.providers.failures import check_url
 from app.providers.frames import SseDecoder
 from app.providers.http import Wire
+from app.words import gettext as _
 
 MAX_MODELS = 5000
 MAX_NAME_CHARS = 300
@@ -36,6 +36,7 @@ class OpenAI(Provider):
 
     kind = "openai"
     takes = frozenset({"temperature", "top_p", "max_tokens", "stop", "reasoning_effort"})
+    usual_url = "https://api.openai.com/v1"
     responses_hosts: ClassVar[re.Pattern[str]] = re.compile(r"([a-z]+\.)?api\.openai\.com|.+\.openai\.azure\.com")
 
     def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits | None = None) -> None:

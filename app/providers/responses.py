@@ -84,7 +84,7 @@ def amendment(body: dict[str, Any], error: BadRequest) -> str | None:
     return unknown_field(("reasoning", "include", "temperature", "top_p"), body, complaint)
 
 
-class ResponsesReader(Reader):
+class ResponsesReader(Reader[Event]):
     """Events of a streamed response → ours. The last one says how it ended; there is no other end marker."""
 
     def __init__(self, wire: Wire) -> None:

@@ -3,12 +3,12 @@
 import asyncio
 import re
 from collections.abc import AsyncGenerator
-from gettext import gettext as _
 from typing import Any
 
 from app.parts import Finish, TextDelta, Usage, text_of
 from app.providers.base import ChatRequest, Event, Model, Provider
 from app.providers.completions import messages_of
+from app.words import gettext as _
 
 MODEL = "demo"
 TOKENS_PER_SECOND = 50

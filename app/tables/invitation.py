@@ -1,7 +1,6 @@
 """An owner's invitation to one person, by link."""
 
 import uuid
-from gettext import gettext as _
 
 from piccolo.columns import UUID, Bytea, ForeignKey, Timestamptz, Varchar
 from piccolo.columns.base import OnDelete
@@ -11,6 +10,7 @@ from app.database import engine, fetch, fetch_row, new_id, transaction
 from app.errors import NotFound
 from app.secrets import hash_token, new_token
 from app.tables.user import User
+from app.words import gettext as _
 
 VALID_DAYS = 7
 

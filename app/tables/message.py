@@ -35,7 +35,15 @@ class Tried(msgspec.Struct, frozen=True):
     sentence: str
 
 
+class Writer(msgspec.Struct, frozen=True):
+    """A model that wrote a part of an answer: its id, as long as it is there, and its name."""
+
+    model: uuid.UUID | None
+    label: str
+
+
 _tried = msgspec.json.Decoder(list[Tried])
+_writers = msgspec.json.Decoder(list[Writer])
 
 
 class Message(Table, tablename="message", db=engine):
@@ -44,7 +52,7 @@ class Message(Table, tablename="message", db=engine):
     `status` is queued, running, complete, stopped, failed or interrupted. Times are in milliseconds.
     `request_id` is set on questions alone: with the thread it makes a turn unique for ever. `tried` names the models that
     were called before the one that wrote the answer, each with what failed. While `retry_at` is to come, `error_sentence`
-    says why the model is called again only then.
+    says why the model is called again only then. `writers`, of an answer that was continued: who wrote it, in order.
     """
 
     id = UUID(primary_key=True, default=None)
@@ -65,6 +73,7 @@ class Message(Table, tablename="message", db=engine):
     cached_tokens = Integer(default=None, null=True)
     usage_is_exact = Boolean(default=True)
     cost = Numeric(default=None, null=True)
+    cost_is_partial = Boolean(default=False)
     first_token_ms = Integer(default=None, null=True)
     duration_ms = Integer(default=None, null=True)
     tokens_per_second = DoublePrecision(default=None, null=True)
@@ -72,6 +81,7 @@ class Message(Table, tablename="message", db=engine):
     error_code = Varchar(length=50)
     error_sentence = Text()
     tried = JSONB(default="[]")
+    writers = JSONB(default="[]")
     retry_at = Timestamptz(default=None, null=True)
     html = Text()
     html_version = Integer(default=0)
@@ -117,9 +127,16 @@ class Message(Table, tablename="message", db=engine):
         """`tried`, decoded."""
         return _tried.decode(self.tried)
 
+    @property
+    def written_by(self) -> list[str]:
+        """The names of the models that wrote it, if that were several; else empty."""
+        names = [writer.label for writer in _writers.decode(self.writers)]
+        return names if len(names) > 1 else []
+
     # What a page adds to a row while it draws it: `chat/tree.py` and `chat/drawing.py`.
     body = Markup()
     seq = 0
+    is_back = False  # nobody could be asked, and now somebody can
     sibling_index = 1
     sibling_count = 1
     previous_sibling: uuid.UUID | None = None

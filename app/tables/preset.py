@@ -10,13 +10,17 @@ from app.tables.user import User
 
 
 class Preset(Table, tablename="preset", db=engine):
-    """`options` are parameters as a thread has them. A thread that is begun with a preset copies what it holds."""
+    """`options` are parameters as a thread has them. A thread that is begun with a preset copies what it holds.
+
+    `model_name` is how the model was called when it was chosen; empty if none was.
+    """
 
     id = UUID(primary_key=True, default=None)
     user = ForeignKey(references=User, null=False)
     name = Varchar(length=100)
     is_shared = Boolean(default=False)
     model = ForeignKey(references=ModelRow, null=True, default=None, on_delete=OnDelete.set_null)
+    model_name = Text()
     system_prompt = Text()
     options = JSONB(default="{}")
     created_at = Timestamptz()

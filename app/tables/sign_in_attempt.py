@@ -12,7 +12,6 @@ get past the count. Whoever must wait is told how long; asking in between is not
 """
 
 import ipaddress
-from gettext import gettext as _
 from typing import NamedTuple
 
 from piccolo.columns import Integer, Timestamptz, Varchar
@@ -21,6 +20,7 @@ from piccolo.table import Table
 from app.database import engine, fetch, transaction
 from app.errors import TooManyRequests
 from app.secrets import keyed_digest
+from app.words import gettext as _
 
 FORGET_AFTER = "1 day"
 FORGET_ADDRESS_AFTER = "180 days"

@@ -1,7 +1,6 @@
 """A person who may sign in. The owner runs the instance."""
 
 import uuid
-from gettext import gettext as _
 from typing import Any
 
 import asyncpg
@@ -11,7 +10,9 @@ from piccolo.table import Table
 
 from app.database import engine, fetch, fetch_row, new_id
 from app.errors import Invalid
+from app.settings import settings
 from app.tables.model import ModelRow
+from app.words import gettext as _
 
 #: Any number that nothing else locks: changes of who owns the instance happen one after the other.
 OWNERS_LOCK = 0x6F776E6572
@@ -78,13 +79,16 @@ class User(Table, tablename="users", db=engine):
         record = await fetch_row(
             "INSERT INTO users"
             " (id, name, email, password_hash, is_owner, is_active, theme, send_key, speech, draft, created_at)"
-            " VALUES ($1, $2, $3, $4, $5, true, 'system', 'enter', 'all', '', now())"
+            " VALUES ($1, $2, $3, $4, $5, true, $6, $7, $8, '', now())"
             " ON CONFLICT (email) DO NOTHING RETURNING *",
             new_id(),
             name,
             email,
             password_hash,
             is_owner,
+            settings.default_theme,
+            settings.default_send_key,
+            settings.default_speech,
         )
         if record is None:
             raise Invalid(_("Somebody uses this address already."), field="email")

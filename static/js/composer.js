@@ -61,7 +61,7 @@ function fit() {
   counter.classList.toggle("over", left < 0);
   const amount = Math.abs(left);
   const said = words[(left < 0 ? "over" : "left") + (plural.select(amount) === "one" ? "One" : "Other")];
-  counter.value = left > limit / 10 ? "" : said.replace("{}", new Intl.NumberFormat(navigator.language).format(amount));
+  counter.value = left > limit / 10 ? "" : said.replace("{}", new Intl.NumberFormat(document.documentElement.dataset.locale).format(amount));
   area.setCustomValidity(left < 0 ? counter.value : ""); // the browser says it, and sends nothing
 }
 
@@ -78,6 +78,7 @@ document.addEventListener("change", ({ target }) => {
   const says = document.getElementById("says");
   if (says) says.textContent = target.selectedOptions[0].dataset.says;
   mark();
+  htmx.trigger(document.getElementById("picker"), "parley:catalog"); // whether it is loaded, and the way to load it
 });
 
 document.addEventListener("htmx:after:swap", (event) => {
@@ -125,7 +126,7 @@ function saveDraft({ keepalive = false } = {}) {
   if (box().validity.customError) return keep(text); // too long for the server, and not to be lost
   saving?.abort();
   const sending = (saving = new AbortController());
-  fetch(form().dataset.draft, {
+  return fetch(form().dataset.draft, {
     method: "PUT",
     headers: { "X-CSRF-Token": form().elements._csrf.value },
     body: new URLSearchParams({ text }),
@@ -143,6 +144,15 @@ function saveDraft({ keepalive = false } = {}) {
       if (saving === sending) saving = null;
     });
 }
+
+// A link that leads to this page again (another preset): the text is there before the page is drawn anew.
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest?.("a[data-keeps-draft]");
+  if (!link || box().value === saved || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  await saveDraft();
+  location.assign(link.href);
+});
 
 // -- What the server could not keep: this tab does, until it is sent ---------------------------------------------------
 

@@ -4,9 +4,18 @@
 const words = document.getElementById("words").dataset;
 const main = document.getElementById("main");
 const log = document.getElementById("messages");
-const language = navigator.language;
+const language = readersLanguage();
 
 // -- Times and numbers, as the reader writes them --------------------------------------------------------------------
+
+// The page's language, with the region that the reader's browser says. composer.js reads it from the page.
+function readersLanguage() {
+  const { lang, dataset } = document.documentElement;
+  const own = new Intl.Locale(navigator.language);
+  if (own.language === lang) dataset.locale = navigator.language;
+  else dataset.locale = !dataset.language && own.region ? `${lang}-${own.region}` : lang;
+  return dataset.locale;
+}
 
 const time = new Intl.DateTimeFormat(language, { timeStyle: "short" });
 const day = new Intl.DateTimeFormat(language, { month: "short", day: "numeric", hour: "numeric", minute: "2-digit" });
@@ -65,15 +74,16 @@ function localise(root) {
 
 // -- Waiting: seconds counted from what the server said, so that the two clocks need not agree -------------------------
 
-const since = new WeakMap();
+const since = new WeakMap(); // element → what the server said of its wait, and when that began
 let ticking;
 
 function tick() {
   const waiting = document.querySelectorAll("[data-waits], [data-retries]");
   for (const element of waiting) {
-    const { waits, retries, label, done } = element.dataset;
-    if (!since.has(element)) since.set(element, performance.now() - Number(waits ?? -retries) * 1000);
-    const passed = (performance.now() - since.get(element)) / 1000;
+    const { waits, retries, at, label, done } = element.dataset;
+    const said = `${waits} ${retries} ${at}`; // morphing keeps the element, and another pause is another wait
+    if (since.get(element)?.said !== said) since.set(element, { said, began: performance.now() - Number(waits ?? -retries) * 1000 });
+    const passed = (performance.now() - since.get(element).began) / 1000;
     if (retries) element.textContent = passed < 0 ? label.replace("{}", seconds(Math.ceil(-passed))) : done;
     else {
       element.dataset.label ??= element.textContent;

@@ -236,7 +236,11 @@ function askAgain(status) {
 // Every open page hears of the same change at once: they do not all ask at once. News that were told while this page was
 // not connected are lost, so it asks when it is connected again.
 let isAgain = false;
-const askForCatalog = () => setTimeout(() => htmx.trigger(document.getElementById("picker"), "parley:catalog"), 1500 * Math.random());
+const askForCatalog = () => setTimeout(() => {
+  htmx.trigger(document.getElementById("picker"), "parley:catalog");
+  // What nobody could answer is drawn with whether somebody can now.
+  for (const waiting of log().querySelectorAll(".problem.all-down")) fetchMessage(waiting.closest("article").dataset.message);
+}, 1500 * Math.random());
 
 document.addEventListener("htmx:sse:after:connection", () => {
   if (isAgain) askForCatalog();

@@ -16,7 +16,7 @@ from app.chat.health import gather
 from app.database import close_pool, fetch, open_pool, pool
 from app.embedded import EmbeddedPostgres
 from app.main import create_app
-from app.settings import settings
+from app.settings import current
 from tests.controllers.threads import add_model, converse
 from tests.faults.relay import Relay, to_socket
 from tests.people import Browser, _in_one_task
@@ -29,7 +29,7 @@ BEARER = {"authorization": f"Bearer {TOKEN}"}
 async def watched(database: str) -> AsyncIterator[Litestar]:
     """The app with a token for monitoring."""
     await close_pool()
-    made = create_app(msgspec.structs.replace(settings, metrics_token=TOKEN), database_url=database, with_worker=False)
+    made = create_app(msgspec.structs.replace(current(), metrics_token=TOKEN), database_url=database, with_worker=False)
     async with _in_one_task(made):
         yield made
 
@@ -93,7 +93,7 @@ async def test_a_database_that_hangs_is_called_down_within_two_seconds_and_found
     async with Relay(to_socket(socket)) as relay:
         await close_pool()
         url = f"postgresql://postgres@127.0.0.1:{relay.port}/{name}"
-        made = create_app(msgspec.structs.replace(settings, metrics_token=TOKEN), database_url=url, with_worker=False)
+        made = create_app(msgspec.structs.replace(current(), metrics_token=TOKEN), database_url=url, with_worker=False)
         async with _in_one_task(made), Browser(made) as browser:
             assert (await browser.get("/api/health", headers=BEARER)).status_code == 200
             relay.flowing.clear()

@@ -15,7 +15,7 @@ from tests.bench import cost, more, report
 from tests.bench.browser import watch_browser
 from tests.bench.idle import hold_open, raise_file_limit
 from tests.bench.instance import THEIRS, Instance, connected, on_core, scripted_model, start_program
-from tests.bench.pages import time_sending, time_sidebar, time_thread, weigh_page
+from tests.bench.pages import time_models, time_search, time_sending, time_sidebar, time_thread, weigh_page
 from tests.bench.report import Line, budgets_of, console
 from tests.bench.statements import count_statements
 from tests.bench.turns import People, Turns, run_turns
@@ -116,6 +116,8 @@ async def _measure_pages(instance: Instance) -> list[Line]:
         Line("send in an empty thread", empty, "ms"),
         Line("send in a thread of 5,000 messages", long, "ms", round(empty * 1.3 + 1, 1)),
         Line("sidebar over 10,000 threads", await time_sidebar(instance, 10_000), "ms", 5),
+        Line("search over 10,000 threads", await time_search(instance, 10_000), "ms", 20),
+        Line("the page of 2,000 models", await time_models(instance, 2_000), "ms", 30),
     ]
 
 

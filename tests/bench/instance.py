@@ -67,6 +67,27 @@ class Instance:
         )  # fmt: skip
         return Caller(next(self._addresses), f"parley={token}"), user
 
+    async def add_models(self, count: int) -> None:
+        """Models of a server that nobody asks, with facts as servers and tables give them."""
+        provider = new_id()
+        await self.database.execute(
+            "INSERT INTO provider (id, kind, name, base_url, key_sealed, error, created_at, state, refreshed_at)"
+            " VALUES ($1, 'openai', 'A large catalog', 'http://127.0.0.1:9/v1', '', '', now(), 'ok', now() + interval '1 hour')",
+            provider,
+        )
+        await self.database.execute(
+            "INSERT INTO model (id, provider, name, said, size_bytes, family, quantisation, is_loaded, seen_at, seen_since)"
+            " SELECT gen_random_uuid(), $1, 'model-' || n, json_build_object('has_tools', n % 2 = 0, 'context_window', 4096 + n,"
+            " 'input_price', n / 100.0, 'output_price', n / 50.0)::jsonb, n * 1000000, 'llama', 'Q4_K_M', n % 7 = 0, now(), now()"
+            " FROM generate_series(1, $2) AS n",
+            provider, count,
+        )  # fmt: skip
+        await self.database.execute("ANALYZE model")
+
+    async def forget_models(self) -> None:
+        """Those of `add_models`."""
+        await self.database.execute("DELETE FROM provider WHERE name = 'A large catalog'")
+
     async def add_threads(self, user: uuid.UUID, count: int) -> list[str]:
         """Threads without messages."""
         ids = [new_id() for _ in range(count)]

@@ -57,6 +57,24 @@ async def time_sidebar(instance: Instance, threads: int) -> float:
     return await _time(caller, caller.get("/threads", "hx-request: true"))
 
 
+async def time_search(instance: Instance, threads: int) -> float:
+    """Milliseconds to find threads by a part of their title, for somebody with so many: the median."""
+    caller, user = await instance.add_caller()
+    await instance.add_threads(user, threads)
+    await instance.database.execute("ANALYZE thread")
+    return await _time(caller, caller.get("/threads?q=thread%2099", _GZIP))
+
+
+async def time_models(instance: Instance, models: int) -> float:
+    """Milliseconds until the page of models is there, of an owner with so many, narrowed down to nothing: the median."""
+    caller, user = await instance.add_caller()
+    await instance.database.execute("UPDATE users SET is_owner = true WHERE id = $1", user)
+    await instance.add_models(models)
+    taken = await _time(caller, caller.get("/models", _GZIP))
+    await instance.forget_models()
+    return taken
+
+
 async def time_sending(instance: Instance, messages: int) -> float:
     """Milliseconds until a send is answered, in a thread with so many messages: the median of five turns."""
     taken: list[float] = []

@@ -1,5 +1,7 @@
 """The catalog of models, against a scripted server."""
 
+import asyncpg
+
 from app.chat import catalog
 from app.database import fetch, fetch_row
 from app.providers.client import make_client
@@ -17,7 +19,13 @@ async def refresh() -> str:
 
 
 async def names() -> list[str]:
-    return [row["name"] for row in await catalog.list_models()]
+    return [row["name"] for row in await models()]
+
+
+async def models() -> list[asyncpg.Record]:
+    """What the person of `chat` may pick."""
+    (user,) = await fetch("SELECT id FROM users")
+    return await catalog.list_models(user["id"])
 
 
 async def test_models_come_and_go_and_come_back_as_the_same(chat: Chat) -> None:
@@ -30,7 +38,7 @@ async def test_models_come_and_go_and_come_back_as_the_same(chat: Chat) -> None:
     assert await names() == ["other"]
     chat.server.models = ["other", "scripted"]
     await refresh()
-    assert chat.model in [row["id"] for row in await catalog.list_models()]
+    assert chat.model in [row["id"] for row in await models()]
 
 
 async def test_a_refresh_without_news_writes_no_model(chat: Chat) -> None:
@@ -46,10 +54,10 @@ async def test_a_provider_that_fails_says_so_and_keeps_its_models(chat: Chat) ->
     row = await fetch_row("SELECT state, error FROM provider")
     assert row is not None
     assert (row["state"], row["error"]) == ("down", sentence)
-    assert [(model["name"], model["is_available"]) for model in await catalog.list_models()] == [("scripted", False)]
+    assert [(model["name"], model["is_available"]) for model in await models()] == [("scripted", False)]
     del chat.server.answers["/v1/models"]
     assert await refresh() == ""
-    assert [model["is_available"] for model in await catalog.list_models()] == [True]
+    assert [model["is_available"] for model in await models()] == [True]
 
 
 async def test_a_key_travels_sealed_and_is_used_unsealed(chat: Chat) -> None:

@@ -12,13 +12,24 @@ import pytest
 
 from app.chat import catalog, circuit
 from app.chat.circuit import COLUMNS, MOST_FAILURES, all_down, is_open, note_failure, note_success, probe_due
+from app.chat.worker import Worker
 from app.database import fetch, fetch_row
 from app.live import Lost, News, Reader
 from app.providers.client import make_client
-from app.providers.errors import BadRequest, KeyRejected, Overloaded, RateLimited, StreamCut, TimedOut, Unreachable
+from app.providers.errors import (
+    BadAnswer,
+    BadRequest,
+    KeyRejected,
+    Overloaded,
+    RateLimited,
+    StreamCut,
+    TimedOut,
+    Unreachable,
+)
 from tests.chat.conftest import SETTINGS, Chat
 from tests.programs import ROOT
-from tests.scripted.steps import whole
+from tests.scripted import OPENAI
+from tests.scripted.steps import Close, Send, Sleep, chunk, whole
 
 SENTENCE = "Scripted cannot be reached."
 BROKEN = whole(b'{"error": {"message": "out of oil"}}', status=503)
@@ -89,7 +100,7 @@ async def test_failures_in_a_row_open_the_circuit_and_a_probe_closes_it(
     assert is_open(row)
     assert (row["state"], row["error"]) == ("down", SENTENCE)
     assert row["down_since"] is not None
-    assert [model["is_available"] for model in await catalog.list_models()] == [False]
+    assert [model["is_available"] for model in await catalog.list_models(chat.user)] == [False]
     await until(heard, 1)
     await make_due()
     await probe()
@@ -127,18 +138,59 @@ async def test_failures_that_lie_far_apart_open_nothing(provider: uuid.UUID) -> 
     assert not is_open(await row_of(provider))
 
 
-@pytest.mark.parametrize("kind", [RateLimited, KeyRejected, BadRequest, StreamCut])
+@pytest.mark.parametrize("kind", [RateLimited, KeyRejected, BadRequest])
 async def test_what_says_that_the_server_is_there_does_not_count(provider: uuid.UUID, kind: type[Any]) -> None:
     for _ in range(2 * MOST_FAILURES):
         await note_failure(provider, kind(SENTENCE))
     assert (await row_of(provider))["failures"] == 0
 
 
-@pytest.mark.parametrize("kind", [Unreachable, TimedOut, Overloaded])
+@pytest.mark.parametrize("kind", [Unreachable, TimedOut, Overloaded, StreamCut, BadAnswer])
 async def test_what_says_that_it_is_not_counts(provider: uuid.UUID, kind: type[Any]) -> None:
     for _ in range(MOST_FAILURES):
         await note_failure(provider, kind(SENTENCE))
     assert is_open(await row_of(provider))
+
+
+async def test_a_server_that_cuts_every_answer_is_not_called_any_more(
+    chat: Chat, provider: uuid.UUID, worker: Worker
+) -> None:
+    """A good answer in between forgives the cuts before it."""
+    cut = (OPENAI.head(), Send(chunk(OPENAI.text("One "))), Sleep(0.05), Close())
+    for script in [cut] * (MOST_FAILURES - 1) + [chat.server.defaults[OPENAI.kind]] + [cut] * MOST_FAILURES:
+        assert not is_open(await row_of(provider))
+        chat.server.script(*script)
+        await chat.final((await chat.ask()).answer)
+    assert is_open(await row_of(provider))
+
+
+async def test_nonsense_within_an_answer_may_be_the_models_own(provider: uuid.UUID) -> None:
+    for _ in range(2 * MOST_FAILURES):
+        await note_failure(provider, BadAnswer(SENTENCE), has_begun=True)
+    assert (await row_of(provider))["failures"] == 0
+
+
+async def test_what_failed_long_ago_is_forgotten(chat: Chat, provider: uuid.UUID) -> None:
+    """Down once for long and back, quiet, and down again: its first probe is soon, and its count begins anew."""
+    chat.server.answers["/v1/models"] = BROKEN
+    await fail(provider)
+    for _ in range(5):
+        await make_due()
+        await probe()
+    del chat.server.answers["/v1/models"]
+    await make_due()
+    await probe()
+    touchy = await row_of(provider)
+    assert (touchy["failures"], touchy["probes"]) == (MOST_FAILURES - 1, 6)
+    quiet = f"UPDATE provider SET failing_since = now() - interval '{circuit.WINDOW_SECONDS + 1} seconds'"
+    await fetch(quiet)
+    await circuit.found_down(provider, SENTENCE)
+    assert round(await pause_of(provider)) == circuit.FIRST_PROBE_SECONDS
+    await fetch("UPDATE provider SET probes = 6")
+    await fetch(quiet)
+    await circuit.found_up(provider, 1, has_news=False)
+    row = await row_of(provider)
+    assert (row["failures"], row["probes"], row["failing_since"]) == (0, 0, None)
 
 
 async def test_fifty_that_fail_at_once_open_it_once(provider: uuid.UUID, heard: list[str]) -> None:
@@ -156,7 +208,9 @@ async def test_failures_at_once_are_all_counted(provider: uuid.UUID) -> None:
     assert (await row_of(provider))["failures"] == MOST_FAILURES - 1
 
 
-async def test_probes_come_ever_more_rarely_and_never_more_than_a_minute_apart(chat: Chat, provider: uuid.UUID) -> None:
+async def test_probes_come_ever_more_rarely_and_never_more_than_half_a_minute_apart(
+    chat: Chat, provider: uuid.UUID
+) -> None:
     chat.server.answers["/v1/models"] = BROKEN
     await fail(provider)
     pauses = [await pause_of(provider)]
@@ -164,7 +218,7 @@ async def test_probes_come_ever_more_rarely_and_never_more_than_a_minute_apart(c
         await make_due()
         await probe()
         pauses.append(await pause_of(provider))
-    assert [round(pause / 5) * 5 for pause in pauses] == [5, 10, 20, 40, 60, 60, 60]
+    assert [round(pause / 5) * 5 for pause in pauses] == [5, 10, 20, 30, 30, 30, 30]
     assert is_open(await row_of(provider))
 
 
@@ -191,7 +245,7 @@ async def test_a_server_that_only_seems_back_is_shut_out_at_once_and_for_longer(
         await fail(provider, 1)
         assert is_open(await row_of(provider))
         pauses.append(await pause_of(provider))
-    assert [round(pause / 5) * 5 for pause in pauses] == [5, 10, 20, 40]
+    assert [round(pause / 5) * 5 for pause in pauses] == [5, 10, 20, 30]
     await make_due()
     await probe()
     await note_success(provider, failures=(await row_of(provider))["failures"])

@@ -10,8 +10,10 @@ import pytest
 
 from app.chat import catalog, circuit
 from app.chat.calls import MOST_CALLS
+from app.chat.drawing import draw
 from app.chat.threads import my_message
-from app.chat.turn import start_sibling
+from app.chat.tree import find_message
+from app.chat.turn import continue_answer, start_sibling
 from app.chat.worker import Worker
 from app.database import fetch, fetch_row, new_id
 from app.jobs import enqueue
@@ -97,6 +99,17 @@ async def test_the_next_model_answers_when_the_first_one_does_not(
     assert thread["model"] == chat.model, "what the person chose stays chosen"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "time"),
+    [("61", "2 minutes"), ("3600", "60 minutes"), ("7201", "3 hours"), ("100000000", "27,778 hours")],
+)
+async def test_a_pause_too_long_to_be_waited_for_is_named(chat: Chat, worker: Worker, seconds: str, time: str) -> None:
+    chat.server.script(*whole(b'{"error": {"message": "slow down."}}', status=429, Retry_After=seconds))
+    answer = await chat.final((await chat.ask()).answer)
+    expected = f"Scripted asks to slow down: slow down. It wants to be asked again in {time}."
+    assert (answer["status"], answer["error_sentence"]) == ("failed", expected)
+
+
 async def test_after_the_first_token_nothing_else_is_called(chat: Chat, spare: Spare, worker: Worker) -> None:
     chat.server.script(OPENAI.head(), Send(chunk(OPENAI.text("One "))), Sleep(0.3), Reset())
     answer = await chat.final((await chat.ask()).answer)
@@ -123,9 +136,15 @@ async def test_when_all_are_down_the_question_is_kept_and_can_be_tried_again(
     assert "Your question is kept" in str(answer["error_sentence"])
     assert (await chat.message(turn.question))["content"] == "Still there?"
     assert chat.server.questions == spare.server.questions == []
+    assert await circuit.list_answerable([turn.answer, turn.question]) == set()
+    await circuit.found_up(spare.provider, 1, has_news=False)
+    assert await circuit.list_answerable([turn.answer]) == {turn.answer}
+    await fall_back_on(chat.model)
+    assert await circuit.list_answerable([turn.answer]) == set(), "a model that would not be called does not count"
     for row in await fetch("SELECT id FROM provider"):
         await circuit.found_up(row["id"], 1, has_news=False)
     message, _thread = await my_message(chat.user, turn.answer)
+    assert (await draw([message]))[0].is_back
     again = await start_sibling(chat.user, message, chat.model)
     assert (await chat.final(again.answer))["status"] == "complete"
 
@@ -197,3 +216,50 @@ async def test_the_page_hears_of_a_pause_and_of_another_model(
         await spare.server.next_question(2)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def go_on(chat: Chat, answer: uuid.UUID) -> dict[str, Any]:
+    await continue_answer(chat.user, await find_message(answer))
+    return await chat.final(answer)
+
+
+@pytest.mark.parametrize("known", ["first", "second", "both", "neither"])
+async def test_an_answer_that_another_model_went_on_with_says_so_and_adds_up_what_is_known(
+    chat: Chat, spare: Spare, worker: Worker, known: str
+) -> None:
+    for model, part in ((chat.model, "first"), (spare.model, "second")):
+        prices = {"input_price": 1, "output_price": 1} if known in (part, "both") else {}
+        await fetch("UPDATE model SET set_by_owner = $2 WHERE id = $1", model, msgspec.json.encode(prices).decode())
+    chat.server.script(OPENAI.head(), Send(chunk(OPENAI.text("One and two, and then "))), Sleep(0.1), Reset())
+    begun = await chat.final((await chat.ask()).answer)
+    assert (begun["status"], begun["writers"], begun["cost_is_partial"]) == ("interrupted", "[]", False)
+    chat.server.script(*BROKEN)
+    answer = await go_on(chat, begun["id"])
+    assert answer["content"] == "One and two, and then Seven quiet lanterns drift over the harbour. "
+    message = await find_message(answer["id"])
+    assert message.written_by == ["scripted", "spare"]
+    assert (message.model_label, tried(answer)) == ("spare", ["scripted"])
+    parts = [begun["cost"], known in ("second", "both") and answer["cost"] - (begun["cost"] or 0)]
+    assert (answer["cost"] is None, answer["cost_is_partial"]) == (known == "neither", known in ("first", "second"))
+    assert answer["cost"] is None or answer["cost"] >= sum(part for part in parts if part)
+    assert (begun["cost"] is None) == (known in ("second", "neither"))
+    again = await go_on(chat, await cut_short(answer["id"]))
+    assert (await find_message(again["id"])).written_by == ["scripted", "spare"], "a model that goes on is named once"
+
+
+async def test_who_did_not_go_on_has_written_nothing(chat: Chat, spare: Spare, worker: Worker) -> None:
+    chat.server.script(OPENAI.head(), Send(chunk(OPENAI.text("One "))), Sleep(0.1), Reset())
+    begun = await chat.final((await chat.ask()).answer)
+    chat.server.script(*BROKEN)
+    spare.server.script(*whole(b'{"error": {"message": "no"}}', status=400))
+    kept = await go_on(chat, begun["id"])
+    assert (kept["content"], kept["status"], kept["error_code"]) == ("One ", "interrupted", "bad_request")
+    assert (kept["model"], kept["model_label"], (await find_message(kept["id"])).written_by) == (
+        chat.model, "scripted", [],
+    )  # fmt: skip
+
+
+async def cut_short(answer: uuid.UUID) -> uuid.UUID:
+    """As if it had broken off once more."""
+    await fetch("UPDATE message SET status = 'interrupted' WHERE id = $1", answer)
+    return answer

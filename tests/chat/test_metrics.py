@@ -73,20 +73,45 @@ async def test_an_answer_is_counted_when_it_ends(chat: Chat, worker: Worker) -> 
     assert found['parley_tokens_total{direction="out"}'] == message["output_tokens"]
     assert found["parley_first_token_seconds_count"] == found["parley_generation_seconds_count"] == 1
     assert found["parley_generation_seconds_sum"] == pytest.approx(message["duration_ms"] / 1000, abs=0.05)
-    assert found["parley_retries_total"] == 0
+    assert not [sample for sample in found if sample.startswith("parley_retries_total")]
     assert (found["parley_database_up"], found["parley_workers"], found["parley_queue_depth"]) == (1, 1, 0)
     (provider,) = await fetch("SELECT id FROM provider")
     labels = f'{{provider="Scripted",kind="openai",id="{provider["id"]}"}}'
     assert (found[f"parley_provider_up{labels}"], found[f"parley_circuit_open{labels}"]) == (1, 0)
 
 
-async def test_a_call_that_failed_is_counted_with_its_kind_and_the_retry_after_it(chat: Chat, worker: Worker) -> None:
+async def test_a_call_that_failed_is_counted_for_its_provider_and_the_retry_after_it(
+    chat: Chat, worker: Worker
+) -> None:
     chat.server.script(*whole(b'{"error": {"message": "out of oil"}}', status=503))
     assert (await chat.final((await chat.ask()).answer))["status"] == "complete"
     found = await told()
-    assert found['parley_provider_errors_total{kind="openai",code="overloaded"}'] == 1
-    assert found["parley_retries_total"] == 1
+    (provider,) = await fetch("SELECT id FROM provider")
+    labels = f'provider="Scripted",kind="openai",id="{provider["id"]}"'
+    assert found[f'parley_provider_errors_total{{{labels},code="overloaded"}}'] == 1
+    assert found[f'parley_retries_total{{{labels},model="scripted"}}'] == 1
     assert found['parley_generations_total{status="complete"}'] == 1
+
+
+async def test_a_call_of_the_next_model_is_no_retry_and_providers_of_one_kind_are_told_apart(database: str) -> None:
+    def call(provider: str, model: str, error: str) -> dict[str, str]:
+        return {"provider": provider, "provider_id": provider.lower(), "kind": "openai", "model": model, "error": error}
+
+    attempts = [
+        call("Harbour", "a", "overloaded"), call("Pier", "a", "overloaded"), call("Pier", "b", "timed_out"),
+        call("Pier", "b", "timed_out"), call("Pier", "b", ""),
+    ]  # fmt: skip
+    note_end(status="complete", usage=Usage(), attempts=attempts, first_token_ms=None, duration_ms=10)
+    found = await told()
+    errors = {key: value for key, value in found.items() if key.startswith("parley_provider_errors_total")}
+    start = "parley_provider_errors_total{provider="
+    assert errors == {
+        f'{start}"Harbour",kind="openai",id="harbour",code="overloaded"}}': 1,
+        f'{start}"Pier",kind="openai",id="pier",code="overloaded"}}': 1,
+        f'{start}"Pier",kind="openai",id="pier",code="timed_out"}}': 2,
+    }
+    retries = {key: value for key, value in found.items() if key.startswith("parley_retries_total")}
+    assert retries == {'parley_retries_total{provider="Pier",kind="openai",id="pier",model="b"}': 2}
 
 
 async def test_a_queue_without_a_worker_is_told(chat: Chat) -> None:
@@ -100,7 +125,7 @@ async def test_a_queue_without_a_worker_is_told(chat: Chat) -> None:
 async def test_while_the_database_is_away_the_process_still_tells_its_own(database: str) -> None:
     await close_pool()
     await open_pool(database, size=4)
-    note_end(status="failed", usage=Usage(), kind="x", attempts=[], first_token_ms=None, duration_ms=10)
+    note_end(status="failed", usage=Usage(), attempts=[], first_token_ms=None, duration_ms=10)
     await fetch("ALTER TABLE migration RENAME TO away")
     try:
         found = await told()
@@ -137,18 +162,18 @@ def test_buckets_hold_those_before_them() -> None:
 
 def test_the_pace_of_an_answer_is_its_mean_between_tokens() -> None:
     usage = Usage(input_tokens=5, output_tokens=11, cached_tokens=3)
-    note_end(status="complete", usage=usage, kind="x", attempts=[], first_token_ms=1000, duration_ms=2000)
+    note_end(status="complete", usage=usage, attempts=[], first_token_ms=1000, duration_ms=2000)
     found = read("".join(line + "\n" for each in counters.COUNTED for line in each.lines()))
     assert found["parley_token_seconds_sum"] == 0.1
     assert found['parley_tokens_total{direction="cached"}'] == 3
 
 
 def test_counting_an_answer_takes_microseconds() -> None:
-    attempts = [{"error": "", "kind": "openai"}]
+    attempts = [{"error": "", "kind": "openai", "provider": "Harbour", "provider_id": "1", "model": "a"}] * 2
     began = time.perf_counter()
     for _ in range(1000):
         note_end(
-            status="complete", usage=Usage(1, 2), kind="x", attempts=attempts, first_token_ms=1, duration_ms=2
+            status="complete", usage=Usage(1, 2), attempts=attempts, first_token_ms=1, duration_ms=2
         )  # fmt: skip
     assert time.perf_counter() - began < 0.2
 

@@ -9,7 +9,8 @@ from typing import Any
 from app.chat.new_message import NewMessage
 from app.chat.turn import Turn, start_thread
 from app.database import fetch, fetch_row, new_id
-from app.live import read_log
+from app.live import read_log, to_delta
+from app.parts import fold, text_of
 from app.providers.errors import RateLimited, StreamCut
 from app.settings import read
 from tests.chat.conftest import Chat, working
@@ -105,7 +106,7 @@ async def _found(chat: Chat, model: str, turn: Turn) -> dict[str, Any]:
     assert 10 < len(sentence) < 600
     assert not any(word in sentence for word in ("Traceback", "://", "Error(", "sk-", "/v1")), sentence
     assert [row[0] for row in log] == list(range(1, len(log) + 1))
-    assert "".join(row[2] for row in log) == answer["content"]
+    assert text_of(fold(to_delta(kind, body) for _, kind, body in log)) == answer["content"]
     attempts = json.loads(generation["provider_attempts"])
     return {
         "status": answer["status"],

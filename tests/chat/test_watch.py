@@ -155,8 +155,8 @@ async def test_a_page_hears_of_a_stop_from_elsewhere(
 ) -> None:
     chat.server.script(OPENAI.head(), Send(chunk(OPENAI.text("One"))), Stall())
     turn = await chat.ask()
-    await chat.server.next_question()
-    async with open_page(chat, reader, turn.thread, session, Cursor(await version_of(turn))) as page:
+    drawn_empty = Cursor(await version_of(turn), short(turn.answer), 0)
+    async with open_page(chat, reader, turn.thread, session, drawn_empty) as page:
         await page.until("frame")
         await stop(turn.answer)
         await page.until("message")

@@ -10,7 +10,7 @@ from app.controllers.errors import EXCEPTION_HANDLERS
 from app.controllers.guard import DEPENDENCIES, Guard
 from app.controllers.pages import page
 from app.controllers.visit import visit_of
-from app.settings import settings
+from app.settings import current
 from tests.people import ADDRESS, Browser
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -55,7 +55,7 @@ def guarded(**changes: Any) -> Litestar:
         openapi_config=None,
         logging_config=None,
     )
-    app.asgi_handler = Guard(app.asgi_handler, msgspec.structs.replace(settings, **changes))
+    app.asgi_handler = Guard(app.asgi_handler, msgspec.structs.replace(current(), **changes))
     return app
 
 

@@ -1,5 +1,7 @@
 """A base URL that no model server should be called at: a sentence beside the field, and nothing stored."""
 
+import socket
+
 import pytest
 
 from app.database import fetch
@@ -41,13 +43,26 @@ async def test_metadata_is_refused_even_where_private_addresses_are_allowed(oliv
     assert (answer.status_code, "where clouds keep" in answer.text) == (422, True)
 
 
-async def test_our_own_address_is_refused(olive: Browser) -> None:
-    host = str(olive.base_url).removeprefix("http://").rstrip("/")
-    for own in {f"http://{host}/v1", f"http://{host.upper()}"}:
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1", "LOCALHOST", "127.0.0.1.", "localhost.", "127.1", "0x7f000001", "127.9.9.9", "0.0.0.0", "[::]", "[::1]",
+        "[::ffff:127.0.0.1]", "[::ffff:0.0.0.0]", socket.gethostname(),
+    ],
+)  # fmt: skip
+async def test_our_own_address_is_refused_however_it_is_written(olive: Browser, host: str) -> None:
+    port = olive.base_url.port
+    for own in (f"http://{host}:{port}/v1", f"http://{host}:{port}"):
         form = {"kind": "openai", "base_url": own, "allows_private": "true"}
         answer = await olive.post("/providers", data=form)
-        assert answer.status_code == 422, own
-        assert "own address" in answer.text
+        assert (answer.status_code, "own address" in answer.text) == (422, True), own
+    assert await fetch("SELECT 1 FROM provider WHERE kind = 'openai'") == []
+
+
+async def test_another_machine_or_another_port_is_not_our_own(olive: Browser) -> None:
+    for other in (f"http://203.0.113.7:{olive.base_url.port}/v1", "http://0.0.0.0:9/v1"):
+        form = {"kind": "openai", "base_url": other, "allows_private": "true"}
+        assert "own address" not in (await olive.post("/providers/test", data=form, headers=HTMX)).text
 
 
 @pytest.mark.parametrize("key", ["sk-one\nX-Other: two", "sk-ö", "a\tb"])

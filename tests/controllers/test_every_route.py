@@ -15,7 +15,7 @@ from tests.people import Browser
 PUBLIC = {"/static/{path}", "/first-run", "/sign-in", "/sign-out", "/health", "/invitations/{key}"}
 
 #: Routes of the owner alone.
-OWNERS = ("/providers", "/models", "/users", "/invitations", "/status")
+OWNERS = ("/providers", "/models", "/users", "/invitations", "/status", "/settings")
 
 #: They never end, so they are asked in tests of their own with a real server.
 ENDLESS = {"/threads/{thread_id}/events"}
@@ -41,7 +41,8 @@ def routes() -> Iterator[tuple[str, str]]:
 
 ALL = sorted(set(routes()))
 PRIVATE = [(method, path) for method, path in ALL if path not in PUBLIC]
-OF_THREADS = [(method, path) for method, path in ALL if "{thread_id}" in path or "{message_id}" in path]
+HERS = ("{thread_id}", "{message_id}", "{preset_id}", "{slash_prompt_id}")
+OF_ALICE = [(method, path) for method, path in ALL if any(name in path for name in HERS)]
 
 
 @pytest.fixture
@@ -58,6 +59,8 @@ def fill(path: str, known: Conversation | None = None, value: str = "") -> str:
         if path.endswith("/revision"):  # of questions alone
             ids["message_id"] = known.question
         ids["user_id"] = known.user
+        ids["group"] = "general"
+        ids |= {"preset_id": known.preset, "slash_prompt_id": known.slash_prompt}
     return re.sub(r"{(\w+)}", lambda found: str(ids.get(found[1], value or uuid.uuid4())), path)
 
 
@@ -77,8 +80,8 @@ async def test_a_stranger_is_led_to_sign_in(client: Browser, theirs: Conversatio
     assert (answer.status_code, answer.headers["hx-redirect"][:8]) == (401, "/sign-in")
 
 
-@pytest.mark.parametrize(("method", "path"), OF_THREADS)
-async def test_anothers_and_no_thread_are_the_same_to_bob(
+@pytest.mark.parametrize(("method", "path"), OF_ALICE)
+async def test_what_is_anothers_and_nothing_are_the_same_to_bob(
     bob: Browser, theirs: Conversation, method: str, path: str
 ) -> None:
     form = {"message": str(theirs.answer), "title": "Mine now", "text": "x", "model": str(theirs.model)}

@@ -89,6 +89,7 @@ def test_the_token_is_long_and_always_the_same() -> None:
         ({"name": "  "}, "Please fill this in."),
         ({"name": "n" * 101}, "At most 100 characters, and this has 101."),
         ({"name": "a\x1bb"}, "This cannot be used here."),
+        ({"name": "a\u202eb"}, "This cannot be used here."),
         ({"email": "olive"}, "This is not an email address."),
         ({"email": "a b@example.org"}, "This is not an email address."),
         ({"email": "a@" + "b" * 260}, "At most 254 characters"),

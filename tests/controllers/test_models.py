@@ -1,193 +1,147 @@
-"""What the owner may know better than a model's server: seen, set, refused with a sentence, taken back."""
+"""The list of models: found, narrowed down, sorted, a page at a time; and what members see of it."""
 
-import json
 import re
 import uuid
-from typing import Any
 
 import pytest
 
-from app.database import fetch, fetch_row
+from app.chat.models import PAGE_SIZE
+from app.database import fetch
+from tests.controllers.test_facts import text_of
 from tests.controllers.threads import add_model
 from tests.people import Browser
 
 HTMX = {"hx-request": "true"}
 
-
-async def facts_of(model: uuid.UUID) -> dict[str, Any]:
-    row = await fetch_row("SELECT * FROM model WHERE id = $1", model)
-    assert row is not None
-    return dict(row)
-
-
-def text_of(page: str) -> str:
-    """A page without its tags."""
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+#: name → facts, size, whether it is loaded.
+FLEET = {
+    "anchor": ('{"has_vision": true, "context_window": 4096, "output_price": 3}', 100, True),
+    "beacon": ('{"has_tools": true, "context_window": 131072}', 300, False),
+    "capstan": ('{"has_reasoning": true, "output_price": 1}', 200, None),
+    "davit": ('{"is_embedding": true}', None, None),
+}
 
 
-async def test_every_model_is_listed_with_who_says_what(olive: Browser) -> None:
-    _provider, model = await add_model("talkative")
-    _other, silent = await add_model("silent")
-    await fetch("UPDATE model SET is_loaded = false WHERE id = $1", silent)
-    await fetch(
-        """UPDATE model SET known = '{"has_tools": true}', said = '{"context_window": 4096, "has_vision": false}',
-        set_by_owner = '{"input_price": 0.15}', is_loaded = true WHERE id = $1""",
-        model,
-    )
-    said = text_of((await olive.get("/models")).text)
-    assert "talkative loaded" in said
-    assert "set by hand $0.15 in" in said
-    assert re.search(r"the server says no vision · a context of 4,096 tokens", said)
-    assert re.search(r"documented tools", said)
-    assert re.search(r"silent not loaded Nothing is known of it", said)
+@pytest.fixture
+async def fleet(olive: Browser) -> uuid.UUID:
+    """Four models of one server; its id."""
+    provider, first = await add_model("anchor")
+    await fetch("DELETE FROM model WHERE id = $1", first)
+    for name, (said, size, is_loaded) in FLEET.items():
+        await fetch(
+            "INSERT INTO model (id, provider, name, said, size_bytes, is_loaded, seen_at, seen_since)"
+            " VALUES (gen_random_uuid(), $1, $2, $3, $4, $5, now(), now())",
+            provider, name, said, size, is_loaded,
+        )  # fmt: skip
+    return provider
 
 
-async def test_a_part_of_a_name_finds_a_model(olive: Browser) -> None:
-    await add_model("lantern-7b")
-    await add_model("other")
-    page = (await olive.get("/models", params={"q": "LANTERN"})).text
-    assert "lantern-7b" in page
-    assert "other" not in page
-    assert "No model is called like that." in (await olive.get("/models", params={"q": "%_"})).text
-    assert (await olive.get("/models?q=%00")).status_code == 200
-
-
-async def test_a_model_of_thousands_is_searched_for(olive: Browser) -> None:
-    provider, _model = await add_model()
-    await fetch(
-        "INSERT INTO model (id, provider, name, seen_at)"
-        " SELECT gen_random_uuid(), $1, 'm' || n, now() FROM generate_series(1, 3000) AS n",
-        provider,
-    )
-    page = (await olive.get("/models")).text
-    assert "The first 200 are shown." in page
-    assert page.count("<li>") < 400
-    assert "m2999" in (await olive.get("/models?q=m2999")).text
-
-
-async def test_what_is_set_by_hand_holds_at_once(olive: Browser) -> None:
-    _provider, model = await add_model()
-    await fetch("""UPDATE model SET said = '{"context_window": 4096}' WHERE id = $1""", model)
-    form = {
-        "has_vision": "true",
-        "has_tools": "false",
-        "context_window": "512",
-        "input_price": "0,15",
-        "output_price": "0",
-    }
-    answer = await olive.put(f"/models/{model}/facts", data=form)
-    assert (answer.status_code, answer.headers["location"]) == (303, f"/models/{model}")
-    found = await facts_of(model)
-    assert (found["has_vision"], found["has_tools"], found["has_reasoning"]) == (True, False, None)
-    assert (found["context_window"], str(found["input_price"]), found["output_price"]) == (512, "0.15", 0)
-    page = await olive.get(f"/models/{model}")
-    assert "Saved." in page.text
-    assert re.search(r'name="context_window"[^>]*value="512"[^>]*placeholder="4096"', page.text)
-    assert "Set by hand · the server says: 4,096" in text_of(page.text)
-
-
-async def test_a_field_left_empty_takes_its_fact_back(olive: Browser) -> None:
-    _provider, model = await add_model()
-    await fetch("""UPDATE model SET said = '{"context_window": 4096, "has_vision": true}' WHERE id = $1""", model)
-    await olive.put(f"/models/{model}/facts", data={"context_window": "512", "has_vision": "false"})
-    await olive.put(f"/models/{model}/facts", data={"context_window": "", "has_vision": "false"})
-    found = await facts_of(model)
-    assert (found["context_window"], found["has_vision"]) == (4096, False)
-
-
-async def test_everything_is_taken_back_at_once(olive: Browser) -> None:
-    _provider, model = await add_model()
-    path = f"/models/{model}"
-    assert "Take back everything" not in (await olive.get(path)).text
-    await olive.put(f"{path}/facts", data={"context_window": "512", "has_vision": "true"})
-    assert "Take back everything" in (await olive.get(path)).text
-    answer = await olive.post(f"{path}/facts?_method=DELETE")
-    assert (answer.status_code, answer.headers["location"]) == (303, path)
-    found = await facts_of(model)
-    assert (found["context_window"], found["has_vision"], found["set_by_owner"]) == (None, None, "{}")
+async def listed(browser: Browser, query: str = "") -> list[str]:
+    """The names in the list, in order."""
+    page = await browser.get(f"/models{query}")
+    assert page.status_code == 200, page.text
+    return re.findall(r'<a class="name" href="[^"]*">([^<]*)</a>', page.text)
 
 
 @pytest.mark.parametrize(
-    ("field", "typed", "sentence"),
+    ("query", "names"),
     [
-        ("input_price", "-1", "A number from 0 to 100,000."),
-        ("output_price", "cheap", "A number from 0 to 100,000."),
-        ("cached_price", "nan", "A number from 0 to 100,000."),
-        ("input_price", "1e999", "A number from 0 to 100,000."),
-        ("context_window", "0", "A whole number from 1 to 1,000,000,000."),
-        ("context_window", "128k", "A whole number from 1 to 1,000,000,000."),
-        ("max_output_tokens", "99999999999", "A whole number from 1 to 1,000,000,000."),
-        ("has_vision", "maybe", "Choose one of what is offered."),
+        ("", ["anchor", "beacon", "capstan", "davit"]),
+        ("?sort=-name", ["davit", "capstan", "beacon", "anchor"]),
+        ("?sort=-size", ["beacon", "capstan", "anchor", "davit"]),
+        ("?sort=size", ["anchor", "capstan", "beacon", "davit"]),
+        ("?sort=-context", ["beacon", "anchor", "capstan", "davit"]),
+        ("?sort=price", ["capstan", "anchor", "beacon", "davit"]),
+        ("?able=vision", ["anchor"]),
+        ("?able=tools", ["beacon"]),
+        ("?able=reasoning", ["capstan"]),
+        ("?able=embedding", ["davit"]),
+        ("?status=loaded", ["anchor"]),
+        ("?status=local", ["anchor", "beacon", "capstan"]),
+        ("?status=gone", []),
+        ("?status=restricted", []),
+        ("?q=BEAC", ["beacon"]),
+        ("?q=%25", []),
+        ("?q=%00anchor", ["anchor"]),
+        ("?able=flying&status=lost&sort=sideways&provider=x&at=-7", ["anchor", "beacon", "capstan", "davit"]),
     ],
 )
-async def test_a_mistake_is_said_beside_its_field_and_nothing_is_stored(
-    olive: Browser, field: str, typed: str, sentence: str
-) -> None:
-    _provider, model = await add_model()
-    await olive.put(f"/models/{model}/facts", data={"context_window": "512"})
-    for headers in ({}, HTMX):
-        answer = await olive.put(f"/models/{model}/facts", data={field: typed, "has_tools": "true"}, headers=headers)
-        assert answer.status_code == 422
-        assert re.search(rf'id="error-{field}">.*{re.escape(sentence)}', answer.text)
-        assert field.startswith("has_") or f'value="{typed}"' in answer.text
-        assert '<option value="true" selected>' in answer.text
-        assert ("<html" in answer.text) == (not headers)
-    found = await facts_of(model)
-    assert json.loads(found["set_by_owner"]) == {"context_window": 512}
+async def test_the_address_says_what_is_listed(olive: Browser, fleet: uuid.UUID, query: str, names: list[str]) -> None:
+    assert await listed(olive, query) == names
 
 
-async def test_a_script_gets_the_form_alone(olive: Browser) -> None:
-    _provider, model = await add_model()
-    answer = await olive.put(f"/models/{model}/facts", data={"has_tools": "true"}, headers=HTMX)
-    assert answer.status_code == 200
-    assert "<html" not in answer.text
-    assert "Saved." in answer.text
-    assert "set by hand tools" in text_of(answer.text)
+async def test_models_of_one_server_are_listed_alone(olive: Browser, fleet: uuid.UUID) -> None:
+    other, _model = await add_model("elsewhere")
+    assert await listed(olive, f"?provider={other}") == ["elsewhere"]
+    assert "elsewhere" not in await listed(olive, f"?provider={fleet}")
 
 
-async def test_fields_that_nobody_asked_for_are_refused(olive: Browser) -> None:
-    _provider, model = await add_model()
-    answer = await olive.put(f"/models/{model}/facts", data={"said": "{}", "known": "{}"})
-    assert answer.status_code == 400
-    assert json.loads((await facts_of(model))["set_by_owner"]) == {}
-
-
-async def test_a_name_of_a_model_is_only_text(olive: Browser) -> None:
-    _provider, model = await add_model("<img src=x onerror=alert(1)>")
-    for path in ("/models", f"/models/{model}"):
-        assert "<img" not in (await olive.get(path)).text
-
-
-async def test_a_model_that_is_gone_has_no_page(olive: Browser) -> None:
-    _provider, model = await add_model()
-    await fetch("UPDATE model SET gone_at = now() WHERE id = $1", model)
-    assert (await olive.get(f"/models/{model}")).status_code == 404
-    assert (await olive.put(f"/models/{model}/facts", data={"has_tools": "true"})).status_code == 404
-
-
-async def test_a_model_that_makes_embeddings_is_not_offered_for_chats(olive: Browser) -> None:
-    _provider, model = await add_model("vectors")
-    assert "vectors" in (await olive.get("/")).text
-    await olive.put(f"/models/{model}/facts", data={"is_embedding": "true"})
-    assert "vectors" not in (await olive.get("/")).text
-
-
-async def test_the_picker_tells_what_a_model_can_do_and_costs(olive: Browser) -> None:
-    _provider, model = await add_model("able")
-    await olive.put(
-        f"/models/{model}/facts",
-        data={
-            "has_vision": "true",
-            "has_tools": "true",
-            "has_reasoning": "false",
-            "input_price": "2.5",
-            "output_price": "10",
-        },
+async def test_thousands_come_a_page_at_a_time_in_the_same_order(olive: Browser, fleet: uuid.UUID) -> None:
+    await fetch(
+        "INSERT INTO model (id, provider, name, seen_at)"
+        " SELECT gen_random_uuid(), $1, 'm' || lpad(n::text, 4, '0'), now() FROM generate_series(1, 2000) AS n",
+        fleet,
     )
-    page = (await olive.get("/")).text
-    option = re.search(rf'<option value="{model}".*?</option>', page, re.DOTALL)
-    assert option is not None
-    assert "able · vision, tools" in text_of(option[0])
-    assert "reasoning" not in text_of(option[0])
-    assert 'title="$2.50 in, $10.00 out, per million tokens"' in option[0]
-    assert "reasoning_effort" in option[0]
+    seen: list[str] = []
+    for at in range(1, 22):
+        seen += await listed(olive, f"?sort=name&at={at}")
+    assert len(seen) == 2004 == len(set(seen))
+    assert seen == sorted(seen)
+    page = (await olive.get("/models?sort=name&at=2")).text
+    assert "Page 2 of 21" in text_of(page)
+    assert f"at={1}" in page
+    assert "at=3" in page
+    assert len(await listed(olive)) == PAGE_SIZE
+
+
+async def test_what_is_gone_is_listed_with_since_when(olive: Browser, fleet: uuid.UUID) -> None:
+    await fetch("UPDATE model SET gone_at = now() WHERE name = 'beacon'")
+    assert "beacon" not in await listed(olive)
+    assert await listed(olive, "?status=gone") == ["beacon"]
+    assert re.search("Gone since .* seen since", text_of((await olive.get("/models?status=gone")).text))
+
+
+async def test_a_script_gets_the_list_alone(olive: Browser, fleet: uuid.UUID) -> None:
+    part = await olive.get("/models?able=tools", headers=HTMX)
+    assert "<html" not in part.text
+    assert "able=tools" in part.text  # and asks for the same again
+    assert "anchor" not in part.text
+
+
+async def test_a_member_sees_what_they_may_use_and_changes_nothing(
+    olive: Browser, alice: Browser, fleet: uuid.UUID
+) -> None:
+    await fetch("UPDATE model SET allowed_users = '[]' WHERE name = 'beacon'")
+    assert await listed(alice) == ["anchor", "capstan", "davit"]
+    page = (await alice.get("/models")).text
+    for word in ("Pull a model", "Unload", "Delete", "/providers", "not for everybody"):
+        assert word not in page
+    (anchor,) = await fetch("SELECT id FROM model WHERE name = 'anchor'")
+    (beacon,) = await fetch("SELECT id FROM model WHERE name = 'beacon'")
+    own = await alice.get(f"/models/{anchor['id']}")
+    assert own.status_code == 200
+    assert not re.search(r'<form[^>]*action="/models', own.text)
+    foreign, none = await alice.get(f"/models/{beacon['id']}"), await alice.get(f"/models/{uuid.uuid4()}")
+    assert (foreign.status_code, none.status_code) == (404, 404)
+
+
+async def test_only_servers_that_let_us_are_told_to_load_and_delete(olive: Browser, alice: Browser) -> None:
+    _provider, model = await add_model()
+    assert (await olive.post(f"/models/{model}/load")).status_code == 409
+    assert (await olive.delete(f"/models/{model}")).status_code == 409
+    assert (await olive.get(f"/models/{model}/deletion")).status_code == 409
+    assert (await olive.put(f"/models/{model}/engine", data={"slots": "2"})).status_code == 404
+    assert await fetch("SELECT 1 FROM model_task") == []
+
+
+async def test_new_threads_begin_with_the_default(olive: Browser, alice: Browser, fleet: uuid.UUID) -> None:
+    (beacon,) = await fetch("SELECT id FROM model WHERE name = 'beacon'")
+    path = f"/models/{beacon['id']}/default"
+    chosen = re.compile(f'<option value="{beacon["id"]}"[^>]* selected')
+    assert not chosen.search((await alice.get("/")).text)
+    assert (await olive.put(path)).status_code == 303
+    assert chosen.search((await alice.get("/")).text)
+    assert re.search(r"beacon\s+not loaded\s+default", text_of((await olive.get("/models")).text))
+    assert (await olive.delete(path)).status_code == 303
+    assert not chosen.search((await alice.get("/")).text)
+    assert (await alice.put(path)).status_code == 403

@@ -1,5 +1,7 @@
 """One's own profile, and the password."""
 
+import re
+
 import pytest
 from litestar import Litestar
 
@@ -7,6 +9,7 @@ from app.database import fetch, fetch_row
 from app.tables.session import Session
 from app.tables.sign_in_attempt import PAIR
 from app.tables.user import User
+from tests.controllers.threads import add_model
 from tests.people import PASSWORD, Browser
 from tests.watching import news_of
 
@@ -33,6 +36,9 @@ async def test_a_profile_is_saved(alice: Browser, bob: Browser) -> None:
         ({"send_key": ""}, "Please fill this in."),
         ({"name": ""}, "Please fill this in."),
         ({"speech": "loud"}, "Choose one of what is offered."),
+        ({"language": "tlh"}, "Choose one of what is offered."),
+        ({"language": "../de"}, "Choose one of what is offered."),
+        ({"default_model": "nonsense"}, "Choose one of what is offered."),
     ],
 )
 async def test_a_wrong_profile_is_not_saved_and_stays_as_typed(
@@ -44,6 +50,50 @@ async def test_a_wrong_profile_is_not_saved_and_stays_as_typed(
     if "name" not in change:
         assert 'value="Alice L."' in answer.text
     assert (await fetch_row("SELECT name FROM users WHERE id = $1", alice.user.id) or {})["name"] == "Alice"
+
+
+async def test_a_language_is_spoken_from_the_next_page_on(alice: Browser, client: Browser) -> None:
+    assert '<html lang="en"' in (await alice.get("/profile")).text
+    answer = await alice.put("/profile", data=PROFILE | {"language": "de"})
+    assert "parley-language=de" in answer.headers["set-cookie"]
+    page = (await alice.get("/profile")).text
+    assert '<html lang="de"' in page
+    assert 'data-language="de"' in page
+    assert "Gespeichert." in page
+    assert '<option value="de" selected>Deutsch</option>' in page
+    refused = await alice.put("/profile", data=PROFILE | {"language": "de", "name": ""})
+    assert "Bitte fülle das aus." in refused.text
+    assert (await alice.get("/nowhere")).status_code == 404
+    answer = await alice.put("/profile", data=PROFILE | {"language": ""})
+    assert "parley-language=; Path=/; Max-Age=0" in answer.headers["set-cookie"]
+    assert '<html lang="en"' in (await alice.get("/profile")).text
+    assert '<html lang="de"' in (await client.get("/sign-in", headers={"accept-language": "de-CH,de;q=0.9"})).text
+
+
+async def test_a_language_goes_along_with_who_signs_in(alice: Browser, client: Browser) -> None:
+    await alice.user.change(language="de")
+    assert "parley-language=de" in (await alice.get("/profile")).headers["set-cookie"]
+    answer = await client.post("/sign-in", data={"email": "alice@example.org", "password": PASSWORD})
+    assert "parley-language=de" in str(answer.headers)
+    assert '<html lang="de"' in (await client.get("/profile")).text
+    await client.post("/sign-out")
+    assert '<html lang="de"' in (await client.get("/sign-in")).text
+    answer = await client.post("/sign-in", data={"email": "olive@example.org", "password": PASSWORD})
+    assert '<html lang="en"' in (await client.get("/profile")).text
+
+
+async def test_the_model_of_new_threads_is_chosen(alice: Browser) -> None:
+    await add_model("first-model")
+    provider, model = await add_model("second-model")
+    await alice.put("/profile", data=PROFILE | {"default_model": str(model)})
+    assert re.search(rf'<option value="{model}"[^>]* selected', (await alice.get("/")).text)
+    assert f'<option value="{model}" selected>' in (await alice.get("/profile")).text
+    await fetch("UPDATE model SET gone_at = now() WHERE provider = $1", provider)
+    assert (await alice.get("/")).status_code == 200
+    assert "The model that was chosen here is gone." in (await alice.get("/profile")).text
+    answer = await alice.put("/profile", data=PROFILE | {"default_model": str(model)})
+    assert answer.status_code == 422
+    assert "This model is gone. Choose another one." in answer.text
 
 
 @pytest.mark.parametrize("extra", ["is_owner", "email", "password_hash", "is_active", "id"])

@@ -1,10 +1,13 @@
-"""A thread of Alice's with a question and a finished answer, made without a worker."""
+"""A thread of Alice's with a question and a finished answer, made without a worker; a preset and a slash-prompt of hers."""
 
 import uuid
 
 import msgspec
 
 from app.chat.new_message import NewMessage
+from app.chat.options import Options
+from app.chat.presets import NewPreset, add_preset
+from app.chat.slash_prompts import NewSlashPrompt, add_slash_prompt
 from app.chat.turn import start_thread
 from app.database import fetch, new_id
 from app.tables.user import User
@@ -20,6 +23,8 @@ class Conversation(msgspec.Struct, frozen=True):
     thread: uuid.UUID
     question: uuid.UUID
     answer: uuid.UUID
+    preset: uuid.UUID
+    slash_prompt: uuid.UUID
 
 
 async def add_model(name: str = "quiet-model") -> tuple[uuid.UUID, uuid.UUID]:
@@ -35,7 +40,7 @@ async def add_model(name: str = "quiet-model") -> tuple[uuid.UUID, uuid.UUID]:
 
 
 async def converse(user: User, text: str = "How far is the moon?", answer: str = "About *384,400 km*.") -> Conversation:
-    """A thread with one finished turn."""
+    """A thread with one finished turn, and what else she has."""
     provider, model = await add_model()
     turn = await start_thread(user.id, NewMessage(text, model, new_id()), options="{}", system_prompt="")
     await fetch("UPDATE generation SET state = 'ended', ended_at = now() WHERE thread = $1", turn.thread)
@@ -44,4 +49,6 @@ async def converse(user: User, text: str = "How far is the moon?", answer: str =
         turn.answer, answer, msgspec.json.encode([{"type": "text", "text": answer}]).decode(),
     )  # fmt: skip
     await fetch("DELETE FROM pgqueuer")
-    return Conversation(user.id, provider, model, turn.thread, turn.question, turn.answer)
+    preset = await add_preset(user.id, NewPreset("Hers", model, "quiet-model", Options("Be brief.")))
+    slash_prompt = await add_slash_prompt(user.id, NewSlashPrompt("hers", "", "Hello {{name}}"))
+    return Conversation(user.id, provider, model, turn.thread, turn.question, turn.answer, preset, slash_prompt)

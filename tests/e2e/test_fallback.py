@@ -78,6 +78,22 @@ async def test_the_page_counts_down_to_the_next_try(
         await expect(frame.get_by_role("link", name="Show the finished answer")).to_be_visible()
 
 
+async def test_every_pause_is_counted_down(windows: Windows, instance: Instance, olive: Person) -> None:
+    for seconds in ("2", "5"):
+        refusal = whole(b'{"error": {"message": "slow down"}}', status=429, Retry_After=seconds)
+        instance.models.script(*refusal)
+    page = await windows.open(olive)
+    await page.goto("/")
+    await page.get_by_label("Message", exact=True).fill("How busy are you?")
+    await page.get_by_role("button", name="Send").click()
+    waiting = answers(page).last.locator(".waiting")
+    await expect(waiting).to_contain_text(re.compile("Trying again in [12]"))
+    await expect(waiting).to_contain_text(re.compile("Trying again in [45]"))
+    await expect(waiting).to_contain_text(re.compile("Trying again in [123]"))
+    await done(page)
+    await expect(body(page)).to_contain_text("Seven quiet lanterns")
+
+
 async def test_when_it_is_down_the_question_is_kept_until_it_is_back(
     windows: Windows, instance: Instance, olive: Person
 ) -> None:

@@ -186,6 +186,47 @@ async def test_the_system_prompt_and_the_request(windows: Windows, alice: Person
     await _judge(page)
 
 
+async def test_presets_and_slash_prompts(windows: Windows, alice: Person, instance: Instance) -> None:
+    for number, payload in enumerate(STORED):
+        await instance.sql(_PRESET, alice.id, payload[:100], payload[:200], payload)
+        await instance.sql(_SLASH, alice.id, f"{number} " + payload[:30], payload[:200], payload)
+    (held,) = await instance.sql(
+        'INSERT INTO slash_prompt (id, "user", name, description, text, created_at, updated_at)'
+        " VALUES (gen_random_uuid(), $1, '0', '', $2, now(), now()) RETURNING id",
+        alice.id, "{{body:long}} {{tone:choice=" + "|".join(p for p in STORED[:30] if not {"{", "}", "|"} & {*p}) + "}}",
+    )  # fmt: skip
+    page = await _hostile_page(windows, alice)
+    for path in ("/presets", "/", "/slash-prompts", f"/slash-prompts/{held['id']}/text"):
+        await page.goto(path)
+        await _judge(page)
+    for table, path in (("preset", "/presets/{}"), ("preset", "/?preset={}"), ("slash_prompt", "/slash-prompts/{}")):
+        for row in (await instance.sql(f'SELECT id FROM {table} WHERE "user" = $1', alice.id))[::25]:
+            await page.goto(path.format(row["id"]))
+            await _judge(page)
+            await page.goto(path.format(row["id"]) + ("/deletion" if "?" not in path else ""))
+            await _judge(page)
+    await page.goto("/")
+    await box(page).press("/")
+    await expect(page.get_by_role("option").nth(len(STORED))).to_be_attached()
+    await _judge(page)
+    await page.keyboard.press("Enter")
+    await page.get_by_label("body").fill("\n".join(PAYLOADS))
+    await page.get_by_role("button", name="Put it into the message").click()
+    await expect(page.locator("#dialog")).to_be_hidden()
+    assert (await box(page).input_value()).startswith("\n".join(clean(payload) for payload in PAYLOADS)[:100])
+    await _judge(page)
+
+
+_PRESET = """
+INSERT INTO preset (id, "user", name, model_name, system_prompt, created_at, updated_at)
+VALUES (gen_random_uuid(), $1, $2, $3, $4, now(), now())
+"""
+_SLASH = """
+INSERT INTO slash_prompt (id, "user", name, description, text, created_at, updated_at)
+VALUES (gen_random_uuid(), $1, $2, $3, $4, now(), now())
+"""
+
+
 async def test_errors_and_drafts(windows: Windows, alice: Person, models: ModelServer) -> None:
     page = await _hostile_page(windows, alice)
     await page.goto("/")

@@ -21,8 +21,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 THEMES = ("quartz", "graphite", "terminal", "solarized", "system")
 #: Pages of somebody who is signed in, by the address that shows them; the thread's own are filled in.
 SIGNED_IN = (
-    "/", "/profile", "/providers", "/models", "{model}", "/users", "/status", "/threads", "/nowhere",
+    "/", "/profile", "/providers", "/models", "{model}", "/users", "/status", "/settings/general", "/settings/models",
+    "/settings/appearance", "/settings/safety", "/settings/advanced", "/settings/file", "/threads", "/nowhere",
     "{thread}", "{thread}/deletion", "{thread}/messages", "{answer}/request", "{bad}",
+    "/presets", "/presets/new", "{preset}", "{preset}/deletion", "{shared_preset}", "/?preset={preset_id}",
+    "/slash-prompts", "/slash-prompts/new", "{slash}", "{slash}/text", "{slash}/deletion", "{shared_slash}",
 )  # fmt: skip
 SIGNED_OUT = ("/sign-in", "/invitations/x")
 
@@ -71,7 +74,26 @@ async def places(instance: Instance, olive: Person, browser: Any) -> dict[str, s
         """UPDATE model SET set_by_owner = '{"input_price": 0.5, "has_tools": false}'
         WHERE id = (SELECT id FROM model WHERE gone_at IS NULL ORDER BY name LIMIT 1) RETURNING id"""
     )
-    return {"thread": thread, "answer": f"/messages/{answer}", "bad": bad, "model": f"/models/{model['id']}"}
+    found = {"thread": thread, "answer": f"/messages/{answer}", "bad": bad, "model": f"/models/{model['id']}"}
+    other = await instance.add_person("Otto", is_owner=True)
+    for person, which in ((olive, ""), (other, "shared_")):
+        (preset,) = await instance.sql(_PRESET, person.id, model["id"])
+        (slash,) = await instance.sql(_SLASH, person.id)
+        found |= {f"{which}preset": f"/presets/{preset['id']}", f"{which}preset_id": str(preset["id"])}
+        found[f"{which}slash"] = f"/slash-prompts/{slash['id']}"
+    return found
+
+
+_PRESET = """
+INSERT INTO preset (id, "user", name, is_shared, model, model_name, system_prompt, options, created_at, updated_at)
+VALUES (gen_random_uuid(), $1, 'Harbour master', true, $2, 'lantern-7b', 'Be brief.', '{"temperature": 0.5, "stop": ["END"]}',
+    now(), now()) RETURNING id
+"""
+_SLASH = """
+INSERT INTO slash_prompt (id, "user", name, description, text, is_shared, created_at, updated_at)
+VALUES (gen_random_uuid(), $1, 'letter', 'A letter in your words', 'A {{tone:choice=formal|casual}} letter to {{name}} of
+{{day:date}}, {{count:number=}} lines: {{body:long}}', true, now(), now()) RETURNING id
+"""
 
 
 @pytest.mark.parametrize("path", SIGNED_IN)
@@ -131,6 +153,8 @@ OPENERS: dict[str, Callable[[Page], Any]] = {
     "menu": lambda page: page.get_by_label("Rename or delete this thread").click(),
     "account": lambda page: page.locator(".account summary").click(),
     "shortcuts": lambda page: page.locator("h1").press("?"),
+    "slash": lambda page: _type_slash(page),
+    "slash dialog": lambda page: _type_slash(page, choose=True),
     "dialog": lambda page: page.locator("#sidebar .thread-item a.danger").first.dispatch_event("click"),
 }
 
@@ -142,7 +166,7 @@ async def test_what_opens_over_a_page_is_accessible(
     page = await windows.open(olive, reduced_motion="reduce")
     await page.goto(places["thread"])
     await OPENERS[name](page)
-    if name == "dialog":
+    if "dialog" in name:
         await expect(page.locator("#dialog")).to_be_visible()
     await _look(page, widths=(1440,))
 
@@ -167,6 +191,21 @@ async def test_nothing_moves_for_who_wants_it_so(windows: Windows, olive: Person
         " || style.transitionDuration.split(',').some((time) => parseFloat(time) > 0.01); }).map((e) => e.outerHTML.slice(0, 60))"
     )
     assert moving == []
+
+
+async def test_the_menu_of_presets_is_accessible(windows: Windows, olive: Person, places: dict[str, str]) -> None:
+    page = await windows.open(olive, reduced_motion="reduce")
+    await page.goto("/")
+    await page.get_by_text("Begin with a preset").click()
+    await _look(page)
+
+
+async def _type_slash(page: Page, *, choose: bool = False) -> None:
+    await box(page).fill("")
+    await box(page).press("/")
+    await expect(page.get_by_role("option", name="/letter").first).to_be_visible()
+    if choose:
+        await page.keyboard.press("Enter")
 
 
 async def _look(page: Page, widths: tuple[int, ...] = (1440, 390)) -> None:

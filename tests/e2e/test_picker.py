@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from playwright.async_api import expect
 
-from tests.e2e.chatting import answers, ask, body, done
+from tests.e2e.chatting import answers, assert_as_reloaded, body, done
 from tests.e2e.instance import Instance
 from tests.e2e.model_server import ModelServer
 from tests.e2e.windows import Windows
@@ -40,7 +40,7 @@ TOLD = """SELECT pg_notify('parley_news', '{"key": "everybody", "event": "catalo
 async def test_a_server_that_goes_and_comes_back_is_seen_in_every_open_page(
     windows: Windows, instance: Instance
 ) -> None:
-    async with ModelServer(["beam-3b"]) as other:
+    async with ModelServer(["beam-3b", "gleam-1b"]) as other:
         await instance.connect("Lighthouse", other)
         olive = await instance.add_person("Olive", is_owner=True)
         thread = await instance.add_thread(olive, 1)
@@ -48,20 +48,22 @@ async def test_a_server_that_goes_and_comes_back_is_seen_in_every_open_page(
         await page.goto(f"/threads/{thread}")
         await expect(page.locator("#messages article")).to_have_count(2)
         beam = page.locator("#model option", has_text="beam-3b")
+        gleam = page.locator("#model option", has_text="gleam-1b")
         await page.locator("#model").select_option(label="beam-3b")
         await instance.sql(DOWN, "Lighthouse", 8.0)
         async with asyncio.timeout(10):
             # Said again: the page may not have listened yet.
-            while "down since" not in (await beam.text_content() or ""):
+            while "down" not in (await beam.text_content() or ""):
                 await instance.sql(TOLD)
                 await asyncio.sleep(0.5)
-        await expect(beam).to_contain_text("down since")
-        await expect(beam).not_to_contain_text("UTC")  # it is the reader's own time
+        await expect(beam).to_have_text("beam-3b · down")
+        await expect(gleam).to_contain_text("down since")
+        await expect(gleam).not_to_contain_text("UTC")  # it is the reader's own time
         assert await page.locator("#model").evaluate("select => select.selectedOptions[0].label.startsWith('beam')")
         assert not await beam.is_disabled()
         await expect(page.locator("#notice")).to_have_text("Lighthouse is back.", timeout=20_000)
         assert await page.evaluate(_IS_GOOD)
-        await expect(beam).not_to_contain_text("down since")
+        await expect(beam).not_to_contain_text("down")
         assert await page.locator("#model").evaluate("select => select.selectedOptions[0].label.startsWith('beam')")
         await instance.sql("DELETE FROM provider WHERE name = 'Lighthouse'")
 
@@ -79,27 +81,47 @@ async def test_the_page_of_a_new_thread_asks_by_itself(windows: Windows, instanc
         await instance.sql("DELETE FROM provider WHERE name = 'Lighthouse'")
 
 
+@pytest.mark.parametrize("has_other", [False, True], ids=["alone", "another is up"])
+@pytest.mark.parametrize("has_scripts", [True, False], ids=["scripts", "no scripts"])
 async def test_a_question_that_nobody_could_answer_is_kept_and_tried_again_when_somebody_can(
-    windows: Windows, instance: Instance, models: ModelServer
+    windows: Windows, instance: Instance, models: ModelServer, has_other: bool, has_scripts: bool
 ) -> None:
-    olive = await instance.add_person("Olive")
-    page = await windows.open(olive)
-    await page.goto("/")
-    models.say("First.")
-    await ask(page, "Are you there?")
-    await done(page)
-    await instance.sql(DOWN, "", 8.0)
-    await expect(page.locator("#model[data-none]")).to_have_count(1)
-    models.say("I am back.")
-    await ask(page, "And now?")
-    await done(page, "failed")
-    problem = answers(page).last.locator(".problem")
-    await expect(problem).to_contain_text("does not answer at the moment. Your question is kept")
-    again = answers(page).last.get_by_role("button", name="Try again")
-    await expect(again).to_be_hidden()
-    await expect(problem.get_by_text("One is back")).to_be_hidden()
-    await expect(page.locator("#notice")).to_contain_text("is back.", timeout=25_000)
-    await expect(problem.get_by_text("One is back")).to_be_visible()
-    await again.click()
-    await expect(body(page)).to_have_text("I am back.")
-    await done(page)
+    async with ModelServer(["beam-3b"]) as other:
+        if has_other:
+            await instance.connect("Lighthouse", other)
+        olive = await instance.add_person("Olive")
+        thread = await instance.add_thread(olive, 1)
+        page = await windows.open(olive, java_script_enabled=has_scripts)
+        await page.goto(f"/threads/{thread}")
+        await page.get_by_label("Model", exact=True).select_option(label="lantern-7b")
+        await instance.sql(DOWN, "Harbour" if has_other else "", 10.0)
+        models.say("I am back.")
+        await page.get_by_label("Message", exact=True).fill("And now?")
+        await page.get_by_role("button", name="Send").click()
+        if has_scripts:
+            await done(page, "failed")
+        else:
+            await instance.until_final(thread)
+            await page.reload()
+        problem = answers(page).last.locator(".problem")
+        again = answers(page).last.get_by_role("button", name="Try again")
+        await expect(problem).to_contain_text("Harbour does not answer at the moment. Your question is kept.")
+        await expect(problem).not_to_contain_text("It answers again")
+        await expect(again).to_be_visible() if has_other else await expect(again).to_be_hidden()
+        await expect(problem.locator(".needs-script")).to_be_visible(visible=has_scripts)
+        await expect(problem.locator("noscript")).to_be_visible(visible=not has_scripts)
+        if has_scripts:
+            await assert_as_reloaded(page)
+            await expect(page.locator("#notice")).to_contain_text("is back.", timeout=30_000)
+        else:
+            async with asyncio.timeout(30):
+                while not await instance.sql("SELECT 1 FROM provider WHERE name = 'Harbour' AND state = 'ok'"):  # noqa: ASYNC110  the database tells nobody
+                    await asyncio.sleep(0.2)
+            await page.reload()
+        await expect(problem).to_contain_text("It answers again: you can try again now.")
+        await again.click()
+        if not has_scripts:
+            await instance.until_final(thread)
+            await page.reload()
+        await expect(body(page)).to_have_text("I am back.")
+        await instance.sql("DELETE FROM provider WHERE name = 'Lighthouse'")

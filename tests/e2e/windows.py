@@ -35,12 +35,20 @@ class Windows:
         self._browser = browser
         self._contexts: list[BrowserContext] = []
 
-    async def open(self, person: Person | None = None, *, width: int = 1440, height: int = 900, **options: Any) -> Page:
+    async def open(
+        self,
+        person: Person | None = None,
+        *,
+        width: int = 1440,
+        height: int = 900,
+        language: str = "en-US",
+        **options: Any,
+    ) -> Page:
         """A page, blank yet, of a browser in which this person is signed in; nobody else shares its cookies."""
         context = await self._browser.new_context(
             base_url=self.base_url,
             viewport={"width": width, "height": height},
-            locale="en-US",
+            locale=language,
             timezone_id="UTC",
             **options,
         )

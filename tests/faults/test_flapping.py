@@ -24,8 +24,8 @@ BROKEN: tuple[Script, ...] = (whole(b'{"error": {"message": "out of oil"}}', 503
 class Flapping(ModelServer):
     """Answers a question that ends in `q7` with numbered words of its own, some in a moment and some for longer.
 
-    Then it fails: `break_down` breaks off what it is saying and answers whatever it is asked with one of `BROKEN`;
-    `close` breaks it off too, and refuses connections from then on. `recover` ends both.
+    Then it fails: `break_down` answers whatever it is asked with one of `BROKEN`, and soon breaks off what it is saying;
+    `close` breaks it off at once, and refuses connections from then on. `recover` ends both.
     """
 
     def __init__(self, model: str, letter: str) -> None:
@@ -44,8 +44,9 @@ class Flapping(ModelServer):
         await self.close()
         self._holder.close()
 
-    def break_down(self) -> None:
+    async def break_down(self) -> None:
         self._faults = itertools.cycle(BROKEN)
+        await asyncio.sleep(0.2)  # what breaks off opens the circuit: then nothing is asked any more
         for task in self._connections:
             task.cancel()
 
@@ -62,7 +63,7 @@ class Flapping(ModelServer):
             if leaves:
                 await self.close()
             else:
-                self.break_down()
+                await self.break_down()
             await asyncio.sleep(random.uniform(0.5, 1))
 
     def calls(self) -> collections.Counter[str]:

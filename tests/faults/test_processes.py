@@ -81,11 +81,11 @@ async def test_answers_that_wait_for_a_slot_are_no_orphans(site: Site, models: M
 
 
 async def test_a_rolling_restart_under_fifty_turns_fails_no_request(site: Site, models: ModelServer) -> None:
-    models.defaults[OPENAI.kind] = paced("w", 30, 15)
+    models.defaults[OPENAI.kind] = paced("w", 30, 5)
     webs = [await site.web(environment=PATIENT) for _ in range(2)]
     workers = [await site.worker(environment=PATIENT) for _ in range(2)]
     async with Relay(*map(_dial, webs)) as relay:
-        people = [await site.person(f"http://127.0.0.1:{relay.port}") for _ in range(5)]
+        people = [await site.person(f"http://127.0.0.1:{relay.port}") for _ in range(10)]
         is_rolling = asyncio.Event()
 
         async def converse(number: int) -> None:
@@ -108,7 +108,7 @@ async def test_a_rolling_restart_under_fifty_turns_fails_no_request(site: Site, 
             await tab.close()
 
         async def roll() -> None:
-            await asyncio.sleep(1)
+            await site.until("SELECT count(*) = 50 FROM generation WHERE state = 'running'")
             for number in range(2):
                 fresh = await site.web(environment=PATIENT)
                 relay.dials = [
@@ -123,11 +123,11 @@ async def test_a_rolling_restart_under_fifty_turns_fails_no_request(site: Site, 
                 assert await asyncio.to_thread(workers[number].stop) == 0
                 workers[number] = replacement
 
-        await asyncio.gather(roll(), *(converse(number) for number in range(25)))
-        assert len(site.ledger.turns) == 50
+        await asyncio.gather(roll(), *(converse(number) for number in range(50)))
+        assert len(site.ledger.turns) == 100
         rows = await site.database.fetch("SELECT status, content FROM message WHERE role = 'assistant'")
         assert {tuple(row) for row in rows} == {("complete", "".join(words("w", 30)))}
-        assert len(rows) == 50
+        assert len(rows) == 100
     await site.checker.check()
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import jinja2
 import pytest
 
+from app import words
 from app.html.filters import browser, dom_id, icon, in_bytes, in_seconds, install, number, short_id, when
 
 IDENTIFIER = uuid.UUID("01960000-0000-7000-8000-abcdef123456")
@@ -106,6 +107,14 @@ def test_what_is_put_into_a_translated_sentence_is_escaped(environment: jinja2.E
 
 def test_a_percent_sign_in_a_name_is_no_placeholder(environment: jinja2.Environment) -> None:
     assert draw(environment, "{{ _('Delete “%(title)s”?', title=title) }}", title="100 %s") == "Delete “100 %s”?"
+
+
+def test_a_sentence_that_was_said_before_is_said_in_another_language(environment: jinja2.Environment) -> None:
+    source = "{{ language() }} {{ _('Send') }} {{ _('Deactivate %(name)s?', name=name) }}"
+    for _ in range(2):
+        assert draw(environment, source, name="<b>") == "en Send Deactivate &lt;b&gt;?"
+        with words.speaking("de"):
+            assert draw(environment, source, name="<b>") == "de Senden &lt;b&gt; sperren?"
 
 
 @pytest.mark.parametrize(("count", "shown"), [(1, "1 model"), (2, "2 models"), (0, "0 models")])

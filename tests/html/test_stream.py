@@ -5,7 +5,7 @@ import random
 import pytest
 
 from app.html.markdown import render
-from app.html.stream import AnswerView, Op, frame, render_parts
+from app.html.stream import MOST_DRAWN, MOST_NAME, AnswerView, Op, frame, render_parts
 from app.parts import (
     Delta,
     ErrorPart,
@@ -233,6 +233,21 @@ def test_reasoning_is_a_closed_disclosure_with_the_tail_in_it() -> None:
         '<div class="body" id="b-x"><details class="reasoning"><summary>Thinking</summary><div class="thoughts">'
         '<p>Hm.</p><p>Well</p></div></details><div class="tail" id="t-x" data-seq="6"><p>Yes</p></div></div>'
     )
+
+
+def test_of_a_long_tool_call_only_the_beginning_is_drawn() -> None:
+    written = '{"a":"' + "<" * 5_000
+    whole = render_parts([ToolCallPart("c", "n" * 999, written)], dom="x")
+    assert len(whole) < 2_500 + 3 * 2_000
+    assert f'<span class="name">{"n" * MOST_NAME}…</span>' in whole
+    assert whole.endswith("&lt;…</code></div>")
+    for size in (1, 7, 1_000, MOST_DRAWN, 5_006):
+        view = AnswerView("x")
+        view.feed([ToolCallDelta(0, "c", "n" * 999)], 1)
+        for start in range(0, len(written), size):
+            view.feed([ToolCallDelta(0, arguments=written[start : start + size])], start + 2)
+        assert whole in view.html(), size
+    assert "…" not in render_parts([ToolCallPart("c", "n", "x" * MOST_DRAWN)], dom="x")
 
 
 def test_a_tool_call_is_one_line() -> None:

@@ -20,7 +20,14 @@ from tests.preview.rows import (
 Context = dict[str, Any]
 
 USER = SimpleNamespace(
-    name="Alice", email="alice@example.org", is_owner=True, theme="quartz", send_key="enter", speech="all"
+    name="Alice",
+    email="alice@example.org",
+    is_owner=True,
+    theme="quartz",
+    send_key="enter",
+    speech="all",
+    language="",
+    default_model=None,
 )
 LIVE = thread(500, "A live thread")
 REQUEST_ID = uuid.UUID(int=99)
@@ -260,6 +267,8 @@ PAGES: dict[str, Callable[[], Context]] = {
         "template": "profiles/show.html",
         **SIDEBAR,
         "sessions": SESSIONS,
+        "models": MODELS,
+        "languages": [("en", "English"), ("de", "Deutsch")],
         "errors": {},
         "flash": "Saved.",
     },

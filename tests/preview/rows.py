@@ -86,6 +86,8 @@ def message(number: int, role: str = "assistant", text: str = ANSWER, **changes:
         waits_seconds=None,
         retries_seconds=None,
         tried_before=[],
+        written_by=[],
+        cost_is_partial=False,
         short=short,
     )
     vars(row).update(changes)

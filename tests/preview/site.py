@@ -72,7 +72,12 @@ class Site(ThreadingHTTPServer):
             loader=jinja2.FileSystemLoader(ROOT / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
         )
         install(self.templates, lambda name: f"/static/{name}")
-        self.templates.globals |= {"app_name": "Parley", "is_demo": False, "sidebar_length": 40}
+        self.templates.globals |= {
+            "app_name": "Parley",
+            "default_theme": "system",
+            "is_demo": False,
+            "sidebar_length": 40,
+        }
 
     @property
     def address(self) -> str:

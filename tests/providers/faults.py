@@ -58,6 +58,8 @@ class Fault(NamedTuple):
     text: str = ""
 
 
+BIG = '{"a": "' + "x" * 5_000_000 + '"}'
+
 FAULTS = {
     "accepts and never answers": Fault(lambda d: (Stall(),), TimedOut),
     "closes without an answer": Fault(lambda d: (Close(),), Unreachable),
@@ -104,6 +106,9 @@ FAULTS = {
         lambda d: begun(d, Send(chunk(b'data: {"x":' + b"[" * 100_000 + b"\n\n")), Stall()), BadAnswer, "Hello"
     ),
     "a line of fifty megabytes": Fault(lambda d: begun(d, Repeat(chunk(b"x" * 65_536), 50 * 16)), BadAnswer, "Hello"),
+    "five megabytes for a tool": Fault(
+        lambda d: begun(d, Send(chunk(d.written_call("c1", "look", BIG))), Stall()), BadAnswer, "Hello"
+    ),
     "a web page": Fault(lambda d: whole(b"<html><title>Hi</title>", 200, "text/html; charset=utf-8"), BadAnswer),
     "gzip garbage": Fault(lambda d: (plain(d, Content_Encoding="gzip"), Send(b"\x1f\x8bgarbage"), Stall()), BadAnswer),
     "a gzip bomb": Fault(
@@ -133,4 +138,33 @@ FAULTS = {
     "endless headers": Fault(
         lambda d: (Send(b"HTTP/1.1 200 OK\r\n"), Repeat(b"X-A: " + b"b" * 4000 + b"\r\n")), BadAnswer
     ),
+}
+
+
+class Call(NamedTuple):
+    """Calls of tools, each a name and the arguments as the model wrote them, and what is read of their arguments.
+
+    `within`: the same where they are a part of the frame's JSON; None, where that cannot be read then.
+    """
+
+    written: tuple[tuple[str, str], ...]
+    quoted: tuple[str, ...]
+    within: tuple[str, ...] | None
+
+
+NESTED = '{"a":' + "[" * 2_000 + "]" * 2_000 + "}"
+
+CALLS = {
+    "truncated": Call((("look", '{"a": '),), ('{"a": ',), None),
+    "no JSON": Call((("look", "nonsense"),), ("nonsense",), None),
+    "nothing": Call((("look", "{}"),), ("{}",), ("{}",)),
+    "no object": Call((("look", "[7]"),), ("[7]",), ("[7]",)),
+    "the same call twice": Call((("look", "{}"), ("look", "{}")), ("{}", "{}"), ("{}", "{}")),
+    "the same key twice": Call((("look", '{"a": 1, "a": 2}'),), ('{"a": 1, "a": 2}',), ('{"a":2}',)),
+    "an unknown tool": Call((("<b>nobody", '{"a":1}'),), ('{"a":1}',), ('{"a":1}',)),
+    "NUL and half a pair": Call(
+        (("look", '{"a":"\\u0000\\ud800"}'),), ('{"a":"\\u0000\\ud800"}',), ('{"a":"\\u0000\ufffd"}',)
+    ),
+    "nested": Call((("look", '{"a":[[{"b":[]}]]}'),), ('{"a":[[{"b":[]}]]}',), ('{"a":[[{"b":[]}]]}',)),
+    "nested without end": Call((("look", NESTED),), (NESTED,), None),
 }

@@ -129,10 +129,6 @@ CALLS: dict[str, tuple[bytes, str]] = {
         begin(1, "tool_use", id="c", name="f", input={}) + delta(1, "input_json_delta", partial_json="") + stop(1),
         "{}",
     ),
-    "truncated": (
-        begin(1, "tool_use", id="c", name="f") + delta(1, "input_json_delta", partial_json='{"a": ') + stop(1),
-        '{"a": ',
-    ),
     "cut off": (begin(1, "tool_use", id="c", name="f") + delta(1, "input_json_delta", partial_json="{"), "{"),
 }
 

@@ -11,8 +11,21 @@ from app.parts import Finish, ReasoningPart, TextPart, ToolCallPart, Usage
 from app.providers.base import Limits, Provider
 from app.providers.errors import BadAnswer, Overloaded, RateLimited, StreamCut, Unreachable
 from tests.providers.conftest import ADAPTERS, KEY, Outcome, collect, question, replayed
-from tests.providers.faults import FAULTS, begun, dripped
-from tests.scripted import LAST_CHUNK, Close, Dialect, Repeat, Reset, ScriptedServer, Send, Stall, Step, chunk, whole
+from tests.providers.faults import CALLS, FAULTS, begun, dripped
+from tests.scripted import (
+    LAST_CHUNK,
+    SPOKEN,
+    Close,
+    Dialect,
+    Repeat,
+    Reset,
+    ScriptedServer,
+    Send,
+    Stall,
+    Step,
+    chunk,
+    whole,
+)
 
 DRESSES: dict[str, Callable[[bytes], bytes]] = {
     "plain": lambda body: body,
@@ -60,6 +73,48 @@ async def test_every_fault_has_its_error_and_keeps_the_text_before_it(
     assert len(sentence) < 500
     assert not any(secret in sentence for secret in (KEY, "/v1", "/api", "http://", "\n", "<"))
     assert len(server.requests) == 1  # neither a redirect nor a retry
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("dialect", SPOKEN, ids=[each.kind for each in SPOKEN])
+async def test_tool_calls_are_kept_as_the_model_wrote_them(
+    name: str, provider: Provider, server: ScriptedServer, dialect: Dialect
+) -> None:
+    written, quoted, within = CALLS[name]
+    calls = [dialect.written_call(f"c{number}", *each, number) for number, each in enumerate(written)]
+    server.script(*begun(dialect, *(Send(chunk(each)) for each in (*calls, dialect.finish("tool_calls")))))
+    outcome = await collect(provider.stream(question()))
+    expected = quoted if dialect.quotes_arguments else within
+    if expected is None:
+        assert (type(outcome.error), outcome.text, outcome.finish) == (BadAnswer, "Hello", [])
+        return
+    assert outcome.error is None
+    text, *kept = outcome.parts
+    assert text == TextPart("Hello")
+    assert [(each.call_id, each.name, each.arguments) for each in kept] == [
+        (f"c{number}", tool, arguments)
+        for number, ((tool, _), arguments) in enumerate(zip(written, expected, strict=True))
+    ]
+    assert outcome.finish == [Finish("tool_calls")]
+
+
+@pytest.mark.parametrize("dialect", SPOKEN, ids=[each.kind for each in SPOKEN])
+async def test_a_tool_takes_so_many_arguments_and_no_more(
+    provider: Provider, server: ScriptedServer, dialect: Dialect
+) -> None:
+    patient = ADAPTERS[dialect.kind](provider.account, provider.client, Limits(5, 5))
+    for size in (999_000, 1_000_000, 5_000_000):
+        call = dialect.written_call("c1", "look", '{"a":"' + "x" * size + '"}')
+        server.script(*begun(dialect, Send(chunk(call)), Send(chunk(dialect.finish("tool_calls"))), Send(LAST_CHUNK)))
+        outcome = await collect(patient.stream(question()))
+        sizes = [len(part.arguments) for part in outcome.parts if isinstance(part, ToolCallPart)]
+        if size < 1_000_000:
+            assert (outcome.error, sizes) == (None, [size + 8])
+            continue
+        assert type(outcome.error) is BadAnswer
+        assert "more arguments for a tool than the 1,000,000 bytes" in outcome.error.sentence
+        assert all(one <= 1_000_000 for one in sizes)
+        assert outcome.finish == []
 
 
 async def test_after_a_fault_the_next_answer_is_whole(

@@ -19,7 +19,7 @@ from app.providers import PROVIDERS
 from app.providers.base import Account, ChatMessage, ChatRequest, Image, Provider, Role
 from app.providers.errors import BadRequest
 from tests.providers.conftest import KEY, collect, conversation, question
-from tests.scripted import Dialect, ScriptedServer
+from tests.scripted import SPOKEN, Dialect, ScriptedServer
 
 
 async def test_reasoning_fields_become_reasoning(provider: Provider, server: ScriptedServer, dialect: Dialect) -> None:
@@ -97,22 +97,23 @@ def looked_up(call_id: str, signature: str) -> tuple[ChatMessage, ChatMessage]:
 
 
 def threads(dialect: Dialect) -> dict[str, list[ChatMessage]]:
-    """Threads as they grow: without tools, and with them."""
+    """Threads as they grow: without tools, and with them. Both of OpenAI's dialects are signed as its own."""
+    sign = f"{'openai' if dialect.kind == 'responses' else dialect.kind}:c2lnbmVk"
     system, picture = said("system", TextPart("Be brief.")), Image("image/png", b"\x89PNG")
     plain = [
         said("user", TextPart("One?")),
-        said("assistant", ReasoningPart("Hm.", signature=f"{dialect.kind}:c2lnbmVk"), TextPart("One é\u2028𝄞. \n")),
+        said("assistant", ReasoningPart("Hm.", signature=sign), TextPart("One é\u2028𝄞. \n")),
         said("user", TextPart("Two?"), picture),
         said("assistant", TextPart("Two.")),
         said("user", TextPart("  Three? ")),
         said("assistant", ReasoningPart("Hm?"), TextPart("Three.")),
         said("user", TextPart("Four?")),
     ]
-    sign = f"{dialect.kind}:c2lnbmVk"
     with_tools = [*plain[:1], *looked_up("c1", sign), *looked_up("c2", sign), *plain[1:3], *looked_up("c3", sign)]
     return {"plain": [system, *plain], "with tools": [system, *with_tools, *plain[3:]]}
 
 
+@pytest.mark.parametrize("dialect", SPOKEN, ids=[each.kind for each in SPOKEN])
 @pytest.mark.parametrize("thread", ["plain", "with tools"])
 @pytest.mark.parametrize("effort", [None, "high"])
 def test_every_prompt_begins_with_all_of_the_prompt_before_it(

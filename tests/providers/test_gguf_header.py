@@ -11,7 +11,8 @@ import pytest
 
 from app.providers import gguf_header
 from app.providers.gguf_header import NotGguf, read_header
-from tests.tiny_gguf import CHAT_TEMPLATE, CONTEXT, write_tiny_gguf
+from app.providers.keeping import Tensor
+from tests.tiny_gguf import CHAT_TEMPLATE, CONTEXT, LAYERS, WIDTH, write_tiny_gguf
 
 
 @pytest.fixture
@@ -29,9 +30,22 @@ def test_the_header_of_a_model_is_read(tiny: Path) -> None:
     assert header.size_bytes == tiny.stat().st_size <= 1024 * 1024
     assert header.is_chat_model
     assert not header.is_embedding
+    assert header.vocabulary_tokens == header.counts["tokenizer.ggml.scores"] > 256
+    assert header.count("block_count") == LAYERS
+
+
+def test_tensors_are_kept_where_they_are_asked_for(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_header(tiny).tensors == ()
+    tensors = read_header(tiny, keeps_tensors=True).tensors
+    assert len(tensors) == 3 + 9 * LAYERS
+    assert tensors[0] == Tensor("token_embd.weight", (WIDTH, read_header(tiny).vocabulary_tokens), "F32")
+    monkeypatch.setattr(gguf_header, "MAX_TENSORS_KEPT", 2)
+    assert read_header(tiny, keeps_tensors=True).tensors == tensors[:2]
 
 
 def test_our_tables_are_those_of_the_format() -> None:
+    types = {int(kind): kind.name for kind in gguf.GGMLQuantizationType}
+    assert types == {kind: name for kind, name in gguf_header._TENSOR_TYPES.items() if name != "-"}
     sizes = {int(kind): size for kind, size in gguf.GGML_QUANT_SIZES.items()}
     assert sizes == gguf_header._BLOCKS
     names = {

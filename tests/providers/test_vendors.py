@@ -6,6 +6,7 @@ import anthropic
 import httpx
 import ollama
 import openai
+import pytest
 from google import genai
 
 from tests.scripted import Dialect, ScriptedServer
@@ -43,9 +44,11 @@ async def check_with_ollama(server: ScriptedServer, dialect: Dialect) -> None:
     try:
         assert [model.model for model in (await sdk.list()).models] == ["scripted"]
         assert [model.model for model in (await sdk.ps()).models] == ["scripted"]
-        assert (await sdk.show("scripted")).capabilities == ["completion", "tools"]
+        shown = await sdk.show("scripted")
+        assert (shown.capabilities, shown.template, shown.license) == (["completion", "tools"], "{{ .Prompt }}", "MIT")
         stream = await sdk.chat("scripted", [{"role": "user", "content": "Hi"}], stream=True)
         lines = [line async for line in stream]
+        await check_orders_with_ollama(sdk, server)
     finally:
         await sdk._client.aclose()
     assert "".join(line.message.content or "" for line in lines) == "Hello"
@@ -54,6 +57,24 @@ async def check_with_ollama(server: ScriptedServer, dialect: Dialect) -> None:
     assert [(call.function.name, call.function.arguments) for call in calls] == [("look", {"at": "x"})]
     assert (lines[-1].done, lines[-1].done_reason) == (True, "stop")
     assert (lines[-1].prompt_eval_count, lines[-1].eval_count) == (3, 4)
+
+
+async def check_orders_with_ollama(sdk: ollama.AsyncClient, server: ScriptedServer) -> None:
+    """Pull, load, unload and delete."""
+    pulled = [line async for line in await sdk.pull("other", stream=True)]
+    assert [pulled[0].status, pulled[-1].status] == ["pulling manifest", "success"]
+    assert {(line.total, line.completed) for line in pulled if line.digest} >= {(3000, 0), (3000, 1500), (500, 500)}
+    assert (await sdk.generate("other")).done_reason == "load"
+    running = (await sdk.ps()).models
+    assert [model.model for model in running] == ["scripted", "other"]
+    assert running[0].expires_at is not None
+    assert running[0].expires_at.year == 2030
+    assert (await sdk.generate("other", keep_alive=0)).done_reason == "unload"
+    assert [model.model for model in (await sdk.ps()).models] == ["scripted"]
+    assert (await sdk.delete("other")).status == "success"
+    assert server.models == ["scripted"]
+    with pytest.raises(ollama.ResponseError, match="file does not exist"):
+        _ = [line async for line in await sdk.pull("missing", stream=True)]
 
 
 async def check_with_anthropic(server: ScriptedServer, dialect: Dialect) -> None:

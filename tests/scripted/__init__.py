@@ -6,6 +6,7 @@ from tests.scripted.server import ScriptedServer
 from tests.scripted.steps import (
     LAST_CHUNK,
     Close,
+    Do,
     Paced,
     Repeat,
     Reset,
@@ -31,6 +32,7 @@ __all__ = [
     "SPOKEN",
     "Close",
     "Dialect",
+    "Do",
     "Paced",
     "Repeat",
     "Request",

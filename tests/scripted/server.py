@@ -10,7 +10,7 @@ from typing import Self, assert_never
 
 from tests.scripted.dialects import SPOKEN, Dialect
 from tests.scripted.request import Request
-from tests.scripted.steps import Close, Paced, Repeat, Reset, Script, Send, Sleep, Stall, Step, Wait, whole
+from tests.scripted.steps import Close, Do, Paced, Repeat, Reset, Script, Send, Sleep, Stall, Step, Wait, whole
 
 DEFAULT_WORDS = ("Seven ", "quiet ", "lanterns ", "drift ", "over ", "the ", "harbour. ")
 
@@ -20,11 +20,13 @@ class ScriptedServer:
 
     A question is answered by the first of: what the test queued with `script`, the script of its model in `scripts`,
     the dialect's in `defaults`. `answers` replaces the answer of any path, with its query or without.
-    `requests` is kept to be looked at.
+    `requests` is kept to be looked at. Where a dialect can pull, load, unload and delete models, that changes `models`
+    and `loaded`, which names the first one until then.
     """
 
     def __init__(self, models: Sequence[str] = ("scripted",)) -> None:
         self.models = list(models)
+        self.loaded: list[str] | None = None
         self.defaults = {dialect.kind: dialect.answer(DEFAULT_WORDS, usage=(5, 7)) for dialect in SPOKEN}
         self.scripts: dict[str, Script] = {}
         self.answers: dict[str, Script] = {}
@@ -129,7 +131,11 @@ class ScriptedServer:
                 if self._queue:
                     return self._queue.popleft()
                 return self.scripts.get(dialect.model_of(request)) or self.defaults[dialect.kind]
-            if (found := dialect.lookup(request, self.models)) is not None:
+            loaded = self.models[:1] if self.loaded is None else self.loaded
+            if (script := dialect.manage(request, self.models, loaded)) is not None:
+                self.loaded = loaded
+                return script
+            if (found := dialect.lookup(request, self.models, loaded)) is not None:
                 return whole(json.dumps(found).encode())
         return whole(b'{"error":"no such path"}', status=404)
 
@@ -175,6 +181,8 @@ async def _play(script: Script, writer: asyncio.StreamWriter) -> None:
                 await asyncio.Event().wait()
             case Wait(gate):
                 await gate.wait()
+            case Do(act):
+                act()
             case Close():
                 writer.close()
                 raise ConnectionAbortedError

@@ -58,7 +58,14 @@ class Reset:
     """Tear the connection down: the client gets a TCP reset."""
 
 
-Step = Send | Sleep | Paced | Repeat | Stall | Wait | Close | Reset
+@dataclass(frozen=True)
+class Do:
+    """Change what the server has, at this point of the answer."""
+
+    act: Callable[[], None]
+
+
+Step = Send | Sleep | Paced | Repeat | Stall | Wait | Close | Reset | Do
 Script = tuple[Step, ...]
 
 

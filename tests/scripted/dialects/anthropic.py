@@ -35,13 +35,12 @@ class AnthropicDialect(Dialect):
     def signed(self, signature: str) -> bytes:
         return self._delta(0, {"type": "signature_delta", "signature": signature})
 
-    def tool_call(self, call_id: str, name: str, arguments: dict[str, Any], index: int = 0) -> bytes:
+    def written_call(self, call_id: str, name: str, arguments: str, index: int = 0) -> bytes:
         """In pieces, as the API does: the call first, then its arguments in two halves."""
-        written = json.dumps(arguments)
-        half = len(written) // 2
+        half = len(arguments) // 2
         pieces = (
             self._delta(index + 1, {"type": "input_json_delta", "partial_json": piece})
-            for piece in ("", written[:half], written[half:])
+            for piece in ("", arguments[:half], arguments[half:])
         )
         call = self._begin(index + 1, {"type": "tool_use", "id": call_id, "name": name, "input": {}})
         return call + b"".join(pieces) + self._stop(index + 1)
@@ -66,7 +65,7 @@ class AnthropicDialect(Dialect):
     def key_headers(self, key: str) -> dict[str, str]:
         return {"x-api-key": key}
 
-    def lookup(self, request: Request, models: Sequence[str]) -> Any:
+    def lookup(self, request: Request, models: Sequence[str], loaded: Sequence[str]) -> Any:
         if request.path == self.listing_path and "anthropic-version" in request.headers:
             dated = {"type": "model", "created_at": "2026-01-01T00:00:00Z"}
             entries = [dated | {"id": name, "display_name": name} for name in models]

@@ -13,6 +13,7 @@ class Dialect(ABC):
     """One wire protocol, from the server's side. Methods return frames: bytes to put into the body of a stream.
 
     `listing_path` is where models are listed; `end_marker` is what no answer is complete without, where one exists.
+    `quotes_arguments`: a tool call's arguments stand in a string; elsewhere they are a part of the frame's own JSON.
     """
 
     kind: ClassVar[str]
@@ -21,6 +22,7 @@ class Dialect(ABC):
     listing_path: ClassVar[str]
     content_type: ClassVar[str]
     end_marker: ClassVar[bytes]
+    quotes_arguments: ClassVar[bool] = True
 
     @abstractmethod
     def text(self, text: str) -> bytes: ...
@@ -28,8 +30,13 @@ class Dialect(ABC):
     @abstractmethod
     def thought(self, text: str) -> bytes: ...
 
+    def tool_call(self, call_id: str, name: str, arguments: dict[str, Any], index: int = 0) -> bytes:
+        """A tool call as servers write them."""
+        return self.written_call(call_id, name, json.dumps(arguments, ensure_ascii=False), index)
+
     @abstractmethod
-    def tool_call(self, call_id: str, name: str, arguments: dict[str, Any], index: int = 0) -> bytes: ...
+    def written_call(self, call_id: str, name: str, arguments: str, index: int = 0) -> bytes:
+        """A tool call whose arguments the model wrote so, whether they are JSON or not."""
 
     @abstractmethod
     def finish(self, reason: str = "stop", usage: tuple[int, int] | None = None) -> bytes:
@@ -48,8 +55,12 @@ class Dialect(ABC):
         """A frame of JSON that has another shape than the protocol says."""
 
     @abstractmethod
-    def lookup(self, request: Request, models: Sequence[str]) -> Any:
+    def lookup(self, request: Request, models: Sequence[str], loaded: Sequence[str]) -> Any:
         """The answer to a question about models or tokens, or None where the request is not one of this dialect."""
+
+    def manage(self, request: Request, models: list[str], loaded: list[str]) -> Script | None:
+        """The answer to an order to pull, load, unload or delete a model, which changes both lists."""
+        return None
 
     def opening(self) -> bytes:
         """What stands before the first frame of a stream, where something must."""
@@ -125,3 +136,12 @@ class Dialect(ABC):
 def compact(value: Any) -> bytes:
     """JSON as servers write it: no blanks, no escapes that need not be."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+#: Stands in a frame for arguments that are a part of its JSON.
+ARGUMENTS = "@arguments@"
+
+
+def with_arguments(frame: bytes, arguments: str) -> bytes:
+    """The frame with these arguments in their place, whatever becomes of its JSON."""
+    return frame.replace(compact(ARGUMENTS), arguments.encode())

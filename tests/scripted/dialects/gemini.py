@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
 
-from tests.scripted.dialects.dialect import Dialect, compact
+from tests.scripted.dialects.dialect import ARGUMENTS, Dialect, compact, with_arguments
 from tests.scripted.request import Request
 
 REASONS = {"stop": "STOP", "length": "MAX_TOKENS", "tool_calls": "STOP", "content_filter": "SAFETY"}
@@ -19,6 +19,7 @@ class GeminiDialect(Dialect):
     listing_path = "/v1beta/models"
     content_type = "text/event-stream"
     end_marker = b""
+    quotes_arguments = False
 
     def text(self, text: str) -> bytes:
         return self._parts({"text": text})
@@ -26,10 +27,10 @@ class GeminiDialect(Dialect):
     def thought(self, text: str) -> bytes:
         return self._parts({"text": text, "thought": True})
 
-    def tool_call(self, call_id: str, name: str, arguments: dict[str, Any], index: int = 0) -> bytes:
+    def written_call(self, call_id: str, name: str, arguments: str, index: int = 0) -> bytes:
         """Whole, as Gemini writes them; the first of an answer is signed."""
-        call = {"functionCall": {"id": call_id, "name": name, "args": arguments}}
-        return self._parts(call if index else call | {"thoughtSignature": "c2lnbmVk"})
+        call = {"functionCall": {"id": call_id, "name": name, "args": ARGUMENTS}}
+        return with_arguments(self._parts(call if index else call | {"thoughtSignature": "c2lnbmVk"}), arguments)
 
     def finish(self, reason: str = "stop", usage: tuple[int, int] | None = None) -> bytes:
         """With an empty text, and of the output two tokens of thought, if there are so many."""
@@ -49,7 +50,7 @@ class GeminiDialect(Dialect):
     def unreadable(self) -> bytes:
         return self._frame({"candidates": 7})
 
-    def lookup(self, request: Request, models: Sequence[str]) -> Any:
+    def lookup(self, request: Request, models: Sequence[str], loaded: Sequence[str]) -> Any:
         methods = ["generateContent", "countTokens"]
         limits = {"version": "1", "inputTokenLimit": 1_048_576, "outputTokenLimit": 65_536, "thinking": True}
         if request.path == self.listing_path:

@@ -22,14 +22,13 @@ class OpenAIDialect(Dialect):
     def thought(self, text: str) -> bytes:
         return self._delta({"reasoning_content": text})
 
-    def tool_call(self, call_id: str, name: str, arguments: dict[str, Any], index: int = 0) -> bytes:
+    def written_call(self, call_id: str, name: str, arguments: str, index: int = 0) -> bytes:
         """In pieces, as servers do: the call first, then its arguments in two halves."""
-        written = json.dumps(arguments)
-        half = len(written) // 2
+        half = len(arguments) // 2
         call = {"index": index, "id": call_id, "type": "function", "function": {"name": name, "arguments": ""}}
         return self._delta({"tool_calls": [call]}) + b"".join(
             self._delta({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
-            for piece in (written[:half], written[half:])
+            for piece in (arguments[:half], arguments[half:])
         )
 
     def finish(self, reason: str = "stop", usage: tuple[int, int] | None = None) -> bytes:
@@ -48,7 +47,7 @@ class OpenAIDialect(Dialect):
     def unreadable(self) -> bytes:
         return self._frame({"choices": 7})
 
-    def lookup(self, request: Request, models: Sequence[str]) -> Any:
+    def lookup(self, request: Request, models: Sequence[str], loaded: Sequence[str]) -> Any:
         if request.path != self.listing_path or "anthropic-version" in request.headers:
             return None
         entries = [{"id": name, "object": "model", "created": 1, "owned_by": "scripted"} for name in models]

@@ -37,20 +37,19 @@ class ResponsesDialect(Dialect):
             "response.reasoning_summary_text.delta", item_id="rs_1", output_index=0, summary_index=0, delta=text
         )
 
-    def tool_call(self, call_id: str, name: str, arguments: dict[str, Any], index: int = 0) -> bytes:
+    def written_call(self, call_id: str, name: str, arguments: str, index: int = 0) -> bytes:
         """In pieces, as the API does: the call first, its arguments in two halves, then all of it once more."""
-        written = json.dumps(arguments)
-        half = len(written) // 2
+        half = len(arguments) // 2
         at = {"item_id": f"fc_{index}", "output_index": index + 1}
         call = {"type": "function_call", "id": at["item_id"], "call_id": call_id, "name": name}
         return (
             self._item("added", index + 1, call | {"arguments": "", "status": "in_progress"})
             + b"".join(
                 self._frame("response.function_call_arguments.delta", **at, delta=piece)
-                for piece in (written[:half], written[half:])
+                for piece in (arguments[:half], arguments[half:])
             )
-            + self._frame("response.function_call_arguments.done", **at, arguments=written, name=name)
-            + self._item("done", index + 1, call | {"arguments": written, "status": "completed"})
+            + self._frame("response.function_call_arguments.done", **at, arguments=arguments, name=name)
+            + self._item("done", index + 1, call | {"arguments": arguments, "status": "completed"})
         )
 
     def finish(self, reason: str = "stop", usage: tuple[int, int] | None = None) -> bytes:
@@ -79,7 +78,7 @@ class ResponsesDialect(Dialect):
     def unreadable(self) -> bytes:
         return b'event: response.output_text.delta\ndata: {"type":7}\n\n'
 
-    def lookup(self, request: Request, models: Sequence[str]) -> Any:
+    def lookup(self, request: Request, models: Sequence[str], loaded: Sequence[str]) -> Any:
         """OpenAI lists its models once, whatever they are asked through."""
         if request.path != f"{self.chat_path}/input_tokens":
             return None

@@ -1,0 +1,56 @@
+"""What a new thread begins with: its model and its options, from a preset or from what the person and the instance say."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from app.chat.options import Options
+from app.chat.presets import options_of, usable_preset
+from app.database import fetch_row
+from app.settings import settings
+from app.tables.user import User
+from app.words import gettext as _
+
+
+class Beginning(msgspec.Struct, frozen=True):
+    """`model` is None if nobody chose one that is there. `gone` is a sentence about the model that a preset misses."""
+
+    model: uuid.UUID | None
+    preset: uuid.UUID | None = None
+    options: Options | None = None
+    gone: str = ""
+
+
+async def find_beginning(user: User, preset_id: uuid.UUID | None, models: Sequence[asyncpg.Record]) -> Beginning:
+    """Of these models and this preset (one's own, or shared by the owner). Raises `NotFound`.
+
+    The preset's model comes first, then the person's default, else the one they used last, then the instance's default.
+    """
+    chosen = await usable_preset(user.id, preset_id) if preset_id else None
+    own = user.default_model or await _last_used(user.id)
+    wanted = (chosen.model if chosen else None, own, default_of_instance(models))
+    there = {model["id"] for model in models}
+    model = next((one for one in wanted if one in there), None)
+    if chosen is None:
+        return Beginning(model)
+    is_gone = bool(chosen.model_name) and chosen.model not in there
+    return Beginning(model, chosen.id, options_of(chosen), _gone(chosen.model_name) if is_gone else "")
+
+
+def default_of_instance(models: Sequence[Any]) -> uuid.UUID | None:
+    """The model that the setting `default_model` names, as "name" or "provider/name"."""
+    wanted = settings.default_model
+    names = ((f"{model['provider_name']}/{model['name']}", model) for model in models)
+    return next((model["id"] for name, model in names if wanted and wanted in (name, model["name"])), None)
+
+
+async def _last_used(user_id: uuid.UUID) -> uuid.UUID | None:
+    last = await fetch_row('SELECT model FROM thread WHERE "user" = $1 ORDER BY updated_at DESC LIMIT 1', user_id)
+    return last["model"] if last else None
+
+
+def _gone(name: str) -> str:
+    return _("The model of this preset, %(model)s, is gone. Another one is chosen.") % {"model": name}

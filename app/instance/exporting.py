@@ -1,0 +1,83 @@
+"""What goes into the file: what was set, connected and shared here."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from app.database import fetch
+from app.instance.file import (
+    File,
+    FileModel,
+    FileOptions,
+    FilePreset,
+    FileProvider,
+    FileSlashPrompt,
+    Secrets,
+    seal_secrets,
+)
+from app.providers import PROVIDERS
+from app.secrets import unseal
+from app.settings import FIELDS
+from app.tables.setting import Setting
+
+
+async def make_file(words: str = "") -> File:
+    """The file. Its secrets are sealed with the passphrase, or left out where there is none.
+
+    Raises `Unavailable` if a secret cannot be read.
+    """
+    stored = {row.name: row.value for row in await Setting.list_all() if not row.fault}
+    providers = await fetch(_PROVIDERS, [kind for kind, provider in PROVIDERS.items() if not provider.is_builtin])
+    file = File(
+        made_at=datetime.now(UTC).replace(microsecond=0),
+        settings={name: value for name, value in stored.items() if not FIELDS[name].is_secret},
+        providers=[
+            FileProvider(
+                kind=row["kind"], name=row["name"], base_url=row["base_url"], allows_private=row["allows_private"]
+            )
+            for row in providers
+        ],
+        presets=[_preset(row) for row in await fetch(_PRESETS)],
+        slash_prompts=[
+            FileSlashPrompt(name=row["name"], text=row["text"], description=row["description"])
+            for row in await fetch(_SLASH_PROMPTS)
+        ],
+    )
+    if not words:
+        return file
+    kept = Secrets(
+        settings={name: value for name, value in stored.items() if FIELDS[name].is_secret},
+        keys=[unseal(row["key_sealed"]) if row["key_sealed"] else "" for row in providers],
+    )
+    return msgspec.structs.replace(file, secrets=await seal_secrets(kept, words))
+
+
+def _preset(row: Any) -> FilePreset:
+    known = {
+        name: value
+        for name, value in msgspec.json.decode(row["options"]).items()
+        if name in FileOptions.__struct_fields__ and value is not None
+    }
+    return FilePreset(
+        name=row["name"],
+        model=FileModel(provider=row["provider_name"], name=row["model_name"]) if row["model_name"] else None,
+        system_prompt=row["system_prompt"],
+        options=msgspec.convert(known, FileOptions),
+    )
+
+
+_PROVIDERS = """
+SELECT kind, name, base_url, allows_private, key_sealed FROM provider
+WHERE kind = ANY($1) AND is_enabled ORDER BY created_at, id
+"""
+
+_PRESETS = """
+SELECT s.name, s.system_prompt, s.options, m.name AS model_name, p.name AS provider_name
+FROM preset AS s LEFT JOIN model AS m ON m.id = s.model LEFT JOIN provider AS p ON p.id = m.provider
+WHERE s.is_shared ORDER BY s.created_at, s.id
+"""
+
+_SLASH_PROMPTS = """
+SELECT DISTINCT ON (name) name, text, description FROM slash_prompt WHERE is_shared ORDER BY name, created_at, id
+"""

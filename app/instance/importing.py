@@ -1,0 +1,185 @@
+"""Taking a file in: all of it is looked at first, then stored in one transaction; what the environment locks is left out."""
+
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from app.database import fetch, fetch_row, new_id, transaction
+from app.errors import Invalid
+from app.instance import changing, holding
+from app.instance.file import File, FileModel, FilePreset, FileProvider, FileSlashPrompt, Secrets
+from app.instance.words import labels
+from app.providers import PROVIDERS
+from app.secrets import seal
+from app.settings import FIELDS, effective
+from app.settings.values import from_json
+from app.tables.setting import Setting
+from app.words import gettext as _
+
+#: What is wrong with a provider's address, as a sentence: (address, whether it may be private) → '' for nothing.
+CheckAddress = Callable[[str, bool], Awaitable[str]]
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What an import came to, in sentences and names for the person."""
+
+    changed: list[str]
+    skipped: list[str]
+
+
+async def check_file(file: File, secrets: Secrets, check_address: CheckAddress) -> dict[str, Any]:
+    """The settings of a file that can be stored, with their types. Raises `Invalid` with the first thing that is wrong."""
+    if secrets.keys and len(secrets.keys) != len(file.providers):
+        raise _wrong(_("its secrets do not belong to its providers"))
+    if not set(secrets.settings) <= {name for name, field in FIELDS.items() if field.is_secret}:
+        raise _wrong(_("its secrets are not all secrets of this version"))
+    if any(FIELDS[name].is_secret for name in file.settings if name in FIELDS):
+        raise _wrong(_("a secret stands there in the clear"))
+    values = _settings(file.settings | secrets.settings)
+    for number, provider in enumerate(file.providers):
+        await _check_provider(provider, secrets.keys[number] if secrets.keys else "", check_address)
+    change = await changing.check(changing.Change(values), with_model=False)
+    for name, fault in change.faults.items():
+        raise _wrong(f"{labels()[name]}: {fault}")
+    return values
+
+
+async def take_in(file: File, secrets: Secrets, values: dict[str, Any], *, by: uuid.UUID) -> Outcome:
+    """Store what was checked: together or not at all. It holds in this process when this returns."""
+    before = {row.name: row.value for row in await Setting.list_all() if not row.fault}
+    values = {name: value for name, value in values.items() if name not in before or before[name] != value}
+    changed = [labels()[name] for name in values]
+    skipped = _locked(file, secrets)
+    async with transaction():
+        await Setting.change(chosen=values, taken_back=[], by=by)
+        for number, provider in enumerate(file.providers):
+            if await _store_provider(provider, secrets.keys[number] if secrets.keys else ""):
+                changed.append(_("Provider %(name)s") % {"name": provider.name})
+        for preset in file.presets:
+            changed.append(_("Preset %(name)s") % {"name": preset.name})
+            if not await _store_preset(preset, by):
+                skipped.append(_("The model of the preset %(name)s: it is not here.") % {"name": preset.name})
+        for prompt in file.slash_prompts:
+            if await _store_slash_prompt(prompt, by):
+                changed.append(f"/{prompt.name}")
+            else:
+                skipped.append(_("/%(name)s: you have one of that name, which is not shared.") % {"name": prompt.name})
+    changing.note(values)
+    await holding.take()
+    return Outcome(changed, skipped)
+
+
+def _settings(given: dict[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in FIELDS:
+            raise _wrong(_("this version has no setting %(name)s") % {"name": name[:100]})
+        if not FIELDS[name].is_live:
+            raise _wrong(f"{labels()[name]}: {changing.fixed_fault(name)}")
+        try:
+            converted = from_json(name, value)
+        except ValueError as error:  # msgspec's own, too
+            raise _wrong(_("%(setting)s cannot have that value") % {"setting": labels()[name]}) from error
+        if converted == "" or "\0" in str(converted):
+            raise _wrong(_("%(setting)s cannot have that value") % {"setting": labels()[name]})
+        if not effective().is_locked(name):
+            values[name] = converted
+    return values
+
+
+def _locked(file: File, secrets: Secrets) -> list[str]:
+    names = [name for name in file.settings | secrets.settings if effective().is_locked(name)]
+    return [f"{labels()[name]}: {changing.fixed_fault(name)}" for name in names]
+
+
+async def _check_provider(provider: FileProvider, key: str, check_address: CheckAddress) -> None:
+    if provider.kind not in PROVIDERS or PROVIDERS[provider.kind].is_builtin:
+        raise _wrong(_("%(name)s is of a kind that this version does not connect") % {"name": provider.name})
+    if not (key.isprintable() and key.isascii()):
+        raise _wrong(_("the key of %(name)s has letters that no key has") % {"name": provider.name})
+    if fault := await check_address(provider.base_url, provider.allows_private):
+        raise _wrong(f"{provider.name}: {fault}")
+
+
+def _wrong(reason: str) -> Invalid:
+    sentence = _("Nothing was stored. In the file: %(reason)s.") % {"reason": reason.rstrip(".")}
+    return Invalid(sentence, field="file")
+
+
+async def _store_provider(provider: FileProvider, key: str) -> bool:
+    """False if it was here already, just so. A key is given only to the address that it was exported with."""
+    here = await fetch_row(_FIND_PROVIDER, provider.kind, provider.name, provider.base_url)
+    if here is None:
+        sealed = seal(key) if key else ""
+        columns = (provider.kind, provider.name, provider.base_url, sealed, provider.allows_private)
+        await fetch(_ADD_PROVIDER, new_id(), *columns)
+        return True
+    if not key and here["allows_private"] == provider.allows_private:
+        return False
+    await fetch(_CHANGE_PROVIDER, here["id"], seal(key) if key else here["key_sealed"], provider.allows_private)
+    return True
+
+
+async def _store_preset(preset: FilePreset, owner: uuid.UUID) -> bool:
+    """False if its model is not here: then it begins without one."""
+    model = await _find_model(preset.model) if preset.model else None
+    options = {name: value for name, value in msgspec.structs.asdict(preset.options).items() if value not in (None, ())}
+    columns = (preset.name, model, preset.system_prompt, msgspec.json.encode(options).decode())
+    if here := await fetch_row("SELECT id FROM preset WHERE name = $1 AND is_shared LIMIT 1", preset.name):
+        await fetch(_CHANGE_PRESET, here["id"], *columns[1:])
+    else:
+        await fetch(_ADD_PRESET, new_id(), owner, *columns)
+    return preset.model is None or model is not None
+
+
+async def _find_model(model: FileModel) -> uuid.UUID | None:
+    row = await fetch_row(_FIND_MODEL, model.name, model.provider)
+    return row["id"] if row else None
+
+
+async def _store_slash_prompt(prompt: FileSlashPrompt, owner: uuid.UUID) -> bool:
+    """False if the owner has one of that name to themself: what is somebody's own is not written over."""
+    return (
+        await fetch_row(_STORE_SLASH_PROMPT, new_id(), owner, prompt.name, prompt.description, prompt.text) is not None
+    )
+
+
+_FIND_PROVIDER = """
+SELECT id, key_sealed, allows_private FROM provider WHERE kind = $1 AND name = $2 AND base_url = $3 AND is_enabled LIMIT 1
+"""
+
+_ADD_PROVIDER = """
+INSERT INTO provider (id, kind, name, base_url, key_sealed, allows_private, error, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, '', now())
+"""
+
+_CHANGE_PROVIDER = """
+UPDATE provider SET key_sealed = $2, allows_private = $3, refreshed_at = NULL WHERE id = $1
+"""
+
+_FIND_MODEL = """
+SELECT m.id FROM model AS m JOIN provider AS p ON p.id = m.provider
+WHERE m.name = $1 AND p.name = $2 AND p.is_enabled ORDER BY m.gone_at NULLS FIRST LIMIT 1
+"""
+
+_ADD_PRESET = """
+INSERT INTO preset (id, "user", name, is_shared, model, system_prompt, options, created_at, updated_at)
+VALUES ($1, $2, $3, true, $4, $5, $6, now(), now())
+"""
+
+_CHANGE_PRESET = """
+UPDATE preset SET model = $2, system_prompt = $3, options = $4, updated_at = now() WHERE id = $1
+"""
+
+_STORE_SLASH_PROMPT = """
+WITH shared AS (
+    UPDATE slash_prompt SET description = $4, text = $5, updated_at = now() WHERE name = $3 AND is_shared RETURNING id
+), added AS (
+    INSERT INTO slash_prompt (id, "user", name, description, text, is_shared, created_at, updated_at)
+    SELECT $1, $2, $3, $4, $5, true, now(), now() WHERE NOT EXISTS (SELECT 1 FROM slash_prompt WHERE name = $3 AND is_shared)
+    ON CONFLICT ("user", name) DO NOTHING RETURNING id
+)
+SELECT id FROM shared UNION ALL SELECT id FROM added
+"""

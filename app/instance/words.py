@@ -1,0 +1,89 @@
+"""What settings are called on pages, and what may be chosen for them."""
+
+from app.settings import FIELDS, Group
+from app.words import gettext as _
+
+
+def groups() -> dict[Group, str]:
+    """The pages of settings, in order."""
+    return {
+        "general": _("General"),
+        "models": _("Models"),
+        "appearance": _("Appearance"),
+        "safety": _("Safety"),
+        "advanced": _("Advanced"),
+    }
+
+
+def labels() -> dict[str, str]:
+    """Setting → what it is called."""
+    return {
+        "data": _("Data folder"),
+        "database_url": _("Database"),
+        "host": _("Address to listen on"),
+        "port": _("Port"),
+        "instance_name": _("Name of this instance"),
+        "public_url": _("Address that people use"),
+        "secret_key": _("Secret key"),
+        "secure_cookies": _("Cookies for https alone"),
+        "trusted_proxies": _("Trusted proxies"),
+        "log_format": _("Format of the log"),
+        "log_level": _("Level of the log"),
+        "log_file": _("File of the log"),
+        "pool_size": _("Database connections of a process"),
+        "default_model": _("Model of new threads"),
+        "default_system_prompt": _("System prompt"),
+        "default_temperature": _("Temperature"),
+        "default_top_p": _("Top p"),
+        "default_top_k": _("Top k"),
+        "default_repeat_penalty": _("Repeat penalty"),
+        "default_max_tokens": _("Longest answer, in tokens"),
+        "default_context_window": _("Context window, in tokens"),
+        "first_token_timeout_seconds": _("Wait for the beginning of an answer, in seconds"),
+        "idle_timeout_seconds": _("Wait within an answer, in seconds"),
+        "generation_deadline_seconds": _("Total time for an answer, in seconds"),
+        "max_generations": _("Answers at a time, for each worker"),
+        "drain_seconds": _("Time to finish when told to end, in seconds"),
+        "max_message_chars": _("Longest question, in characters"),
+        "max_turns_per_minute": _("Questions of one person in a minute"),
+        "max_body_bytes": _("Largest request, in bytes"),
+        "session_days": _("Days that a sign-in lasts unused"),
+        "catalog_seconds": _("Refresh the list of models every so many seconds"),
+        "engine_idle_seconds": _("End the unused engine after so many seconds"),
+        "engine_memory_mb": _("Memory for loaded models, in MB"),
+        "hub_url": _("Address of the model hub"),
+        "hub_token": _("Key for the model hub"),
+        "starter_model": _("Starter model"),
+        "default_theme": _("Theme"),
+        "default_send_key": _("Send with"),
+        "default_speech": _("Screen readers hear"),
+        "worker_port": _("Port of a worker"),
+        "metrics_token": _("Token for metrics"),
+        "demo": _("Demo model"),
+    }
+
+
+def choices(name: str) -> list[tuple[str, str]]:
+    """(value, what it is called) of a setting that offers a choice."""
+    words = _choices() | {"true": _("yes"), "false": _("no")}
+    return [(value, words.get(value, value)) for value in FIELDS[name].choices]
+
+
+def called(name: str, value: str) -> str:
+    """A value as it stands on the page."""
+    return dict(choices(name)).get(value, value)
+
+
+def _choices() -> dict[str, str]:
+    return {
+        "system": _("Like the system"),
+        "quartz": _("Light Quartz"),
+        "graphite": _("Dark Graphite"),
+        "solarized": _("Solarized Dark"),
+        "terminal": _("Terminal Green"),
+        "enter": _("Enter"),
+        "ctrl-enter": _("Ctrl Enter"),
+        "all": _("Answers as they come"),
+        "done": _("When an answer is done"),
+        "off": _("Nothing by itself"),
+    }

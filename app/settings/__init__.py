@@ -1,0 +1,30 @@
+"""Every setting: its type, unit, default, limits and help. The environment wins over the database, that over the default.
+
+A setting `x` is read from `PARLEY_X`; three carry names that the rest of the world gives (`ENVIRONMENT_NAMES`).
+"""
+
+from app.settings.held import current, effective, settings, take_stored
+from app.settings.schema import Group, SendKey, Settings, Speech, Theme
+from app.settings.sources import Effective, Source, read, resolve
+from app.settings.values import FIELDS, BadSetting, Field, environment_name, help_of
+
+__all__ = [
+    "FIELDS",
+    "BadSetting",
+    "Effective",
+    "Field",
+    "Group",
+    "SendKey",
+    "Settings",
+    "Source",
+    "Speech",
+    "Theme",
+    "current",
+    "effective",
+    "environment_name",
+    "help_of",
+    "read",
+    "resolve",
+    "settings",
+    "take_stored",
+]

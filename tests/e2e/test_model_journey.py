@@ -1,0 +1,152 @@
+"""A model from an address to an answer and away again: pulled with a reload in the middle, loaded, asked, unloaded, deleted."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page, expect
+
+from tests.e2e.chatting import answers, ask
+from tests.e2e.instance import Instance, Person
+from tests.e2e.windows import Windows
+from tests.file_server import FileServer
+from tests.tiny_gguf import write_tiny_gguf
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def files(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[FileServer]:
+    """Serves `tiny.gguf`, which comes to a halt after its first 200,000 bytes until it is let go."""
+    tiny = write_tiny_gguf(tmp_path_factory.mktemp("files") / "tiny.gguf")
+    async with FileServer(files={"/tiny.gguf": tiny.read_bytes()}) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def olive(fresh: Instance) -> Person:
+    return await fresh.add_person("Olive", is_owner=True)
+
+
+async def pull(page: Page, address: str) -> None:
+    """Fill in the form, the tick for private networks included."""
+    await page.goto("/models")
+    await page.get_by_label("Name or address").fill(address)
+    await page.get_by_text("More", exact=True).click()
+    await page.get_by_label("It is on this machine or in my own network").check()
+    await page.get_by_role("button", name="Pull").click()
+
+
+async def test_a_model_is_pulled_loaded_asked_unloaded_and_deleted(
+    fresh: Instance, fresh_windows: Windows, olive: Person, files: FileServer
+) -> None:
+    page = await fresh_windows.open(olive)
+    files.hold_after = 200_000
+    await pull(page, files.url("/tiny.gguf"))
+    task = page.locator(".task")
+    await expect(task).to_contain_text("Pulling tiny")
+    await expect(task).to_contain_text(re.compile(r"200\s*kB of 519\s*kB"))
+    await page.reload()
+    await expect(task).to_contain_text("Downloading")
+    await expect(task.get_by_role("progressbar")).to_have_attribute("value", re.compile(r"^3\d\."))
+    files.hold_after = None
+    files.release()
+    row = page.locator("li.model")
+    await expect(row).to_contain_text("tiny", timeout=20_000)
+    await expect(task).to_have_count(0)
+    await expect(row).to_contain_text("not loaded")
+
+    await row.get_by_role("button", name="Load tiny").click()
+    await expect(row).to_contain_text("in memory, until", timeout=30_000)
+    await row.get_by_role("button", name="Unload tiny").click()
+    await expect(row).to_contain_text("not loaded")
+
+    await page.goto("/")
+    await expect(page.locator("#offer")).to_contain_text("tiny is not loaded")
+    await page.get_by_role("button", name="Load it now").click()
+    await expect(page.locator("#offer")).to_be_hidden(timeout=30_000)
+    await page.get_by_role("button", name="Options").click()
+    await page.get_by_label("Longest answer, in tokens").fill("20")
+    await page.keyboard.press("Escape")
+    await ask(page, "How are you?")
+    await expect(answers(page).last).to_have_attribute("data-status", "complete", timeout=60_000)
+
+    await page.goto("/models")
+    await row.get_by_role("link", name="tiny").click()
+    await page.get_by_role("link", name="What it is made of").click()
+    await expect(page.locator("main")).to_contain_text("<|im_start|>")
+    await expect(page.locator("main")).to_contain_text("llama.context_length")
+    await page.go_back()
+    await page.get_by_role("link", name="Delete…").click()
+    await expect(page.get_by_role("dialog")).to_contain_text("tiny will be deleted from")
+    await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    await expect(page.locator("#models")).to_contain_text("There is no model yet", timeout=20_000)
+    assert list((fresh.data / "models").iterdir()) == []
+    await page.goto("/models?status=gone")
+    await expect(page.locator("li.model")).to_contain_text("Gone since")
+
+
+async def test_the_same_without_a_script_on_a_small_screen(
+    fresh: Instance, fresh_windows: Windows, olive: Person, files: FileServer
+) -> None:
+    page = await fresh_windows.open(olive, java_script_enabled=False, width=390)
+    files.hold_after = 200_000
+    await pull(page, files.url("/tiny.gguf"))
+    frame = page.frame_locator("iframe")
+    await expect(frame.locator("body")).to_contain_text("Downloading", timeout=15_000)
+    files.hold_after = None
+    files.release()
+    await frame.get_by_role("link", name="It is done: show the list").click(timeout=20_000)
+    row = page.locator("li.model")
+    await expect(row).to_contain_text("not loaded")
+    await row.get_by_role("button", name="Load tiny").click()
+    async with asyncio.timeout(30):
+        while "in memory" not in await row.inner_text():
+            await page.reload()
+    await row.get_by_role("link", name="tiny").click()
+    await page.get_by_role("button", name="Unload tiny").click()
+    async with asyncio.timeout(30):
+        while "not loaded" not in await page.locator("#model-summary").inner_text():
+            await page.reload()
+    await page.get_by_role("link", name="Delete…").click()
+    await page.get_by_role("button", name="Delete").click()
+    async with asyncio.timeout(30):
+        while "There is no model yet" not in await page.locator("#models").inner_text():
+            await page.reload()
+
+
+async def test_a_pull_is_cancelled_and_leaves_nothing(
+    fresh: Instance, fresh_windows: Windows, olive: Person, files: FileServer
+) -> None:
+    page = await fresh_windows.open(olive)
+    files.hold_after = 100_000
+    await pull(page, files.url("/tiny.gguf"))
+    await expect(page.locator(".task")).to_contain_text("Downloading")
+    await page.get_by_role("button", name="Cancel tiny").click()
+    await expect(page.locator(".task")).to_have_count(0, timeout=20_000)
+    assert list((fresh.data / "models").iterdir()) == []
+
+
+async def test_what_cannot_be_pulled_says_why_beside_its_field(
+    fresh: Instance, fresh_windows: Windows, olive: Person, files: FileServer
+) -> None:
+    fresh_windows.expect([422])
+    files.files["/empty.gguf"] = b""
+    files.files["/page.gguf"] = b"<!doctype html><title>No</title>" * 100
+    files.files["/cut.gguf"] = files.files["/tiny.gguf"][:1000]
+    page = await fresh_windows.open(olive, width=390)
+    for name in ("/empty.gguf", "/page.gguf", "/missing.gguf"):
+        await pull(page, files.url(name))
+        await expect(page.locator("#error-source")).to_be_visible()
+        await expect(page.get_by_label("Name or address")).to_have_value(files.url(name))
+    await page.get_by_label("It is on this machine or in my own network").uncheck()
+    await page.get_by_label("Name or address").fill(files.url("/tiny.gguf"))
+    await page.get_by_role("button", name="Pull").click()
+    await expect(page.locator("#error-source")).to_be_visible()
+    await pull(page, files.url("/cut.gguf"))
+    await expect(page.locator(".task")).to_contain_text("cut was not pulled", timeout=20_000)
+    await page.get_by_role("button", name="Forget cut").click()
+    await expect(page.locator(".task")).to_have_count(0, timeout=20_000)
+    assert list((fresh.data / "models").iterdir()) == []

@@ -53,6 +53,7 @@ async def test_escape_and_the_same_keys_close_it_and_typing_goes_on(page: Page) 
     for key in ("Escape", "Control+k"):
         await page.keyboard.press("Control+k")
         await expect(page.locator("#palette")).to_be_visible()
+        await page.keyboard.type("x")
         await page.keyboard.press(key)
         await expect(page.locator("#palette")).to_be_hidden()
         await expect(page.get_by_label("Message", exact=True)).to_be_focused()

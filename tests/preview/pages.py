@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+from app.controllers.forms import Fields
 from tests.preview.rows import (
     MODELS,
     NOW,
@@ -146,28 +147,44 @@ STATUS = [
 
 
 FALLBACKS: Context = {
-    "model_id": uuid.UUID(int=3),
     "choices": MODELS,
     "chain": {"first": str(MODELS[0].id), "second": "", "third": ""},
     "chain_errors": {"second": "This model is gone. Choose another one."},
 }
+#: What a model's row has, unless one says otherwise.
+PLAIN_MODEL: Context = {
+    "kind": "openai", "provider_state": "ok", "context_window": None, "max_output_tokens": None, "has_vision": None,
+    "has_tools": None, "has_reasoning": None, "is_embedding": None, "input_price": None, "output_price": None,
+    "cached_price": None, "allowed_users": None, "seen_since": NOW, "gone_at": None, "memory_bytes": None,
+    "expires_at": None, "task": None, "task_kind": None, "is_kept": False, "is_default": False,
+}  # fmt: skip
 KNOWN_MODELS: list[dict[str, Any]] = [
-    {
+    PLAIN_MODEL
+    | {
         "id": uuid.UUID(int=3),
         "name": "gpt-5-mini",
         "provider": PROVIDERS[1].id,
         "provider_name": "OpenAI",
-        "is_loaded": False,
+        "is_loaded": None,
         "size_bytes": None,
         "family": None,
         "quantisation": None,
+        "context_window": 128_000,
+        "has_vision": True,
+        "has_tools": True,
+        "has_reasoning": True,
+        "input_price": 0.25,
+        "output_price": 2.0,
+        "allowed_users": "[]",
+        "is_default": True,
         "said_by": [
             ("owner", [("context_window", 128_000), ("input_price", 0.25), ("output_price", 2.0)]),
             ("server", [("has_vision", True)]),
             ("known", [("has_tools", True), ("has_reasoning", True), ("max_output_tokens", 128_000)]),
         ],
     },
-    {
+    PLAIN_MODEL
+    | {
         "id": uuid.UUID(int=1),
         "name": "a-model-with-a-name-that-is-much-longer-than-what-a-phone-can-show-in-one-line:8b-instruct-q4_K_M",
         "provider": PROVIDERS[0].id,
@@ -176,9 +193,40 @@ KNOWN_MODELS: list[dict[str, Any]] = [
         "size_bytes": 5_200_000_000,
         "family": "qwen3",
         "quantisation": "Q4_K_M",
+        "kind": "ollama",
+        "memory_bytes": 6_100_000_000,
+        "expires_at": NOW,
+        "is_kept": True,
         "said_by": [],
     },
 ]
+TASKS = [
+    {
+        "id": uuid.UUID(int=20 + number), "kind": kind, "provider": PROVIDERS[0].id, "provider_name": "Ollama",
+        "model_name": KNOWN_MODELS[1]["name"], "source": source, "state": state, "phase": "downloading",
+        "done_bytes": 2_100_000_000, "total_bytes": 5_200_000_000, "bytes_per_second": 42_000_000.0, "share": 40.4,
+        "left_seconds": 74.0, "log": log, "error": error, "is_cancel_requested": False,
+        "pull": SimpleNamespace(sha256="", allows_private=False) if kind == "pull" else None,
+    }
+    for number, (kind, source, state, log, error) in enumerate(
+        (
+            ("pull", "hf:organisation/" + "a-long-name-of-a-repository-" * 4 + "/file.gguf", "running", "", ""),
+            ("load", "", "running", "load_tensors: offloaded 0/25 layers\n" * 3, ""),
+            ("pull", "llama3.2", "failed", "", "Ollama broke off before the model was pulled."),
+        )
+    )
+]  # fmt: skip
+MODEL_LIST: Context = {
+    "models": KNOWN_MODELS, "total": 230, "pages": 3, "tasks": TASKS, "as_of": "2026-11-21", "providers": PROVIDERS,
+    "keepers": PROVIDERS[:1], "form": Fields(source="x.gguf"), "errors": Fields(source="There is nothing to pull."),
+    "wanted": SimpleNamespace(words="m", provider=None, able="tools", status=None, sort="-size", page=2),
+}  # fmt: skip
+MODEL_PARTS: Context = {
+    "as_of": "2026-11-21", "flash": "", "who": "chosen", "chosen": [str(uuid.UUID(int=7))],
+    "people": [SimpleNamespace(id=uuid.UUID(int=7), name="Alice", email="alice@example.org")],
+    "audience_errors": Fields(), "engine": Fields(slots="2", threads="many"),
+    "engine_errors": Fields(threads="A whole number from 1 to 1,024."),
+}  # fmt: skip
 FACT_FIELDS = [
     SimpleNamespace(
         name=name, kind=kind, typed=typed, is_set=bool(typed), found=found, found_by=by, placeholder=str(found or "")
@@ -295,7 +343,12 @@ PAGES: dict[str, Callable[[], Context]] = {
                 models_count=None,
             )
         ],
-        "model_files": [SimpleNamespace(name="tiny.gguf", size_bytes=512_000, state="ready")],
+        "model_files": [SimpleNamespace(name="tiny.gguf", size_bytes=512_000, is_loaded=False)],
+        "starter": {
+            "provider": REQUEST_ID,
+            "source": "hf:organisation/repository/a-small-model.gguf",
+            "name": "a-small-model",
+        },
         "models_folder": "/home/alice/.local/share/parley/models",
         "form": {"kind": "openai"},
         "change": {
@@ -317,11 +370,7 @@ PAGES: dict[str, Callable[[], Context]] = {
     "/models": lambda: {
         "template": "models/index.html",
         **SIDEBAR,
-        "models": KNOWN_MODELS,
-        "has_more": True,
-        "most": 200,
-        "wanted": "m",
-        "as_of": "2026-11-21",
+        **MODEL_LIST,
     },
     "/model": lambda: {
         "template": "models/show.html",
@@ -329,8 +378,7 @@ PAGES: dict[str, Callable[[], Context]] = {
         "model": KNOWN_MODELS[0],
         "fields": FACT_FIELDS,
         "errors": {"input_price": "A number from 0 to 100,000."},
-        "as_of": "2026-11-21",
-        "flash": "",
+        **MODEL_PARTS,
         **FALLBACKS,
     },
     "/model-of-a-long-name": lambda: {
@@ -339,8 +387,7 @@ PAGES: dict[str, Callable[[], Context]] = {
         "model": KNOWN_MODELS[1],
         "fields": FACT_FIELDS[:3],
         "errors": {},
-        "as_of": "2026-11-21",
-        "flash": "",
+        **MODEL_PARTS | {"engine": None, "people": []},
         **FALLBACKS | {"choices": []},
     },
     "/first-run": lambda: _signed_out(

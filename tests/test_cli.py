@@ -72,7 +72,7 @@ def is_soon_healthy(program: Program) -> bool:
 async def test_help_names_every_command(tmp_path: pathlib.Path) -> None:
     ended = await parley("--help", data=tmp_path)
     assert ended.code == 0
-    assert all(f"  {name} " in ended.out for name in ("serve", "worker", "migrate", "doctor", "owner"))
+    assert all(f"  {name} " in ended.out for name in ("serve", "worker", "migrate", "doctor", "owner", "config"))
     assert (await parley("--version", data=tmp_path)).out.strip().count(".") == 2
 
 

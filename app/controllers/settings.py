@@ -69,7 +69,7 @@ async def update(request: AnyRequest, current_user: CurrentUser, group: FromPath
     change = await changing.check_texts(texts)
     if change.faults:
         return await _page(request, current_user, group, typed=texts, errors=change.faults, status_code=422)
-    await changing.save(await _new_in(change), by=current_user.id)
+    await changing.save(change, by=current_user.id)
     if not visit_of(request).is_partial:
         return redirect(request, f"/settings/{group}", flash="saved")
     return await _page(request, current_user, group, flash=_("Saved."))
@@ -113,18 +113,6 @@ def _texts(request: AnyRequest, group: str) -> dict[str, str]:
 
 def _secrets(group: str) -> set[str]:
     return {name for name, field in FIELDS.items() if field.group == group and field.is_secret}
-
-
-async def _new_in(change: changing.Change) -> changing.Change:
-    """What would not be the same afterwards: who set the rest, and when, stays known."""
-    stored = {row.name: row for row in await Setting.list_all()}
-    chosen = {
-        name: value
-        for name, value in change.chosen.items()
-        if name not in stored or stored[name].fault or stored[name].value != value
-    }
-    taken_back = tuple(name for name in change.taken_back if name in stored)
-    return changing.Change(chosen, taken_back)
 
 
 async def _page(

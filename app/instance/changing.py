@@ -1,15 +1,17 @@
 """Changing settings while Parley runs: everything is looked at before anything is stored."""
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 import structlog
 
+from app.database import transaction
+from app.errors import Conflict
 from app.instance import holding
 from app.instance.rules import faults_of
-from app.settings import FIELDS, effective
+from app.settings import FIELDS, Effective, effective, over_stored
 from app.settings.values import from_text, sentence_of
 from app.tables.setting import Setting
 from app.words import gettext as _
@@ -41,9 +43,12 @@ async def check_texts(texts: Mapping[str, str]) -> Change:
     return await check(Change(chosen, taken_back, faults))
 
 
-async def check(change: Change, *, with_model: bool = True) -> Change:
-    """The same with what is wrong with it as a whole. Without `with_model` the default model may be one that comes later."""
-    held = effective()
+async def check(change: Change, held: Effective | None = None, *, with_model: bool = True) -> Change:
+    """The same with what is wrong with it as a whole, over what holds now or `held`.
+
+    Without `with_model` the default model may be one that comes later.
+    """
+    held = held or effective()
     after = dict(change.chosen) | {name: FIELDS[name].default for name in change.taken_back}
     changed = [name for name, value in after.items() if getattr(held.values, name) != value]
     together = await faults_of(msgspec.structs.replace(held.values, **after), changed, with_model=with_model)
@@ -65,12 +70,28 @@ def fixed_fault(name: str) -> str:
 
 
 async def save(change: Change, *, by: uuid.UUID | None) -> None:
-    """Store a change that has no fault. It holds in this process when this returns, and everywhere a moment later."""
-    await Setting.change(chosen=change.chosen, taken_back=list(change.taken_back), by=by)
-    note(change.chosen, change.taken_back)
+    """Store a change that has no fault. It holds in this process when this returns, and everywhere a moment later.
+
+    Raises `Conflict` if somebody changed meanwhile what it does not go together with.
+    """
+    async with transaction():
+        await store(change, by=by)
     await holding.take()
 
 
-def note(chosen: Iterable[str], taken_back: Iterable[str] = ()) -> None:
-    """Put into the log which settings were changed; never their values."""
-    log.info("settings_changed", chosen=sorted(chosen), taken_back=sorted(taken_back))
+async def store(change: Change, *, by: uuid.UUID | None, with_model: bool = True) -> None:
+    """The same as a part of a transaction: nothing holds yet. Raises `Conflict`."""
+    await Setting.lock()
+    rows = await Setting.list_all()
+    stored = {row.name: row.value for row in rows if not row.fault}
+    chosen = {name: value for name, value in change.chosen.items() if name not in stored or stored[name] != value}
+    new = msgspec.structs.replace(change, chosen=chosen)
+    if (await check(new, over_stored(stored), with_model=with_model)).faults:
+        raise Conflict(
+            _("Somebody changed settings at this very moment, and these do not go with them. Load the page again.")
+        )
+    taken_back = [row.name for row in rows if row.name in change.taken_back]
+    if chosen or taken_back:
+        await Setting.change(chosen=chosen, taken_back=taken_back, by=by)
+        # Which ones; never their values.
+        log.info("settings_changed", chosen=sorted(chosen), taken_back=taken_back)

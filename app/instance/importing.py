@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from app.chat.slash import read_slash_text
 from app.database import fetch, fetch_row, new_id, transaction
 from app.errors import Invalid
 from app.instance import changing, holding
@@ -40,6 +41,8 @@ async def check_file(file: File, secrets: Secrets, check_address: CheckAddress) 
     values = _settings(file.settings | secrets.settings)
     for number, provider in enumerate(file.providers):
         await _check_provider(provider, secrets.keys[number] if secrets.keys else "", check_address)
+    for prompt in file.slash_prompts:
+        _check_slash_prompt(prompt)
     change = await changing.check(changing.Change(values), with_model=False)
     for name, fault in change.faults.items():
         raise _wrong(f"{labels()[name]}: {fault}")
@@ -53,7 +56,7 @@ async def take_in(file: File, secrets: Secrets, values: dict[str, Any], *, by: u
     changed = [labels()[name] for name in values]
     skipped = _locked(file, secrets)
     async with transaction():
-        await Setting.change(chosen=values, taken_back=[], by=by)
+        await changing.store(changing.Change(values), by=by, with_model=False)
         for number, provider in enumerate(file.providers):
             if await _store_provider(provider, secrets.keys[number] if secrets.keys else ""):
                 changed.append(_("Provider %(name)s") % {"name": provider.name})
@@ -66,7 +69,6 @@ async def take_in(file: File, secrets: Secrets, values: dict[str, Any], *, by: u
                 changed.append(f"/{prompt.name}")
             else:
                 skipped.append(_("/%(name)s: you have one of that name, which is not shared.") % {"name": prompt.name})
-    changing.note(values)
     await holding.take()
     return Outcome(changed, skipped)
 
@@ -92,6 +94,13 @@ def _settings(given: dict[str, Any]) -> dict[str, Any]:
 def _locked(file: File, secrets: Secrets) -> list[str]:
     names = [name for name in file.settings | secrets.settings if effective().is_locked(name)]
     return [f"{labels()[name]}: {changing.fixed_fault(name)}" for name in names]
+
+
+def _check_slash_prompt(prompt: FileSlashPrompt) -> None:
+    try:
+        read_slash_text(prompt.text)
+    except Invalid as error:
+        raise _wrong(f"/{prompt.name}: {error.sentence}") from error
 
 
 async def _check_provider(provider: FileProvider, key: str, check_address: CheckAddress) -> None:
@@ -126,7 +135,8 @@ async def _store_preset(preset: FilePreset, owner: uuid.UUID) -> bool:
     """False if its model is not here: then it begins without one."""
     model = await _find_model(preset.model) if preset.model else None
     options = {name: value for name, value in msgspec.structs.asdict(preset.options).items() if value not in (None, ())}
-    columns = (preset.name, model, preset.system_prompt, msgspec.json.encode(options).decode())
+    label = preset.model.name if preset.model else ""
+    columns = (preset.name, model, label, preset.system_prompt, msgspec.json.encode(options).decode())
     if here := await fetch_row("SELECT id FROM preset WHERE name = $1 AND is_shared LIMIT 1", preset.name):
         await fetch(_CHANGE_PRESET, here["id"], *columns[1:])
     else:
@@ -165,12 +175,12 @@ WHERE m.name = $1 AND p.name = $2 AND p.is_enabled ORDER BY m.gone_at NULLS FIRS
 """
 
 _ADD_PRESET = """
-INSERT INTO preset (id, "user", name, is_shared, model, system_prompt, options, created_at, updated_at)
-VALUES ($1, $2, $3, true, $4, $5, $6, now(), now())
+INSERT INTO preset (id, "user", name, is_shared, model, model_name, system_prompt, options, created_at, updated_at)
+VALUES ($1, $2, $3, true, $4, $5, $6, $7, now(), now())
 """
 
 _CHANGE_PRESET = """
-UPDATE preset SET model = $2, system_prompt = $3, options = $4, updated_at = now() WHERE id = $1
+UPDATE preset SET model = $2, model_name = $3, system_prompt = $4, options = $5, updated_at = now() WHERE id = $1
 """
 
 _STORE_SLASH_PROMPT = """

@@ -3,7 +3,7 @@
 A setting `x` is read from `PARLEY_X`; three carry names that the rest of the world gives (`ENVIRONMENT_NAMES`).
 """
 
-from app.settings.held import current, effective, settings, take_stored
+from app.settings.held import current, effective, over_stored, settings, take_stored
 from app.settings.schema import Group, SendKey, Settings, Speech, Theme
 from app.settings.sources import Effective, Source, read, resolve
 from app.settings.values import FIELDS, BadSetting, Field, environment_name, help_of
@@ -23,6 +23,7 @@ __all__ = [
     "effective",
     "environment_name",
     "help_of",
+    "over_stored",
     "read",
     "resolve",
     "settings",

@@ -39,7 +39,12 @@ def current() -> Settings:
 
 def take_stored(stored: Mapping[str, Any], ignored: Mapping[str, str] | None = None) -> None:
     """From now on these are the values that the database holds, with the types of their fields."""
-    _held[:] = [resolve(_environment(), stored, ignored)]
+    _held[:] = [over_stored(stored, ignored)]
+
+
+def over_stored(stored: Mapping[str, Any], ignored: Mapping[str, str] | None = None) -> Effective:
+    """What would hold over these stored values."""
+    return resolve(_environment(), stored, ignored)
 
 
 def _environment() -> Mapping[str, str]:

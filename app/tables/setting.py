@@ -18,6 +18,9 @@ from app.settings import FIELDS
 from app.settings.values import from_json
 from app.tables.user import User
 
+#: Any number that nothing else locks: settings change one after the other, because of those that must go together.
+SETTINGS_LOCK = 0x73657474696E67
+
 #: What every process is told when settings changed.
 NEWS = News(key="settings", event="settings")
 
@@ -45,6 +48,11 @@ class Setting(Table, tablename="setting", db=engine):
         """What is stored, each value with its field's type. Another version, older or newer, may have left any of it."""
         rows = await fetch(_LIST)
         return [_stored(row["name"], row["value"], row["changed_at"], row["changed_by"]) for row in rows]
+
+    @classmethod
+    async def lock(cls) -> None:
+        """Until the current transaction ends, nobody else changes any."""
+        await fetch("SELECT pg_advisory_xact_lock($1)", SETTINGS_LOCK)
 
     @classmethod
     async def change(cls, *, chosen: Mapping[str, Any], taken_back: list[str], by: uuid.UUID | None) -> None:

@@ -233,6 +233,7 @@ BAD = {
         "presets[0].options.temperature",
     ),
     "a name": (json.dumps(bare(slash_prompts=[{"name": "a/b", "text": "x"}])).encode(), "slash_prompts[0].name"),
+    "a slash-prompt": (json.dumps(bare(slash_prompts=[{"name": "a", "text": "{{open"}])).encode(), "/a: "),
     "a NUL": (json.dumps(bare(slash_prompts=[{"name": "a", "text": "x\0"}])).encode(), "slash_prompts[0].text"),
     "costly secrets": (
         json.dumps(bare(secrets={"salt": "a" * 24, "text": "", "cost": 2**30})).encode(),

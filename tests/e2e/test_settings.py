@@ -64,6 +64,22 @@ async def test_the_name_is_seen_at_once_everywhere(fresh_windows: Windows, olive
     await expect(stranger).to_have_title("Sign in · The Reading Room")
 
 
+async def test_a_secret_does_not_stay_in_its_field_and_the_focus_stays_where_it_was(
+    fresh_windows: Windows, olive: Person
+) -> None:
+    page = await fresh_windows.open(olive)
+    await page.goto("/settings/safety")
+    token = page.get_by_label("Token for metrics")
+    await token.fill("a-token-of-monitoring")
+    await token.press("Enter")
+    await expect(page.locator("#flash")).to_have_text("Saved.")
+    await expect(token).to_have_value("")
+    await expect(token).to_be_focused()
+    await page.get_by_role("button", name="Save").press("Enter")
+    await expect(page.get_by_role("button", name="Save")).to_be_focused()
+    await expect(page.locator("#about-metrics_token")).to_contain_text("set here by Olive")
+
+
 async def test_a_locked_setting_says_why(fresh_windows: Windows, olive: Person) -> None:
     page = await fresh_windows.open(olive)
     await page.goto("/settings/advanced")

@@ -5,6 +5,7 @@ import contextlib
 import os
 import pathlib
 import signal
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator
 
@@ -78,11 +79,30 @@ async def own_cluster() -> AsyncIterator[Cluster]:
 
 
 @contextlib.asynccontextmanager
+async def small_cluster() -> AsyncIterator[Cluster]:
+    """A cluster on a disk of its own of 200 MB; an ordinary one for who may not mount any."""
+    with tempfile.TemporaryDirectory(prefix="parley-cluster-") as folder:
+        options = ("-o", "size=200m,mode=755")
+        mounted = await asyncio.to_thread(
+            subprocess.run, ["mount", "-t", "tmpfs", *options, "tmpfs", folder], check=False, capture_output=True
+        )
+        # As little as goes: segments of the log of one megabyte would need an initdb of our own.
+        cluster = Cluster(pathlib.Path(folder), TUNING | {"max_wal_size": "64MB", "min_wal_size": "32MB"})
+        await cluster.start()
+        try:
+            yield cluster
+        finally:
+            await cluster.stop()
+            if not mounted.returncode:
+                await asyncio.to_thread(subprocess.run, ["umount", folder], check=True)
+
+
+@contextlib.asynccontextmanager
 async def full_disk(url: str) -> AsyncIterator[None]:
     """Every table that grows says that the disk is full, until the end of the block.
 
-    A really full disk needs a file system of its own, which a test run by anybody cannot mount. Postgres raises this
-    very error where a table cannot be extended, so to us it is the same.
+    A really full disk needs a file system of its own (see `small_cluster`), which not everybody may mount. Postgres
+    raises this very error where a table cannot be extended, so to us it is the same.
     """
     await run_sql(
         url,

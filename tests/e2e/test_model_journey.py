@@ -147,6 +147,6 @@ async def test_what_cannot_be_pulled_says_why_beside_its_field(
     await expect(page.locator("#error-source")).to_be_visible()
     await pull(page, files.url("/cut.gguf"))
     await expect(page.locator(".task")).to_contain_text("cut was not pulled", timeout=20_000)
-    await page.get_by_role("button", name="Forget cut").click()
+    await page.get_by_role("button", name="Forget it: cut").click()
     await expect(page.locator(".task")).to_have_count(0, timeout=20_000)
     assert list((fresh.data / "models").iterdir()) == []

@@ -173,3 +173,22 @@ async def test_a_thread_just_begun_is_in_sight_wherever_the_sidebar_was(
     await page.locator("#threads").get_by_role("link", name="Thread 25").click()
     await expect(page.locator("h1")).to_have_text("Thread 25")
     assert await page.locator("#threads").evaluate("list => list.scrollTop") == 200
+
+
+async def test_what_was_done_is_not_said_over_the_field_that_is_typed_in(thread: Page) -> None:
+    await thread.evaluate("document.getElementById('flash').textContent = 'Saved.'")
+    await expect(thread.locator("#flash")).to_be_visible()
+    await thread.get_by_label("Rename or delete this thread").click()
+    await expect(thread.locator(".bar").get_by_label("Title")).to_be_visible()
+    await expect(thread.locator("#flash")).to_be_hidden()
+
+
+async def test_a_link_to_a_message_marks_it_lightly(thread: Page) -> None:
+    answer = answers(thread).last
+    name = await answer.get_attribute("id")
+    await thread.keyboard.press("Tab")  # by the keyboard: where the focus is, is shown
+    await thread.goto(f"{thread.url.partition('#')[0]}#{name}")
+    await answer.focus()
+    assert await answer.evaluate("one => one.matches(':target')")
+    width = await answer.evaluate("one => parseFloat(getComputedStyle(one).outlineWidth)")
+    assert width <= 1

@@ -6,7 +6,7 @@ import contextvars
 import functools
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 import asyncpg
@@ -53,7 +53,7 @@ class TaskRunner:
         self._note_engines = note_engines
         self._running: dict[uuid.UUID, asyncio.Task[None]] = {}
         self._cancelled: set[uuid.UUID] = set()
-        self._refreshing: set[asyncio.Task[None]] = set()
+        self._after: set[asyncio.Task[None]] = set()
         jobs.JOBS[JOB] = self._start
 
     def hear(self, news: News) -> None:
@@ -64,7 +64,7 @@ class TaskRunner:
 
     async def drain(self) -> None:
         """Put back what runs: another worker, or this one when it is started again, goes on with it."""
-        running = [*self._running.values(), *self._refreshing]
+        running = [*self._running.values(), *self._after]
         for task in running:
             task.cancel()
         if running:
@@ -86,6 +86,7 @@ class TaskRunner:
         self._cancelled.discard(task_id)
         if not task.cancelled() and (error := task.exception()):
             log.error("model_task_lost", task_id=str(task_id), exc_info=error)
+            self._start_after(self._give_up(task_id))
 
     async def _run(self, task_id: uuid.UUID) -> None:
         row = await outlast(functools.partial(fetch_row, _CLAIM, task_id, self._worker.id), "task")
@@ -126,9 +127,18 @@ class TaskRunner:
         )  # fmt: skip
         if state != "queued" and not self._worker.is_ending.is_set():
             # Not a part of the task: that may be asked for again from here on.
-            refreshing = asyncio.create_task(self._look(row["provider"]))
-            self._refreshing.add(refreshing)
-            refreshing.add_done_callback(self._refreshing.discard)
+            self._start_after(self._look(row["provider"]))
+
+    def _start_after(self, work: Coroutine[Any, Any, None]) -> None:
+        after = asyncio.get_running_loop().create_task(work)
+        self._after.add(after)
+        after.add_done_callback(self._after.discard)
+
+    async def _give_up(self, task_id: uuid.UUID) -> None:
+        """Whatever went wrong, nobody goes on with it: without this it would seem to run for ever."""
+        sentence = _("Something went wrong inside Parley while this was done. Try it again.")
+        await outlast(functools.partial(fetch, _LOST, task_id, self._worker.id, sentence), "task")
+        await tell(News(key=PAGES, event="task", task=str(task_id), is_final=True))
 
     async def _look(self, provider: uuid.UUID) -> None:
         with contextlib.suppress(*AWAY, asyncpg.PostgresError):
@@ -260,4 +270,8 @@ _END = """
 UPDATE model_task SET state = $4::varchar, error = $5, log = $6, done_bytes = $7, bytes_per_second = NULL,
     ended_at = CASE WHEN $4::varchar <> 'queued' THEN now() END, worker = CASE WHEN $4::varchar <> 'queued' THEN worker END
 WHERE id = $1 AND worker = $2 AND attempt = $3 AND state = 'running' RETURNING id
+"""
+
+_LOST = """
+UPDATE model_task SET state = 'failed', error = $3, ended_at = now() WHERE id = $1 AND worker = $2 AND state = 'running'
 """

@@ -228,6 +228,13 @@ async def test_a_worker_that_was_taken_for_dead_writes_nothing_any_more(harbour:
     assert (row["state"], row["phase"]) == ("running", "theirs")
 
 
+async def test_what_breaks_inside_parley_ends_too(harbour: Harbour, worker: None) -> None:
+    await fetch("UPDATE provider SET key_sealed = 'not-sealed-by-us'")
+    row = await harbour.ended(await harbour.start("load"))
+    assert row["state"] == "failed"
+    assert "inside Parley" in row["error"]
+
+
 async def test_an_open_page_sees_how_far_it_is(harbour: Harbour, worker: None, database: str) -> None:
     token = await Session.start(harbour.owner, user_agent="", days=1)
     assert token is not None

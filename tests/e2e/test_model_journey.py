@@ -150,3 +150,24 @@ async def test_what_cannot_be_pulled_says_why_beside_its_field(
     await page.get_by_role("button", name="Forget it: cut").click()
     await expect(page.locator(".task")).to_have_count(0, timeout=20_000)
     assert list((fresh.data / "models").iterdir()) == []
+
+
+async def test_a_newcomer_downloads_the_starter_and_is_answered(
+    fresh: Instance, fresh_windows: Windows, olive: Person, files: FileServer
+) -> None:
+    files.add_to_hub("acme/small/tiny.gguf", files.files["/tiny.gguf"])
+    page = await fresh_windows.open(olive, width=390)
+    await page.goto("/settings/models")
+    await page.get_by_label("Address of the model hub").fill(files.base_url)
+    await page.get_by_label("Starter model").fill("hf:acme/small/tiny.gguf")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator("#flash")).to_have_text("Saved.")
+    await page.goto("/providers")
+    await page.get_by_role("button", name="Download it").click()
+    await expect(page.locator("li.model")).to_contain_text("tiny", timeout=20_000)
+    await page.goto("/")
+    await page.get_by_role("button", name="Options").click()
+    await page.get_by_label("Longest answer, in tokens").fill("10")
+    await page.keyboard.press("Escape")
+    await ask(page, "How are you?")
+    await expect(answers(page).last).to_have_attribute("data-status", "complete", timeout=60_000)

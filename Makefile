@@ -37,7 +37,7 @@ migration: $(STAMP)
 # filled in, and makes the parley.mo that are read. A new language: pybabel init -l xx -d locale -D parley -i locale/parley.pot
 BABEL := $(BIN)/python -m babel.messages.frontend --quiet
 translations: $(STAMP)
-	@$(BABEL) extract --mapping=babel.cfg --no-location --sort-output --omit-header --output=locale/parley.pot .
+	@$(BABEL) extract --mapping=babel.cfg --keyword=_live:2 --keyword=_start:2 --no-location --sort-output --omit-header --output=locale/parley.pot .
 	@$(BABEL) update --domain=parley --input-file=locale/parley.pot --output-dir=locale --no-fuzzy-matching \
 		--ignore-obsolete --ignore-pot-creation-date --no-wrap
 	@$(BIN)/python -m babel.messages.frontend compile --domain=parley --directory=locale --statistics

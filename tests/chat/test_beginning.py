@@ -19,7 +19,7 @@ from tests.people import add_user
 async def _model(user: User, preset: uuid.UUID | None = None) -> uuid.UUID | None:
     found = await User.find(user.id)
     assert found is not None
-    return (await find_beginning(found, preset, await catalog.list_models())).model
+    return (await find_beginning(found, preset, await catalog.list_models(user.id))).model
 
 
 async def test_the_model_is_the_presets_then_the_persons_then_the_last_used(database: str) -> None:

@@ -104,7 +104,7 @@ def test_what_is_not_taken_is_not_sent() -> None:
 
 async def test_a_model_is_not_sent_what_it_does_not_take(chat: Chat, worker: Worker) -> None:
     await fetch("""UPDATE model SET known = '{"not_taken": ["temperature"]}'""")
-    (choice,) = await catalog.list_models()
+    (choice,) = await catalog.list_models(chat.user)
     assert "temperature" in facts.not_taken(choice)
     new = NewMessage("Hello", chat.model, new_id())
     turn = await start_thread(chat.user, new, options='{"temperature": 0.5, "max_tokens": 99}', system_prompt="")

@@ -52,7 +52,10 @@ async def test_a_pull_is_begun_once(olive: Browser, ollama: uuid.UUID) -> None:
     page = (await olive.get("/models")).text
     assert "Pulling llama3.2:latest" in page
     assert "<progress" in page
-    assert "http-equiv" in page  # without a script it is looked at again
+    assert '<noscript><iframe class="live" src="/models/tasks"' in page
+    frame = (await olive.get("/models/tasks")).text
+    assert "llama3.2:latest" in frame
+    assert 'http-equiv="refresh"' in frame  # it looks again by itself
 
 
 async def test_a_script_gets_an_empty_form_and_the_list(olive: Browser, ollama: uuid.UUID) -> None:

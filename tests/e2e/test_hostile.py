@@ -181,7 +181,7 @@ async def test_the_system_prompt_and_the_request(windows: Windows, alice: Person
     await _judge(page)
     await page.keyboard.press("Escape")
     await answers(page).last.get_by_role("link", name="Request").click()
-    shown = json.loads(await page.locator("#request-json").inner_text())
+    shown = json.loads(await page.locator("[id^=request-json]").first.inner_text())
     assert shown == models.asked[0].json
     await _judge(page)
 

@@ -1,7 +1,7 @@
 """Every page in every theme, on a desk and on a phone: axe-core finds nothing, nothing overflows, nothing moves."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -40,7 +40,7 @@ async def olive(instance: Instance) -> Person:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def places(instance: Instance, olive: Person, browser: Any) -> dict[str, str]:
+async def places(instance: Instance, olive: Person, browser: Any) -> AsyncIterator[dict[str, str]]:
     """The owner's thread with an answer of every kind, and another one where something went wrong."""
     models = instance.models
     models.forget()
@@ -81,7 +81,10 @@ async def places(instance: Instance, olive: Person, browser: Any) -> dict[str, s
         (slash,) = await instance.sql(_SLASH, person.id)
         found |= {f"{which}preset": f"/presets/{preset['id']}", f"{which}preset_id": str(preset["id"])}
         found[f"{which}slash"] = f"/slash-prompts/{slash['id']}"
-    return found
+    yield found
+    # What is shared is seen by everybody, in other tests too.
+    await instance.sql("DELETE FROM preset WHERE is_shared")
+    await instance.sql("DELETE FROM slash_prompt WHERE is_shared")
 
 
 _PRESET = """

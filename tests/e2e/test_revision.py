@@ -83,6 +83,7 @@ async def test_a_draft_and_a_typed_text_are_left_alone(thread: Page) -> None:
     question = thread.locator("article.user").last
     await question.hover()
     await question.get_by_role("link", name="Edit").click()
+    await expect(thread.locator("#dialog")).to_be_visible()
     await thread.keyboard.press("Escape")
     await expect(thread.locator("#dialog")).to_be_hidden()
     await expect(box(thread)).to_have_value("Half a thought")

@@ -87,30 +87,32 @@ async def test_a_thread_being_tried_again_or_continued_is_marked_in_the_sidebar(
     await ask(page, "Tell me")
     await done(page)
     await expect(page.locator("#threads .busy")).to_have_count(0)
-    assert await _mark(page) == "none"
+    await _is_marked(page, "none")
     models.say_until(asyncio.Event(), ["Twice"])
     await button(page, "Try again").click()
     await expect(body(page)).to_have_text("Twice")
-    assert await _mark(page) == '""'
+    await _is_marked(page, '""')
     await stop(page)
     await done(page, "stopped")
     await expect(box(page)).to_be_focused()
-    assert await _mark(page) == "none"
+    await _is_marked(page, "none")
     gate = asyncio.Event()
     models.say_until(gate, [" and"], [" more."])
     await button(page, "Continue").press("Enter")
     await expect(body(page)).to_have_text("Twice and")
-    assert await _mark(page) == '""'
+    await _is_marked(page, '""')
     await expect(answers(page).last).to_be_focused()
     gate.set()
     await done(page)
     await expect(answers(page).last).to_be_focused()
 
 
-async def _mark(page: Page) -> str:
-    """What the stylesheet writes behind the title of the open thread."""
-    link = page.locator("#threads a[aria-current=page]")
-    return str(await link.evaluate("link => getComputedStyle(link, '::after').content"))
+async def _is_marked(page: Page, content: str) -> None:
+    """What the stylesheet writes behind the title of the open thread, a moment later at the latest."""
+    await page.wait_for_function(
+        "content => getComputedStyle(document.querySelector('#threads a[aria-current=page]'), '::after').content === content",
+        arg=content,
+    )
 
 
 async def _sign_out_elsewhere(instance: Instance, person: Person) -> None:

@@ -6,7 +6,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,13 +101,11 @@ async def test_a_killed_pull_is_gone_on_with(
     assert (folder_of(keeper) / "big.gguf").read_bytes() == content
 
 
-async def test_progress_is_told_four_times_a_second_at_most(keeper: LlamaCpp, files: FileServer, tiny: bytes) -> None:
+async def test_progress_grows_and_knows_the_whole(keeper: LlamaCpp, files: FileServer, tiny: bytes) -> None:
     files.files["big.gguf"] = large(tiny, 8 * MIB)
-    files.rate = 8 * MIB
-    began = time.monotonic()
     progress = await pulled(keeper, source(files, "big.gguf"))
     downloading = [each for each in progress if each.phase == "downloading"]
-    assert 2 <= len(downloading) <= (time.monotonic() - began) * 4 + 2
+    assert len(downloading) >= 2
     assert [each.done_bytes for each in downloading] == sorted(each.done_bytes for each in downloading)
     assert {each.total_bytes for each in progress} == {8 * MIB}
 

@@ -87,31 +87,35 @@ async def test_a_thread_being_tried_again_or_continued_is_marked_in_the_sidebar(
     await ask(page, "Tell me")
     await done(page)
     await expect(page.locator("#threads .busy")).to_have_count(0)
-    await _is_marked(page, "none")
+    await _is_marked(page, False)
     models.say_until(asyncio.Event(), ["Twice"])
     await button(page, "Try again").click()
     await expect(body(page)).to_have_text("Twice")
-    await _is_marked(page, '""')
+    await _is_marked(page, True)
     await stop(page)
     await done(page, "stopped")
     await expect(box(page)).to_be_focused()
-    await _is_marked(page, "none")
+    await _is_marked(page, False)
     gate = asyncio.Event()
     models.say_until(gate, [" and"], [" more."])
     await button(page, "Continue").press("Enter")
     await expect(body(page)).to_have_text("Twice and")
-    await _is_marked(page, '""')
+    await _is_marked(page, True)
     await expect(answers(page).last).to_be_focused()
     gate.set()
     await done(page)
     await expect(answers(page).last).to_be_focused()
 
 
-async def _is_marked(page: Page, content: str) -> None:
-    """What the stylesheet writes behind the title of the open thread, a moment later at the latest."""
+async def _is_marked(page: Page, is_busy: bool) -> None:
+    """Behind the title of the open thread, by the news or by the stylesheet, a moment later at the latest; and once."""
     await page.wait_for_function(
-        "content => getComputedStyle(document.querySelector('#threads a[aria-current=page]'), '::after').content === content",
-        arg=content,
+        """(isBusy) => {
+          const link = document.querySelector("#threads a[aria-current=page]");
+          const drawn = getComputedStyle(link, "::after").content === '""';
+          return Number(drawn) + link.querySelectorAll(".busy").length === Number(isBusy);
+        }""",
+        arg=is_busy,
     )
 
 

@@ -78,8 +78,9 @@ class Watch:
         if is_stale:
             lines += self._catch_up(state)
         lines += await self._follow(viewer, state)
-        # The sidebar may lack what was told before this page listened, or listened again: the page looks.
-        return [*lines, _named("sidebar", {"mark": mark_of(state["signs"])}, self._here())]
+        # The sidebar may lack what was told before this page listened, or listened again: the page looks. Without an id:
+        # where the page stands in the answer is what it said itself, and nothing that was told since shows more.
+        return [*lines, _named("sidebar", {"mark": mark_of(state["signs"])})]
 
     def _catch_up(self, state: Mapping[str, Any]) -> list[bytes]:
         """What a page that missed something is told: to draw the messages and the title as they are now."""
@@ -177,8 +178,9 @@ def _facts(news: News) -> dict[str, object]:
             return {}
 
 
-def _named(event: str, facts: dict[str, object], here: str) -> bytes:
-    return b"event: %s\nid: %s\ndata: %s\n\n" % (event.encode(), here.encode(), msgspec.json.encode(facts))
+def _named(event: str, facts: dict[str, object], here: str = "") -> bytes:
+    place = b"id: %s\n" % here.encode() if here else b""
+    return b"event: %s\n%sdata: %s\n\n" % (event.encode(), place, msgspec.json.encode(facts))
 
 
 def _event(html: str, here: str) -> bytes:

@@ -136,6 +136,17 @@ async def test_a_page_that_comes_back_gets_what_it_lacks_and_no_more(
     assert not reader.viewers
 
 
+async def test_what_a_page_claims_to_have_seen_is_never_confirmed(
+    chat: Chat, worker: Worker, reader: Reader, session: uuid.UUID
+) -> None:
+    """Else a claim that was false once would be believed for ever: nothing would be told of what lies before it."""
+    turn = await begun(chat, asyncio.Event())
+    claim = Cursor(await version_of(turn), short(turn.answer), 99_999)
+    async with open_page(chat, reader, turn.thread, session, claim) as page:
+        await page.until("sidebar")
+        assert page.last_id == ""
+
+
 async def test_a_page_that_missed_something_draws_its_messages_again(
     chat: Chat, worker: Worker, reader: Reader, session: uuid.UUID
 ) -> None:

@@ -143,7 +143,8 @@ async def test_what_a_page_claims_to_have_seen_is_never_confirmed(
     turn = await begun(chat, asyncio.Event())
     claim = Cursor(await version_of(turn), short(turn.answer), 99_999)
     async with open_page(chat, reader, turn.thread, session, claim) as page:
-        await page.until("sidebar")
+        await page.until("begun")
+        assert page.marks
         assert page.last_id == ""
 
 

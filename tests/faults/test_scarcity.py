@@ -146,6 +146,7 @@ async def test_a_line_that_goes_silent_holds_nothing_up_and_is_given_up(site: Si
         await there.until(lambda tab: tab.running and "w5 " in tab.running.text)
         # The phone is in a tunnel: no byte passes, and no end is told either.
         relay.flowing.clear()
+        await asyncio.sleep(0.5)  # what was under way already arrives
         seen = there.running.text if there.running else ""
         await here.until(lambda tab: tab.shows_end(str(turn.answer)), seconds=40)
         assert there.running is not None

@@ -12,6 +12,7 @@ from tests.e2e.chatting import answers, ask
 from tests.e2e.instance import Instance, Person
 from tests.e2e.windows import Windows
 from tests.file_server import FileServer
+from tests.scripted import OLLAMA, Sleep, whole
 from tests.tiny_gguf import write_tiny_gguf
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -171,3 +172,26 @@ async def test_a_newcomer_downloads_the_starter_and_is_answered(
     await page.keyboard.press("Escape")
     await ask(page, "How are you?")
     await expect(answers(page).last).to_have_attribute("data-status", "complete", timeout=60_000)
+
+
+async def test_a_load_that_fails_is_taken_back_and_says_why(
+    fresh: Instance, fresh_windows: Windows, olive: Person
+) -> None:
+    await fresh.sql(
+        "INSERT INTO provider (id, kind, name, base_url, key_sealed, state, error, created_at, allows_private)"
+        " VALUES (gen_random_uuid(), 'ollama', 'Quay', $1, '', 'ok', '', now(), true)",
+        fresh.models.url_for(OLLAMA),
+    )  # fmt: skip
+    fresh.models.answers["/api/generate"] = (Sleep(1.0), *whole(OLLAMA.error_body("not enough memory"), 500))
+    page = await fresh_windows.open(olive, width=390)
+    await page.goto("/providers")
+    await page.get_by_role("button", name="Check now: Quay").click()
+    await expect(page.get_by_role("listitem").filter(has_text="Quay")).to_contain_text("2 models")
+    await page.goto("/models")
+    row = page.locator("li.model", has_text="tide-2b")
+    await row.get_by_role("button", name=re.compile("^Load ")).click()
+    await expect(row).to_contain_text("loading…")
+    await expect(page.locator(".task")).to_contain_text("was not loaded", timeout=20_000)
+    await expect(page.locator(".task .error")).to_contain_text("Quay")
+    await expect(row).to_contain_text("not loaded")
+    await expect(row.get_by_role("button", name=re.compile("^Load "))).to_be_visible()

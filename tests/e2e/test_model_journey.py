@@ -195,3 +195,24 @@ async def test_a_load_that_fails_is_taken_back_and_says_why(
     await expect(page.locator(".task .error")).to_contain_text("Quay")
     await expect(row).to_contain_text("not loaded")
     await expect(row.get_by_role("button", name=re.compile("^Load "))).to_be_visible()
+
+
+async def test_what_the_server_says_meanwhile_streams_into_the_page(
+    fresh: Instance, fresh_windows: Windows, olive: Person
+) -> None:
+    await fresh.sql(
+        "INSERT INTO provider (id, kind, name, base_url, key_sealed, state, error, created_at, allows_private)"
+        " VALUES (gen_random_uuid(), 'ollama', 'Quay', $1, '', 'ok', '', now(), true)",
+        fresh.models.url_for(OLLAMA),
+    )  # fmt: skip
+    fresh.models.answers["/api/pull"] = OLLAMA.pull(3000, 500, steps=4, every_seconds=0.8)
+    page = await fresh_windows.open(olive, width=390)
+    await page.goto("/models")
+    await page.get_by_label("To", exact=True).select_option(label="Quay")
+    await page.get_by_label("Name or address").fill("llama3.2")
+    await page.get_by_role("button", name="Pull").click()
+    said = page.locator(".task .log")
+    await expect(said).to_contain_text("pulling manifest", timeout=20_000)
+    await expect(said).not_to_contain_text("pulling 000000000002")
+    await expect(said).to_contain_text("pulling 000000000002", timeout=20_000)
+    await expect(page.locator(".task")).to_have_count(0, timeout=20_000)

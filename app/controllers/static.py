@@ -16,7 +16,8 @@ from app.errors import NotFound
 from app.paths import folder
 from app.words import gettext as _
 
-#: Files that are served as one: name → its parts, in order. The first stylesheet names the layers.
+#: Files that are served as one: name → its parts, in order. The first stylesheet names the layers; what only pages of sections
+#: and forms need does not weigh on a chat.
 BUNDLES = {
     "app.css": (
         "css/tokens.css",
@@ -30,13 +31,11 @@ BUNDLES = {
         "css/math.css",
         "css/highlight.css",
         "css/composer.css",
-        "css/pages.css",
         "css/frame.css",
-        "css/models.css",
-        "css/settings.css",
         "css/presets.css",
         "css/palette.css",
     ),
+    "pages.css": ("css/pages.css", "css/models.css", "css/settings.css"),
     "js/page.js": ("js/page.js", "js/copy.js", "js/focus.js", "js/sidebar.js", "js/palette.js", "js/speech.js"),
     "js/composer.js": ("js/composer.js", "js/picker.js", "js/options.js", "js/slash.js", "js/revision.js"),
     "htmx.js": ("vendor/htmx.min.js", "vendor/hx-sse.min.js", "vendor/hx-csp.min.js"),

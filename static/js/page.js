@@ -244,7 +244,6 @@ document.addEventListener("every", (event) => document.hidden && event.stopImmed
 
 // A thread is laid out from its end (see thread.css): 0 is the end, above it is negative. The browser stays at the end by
 // itself, and earlier messages load above without moving anything.
-const atEnd = () => main.scrollTop > -80;
 const toEndButton = document.getElementById("to-end");
 
 function toEnd() {
@@ -252,9 +251,11 @@ function toEnd() {
 }
 
 if (toEndButton) {
+  let isAtEnd = true;
   const show = () => {
-    toEndButton.hidden = atEnd();
-    if (atEnd()) delete toEndButton.dataset.fresh;
+    isAtEnd = main.scrollTop > -80;
+    toEndButton.hidden = isAtEnd;
+    if (isAtEnd) delete toEndButton.dataset.fresh;
   };
   main.addEventListener("scroll", show, { passive: true });
   toEndButton.addEventListener("click", toEnd);
@@ -262,13 +263,15 @@ if (toEndButton) {
     if (event.detail.ctx.sourceElement.id === "composer") toEnd();
   });
 
-  // While the reader is further up, what grows below must not move what they read. Safari does not anchor by itself.
+  // While the reader is further up, what grows below must not move what they read. Safari does not anchor by itself. At the
+  // end nothing is measured: to ask for a height lays the page out once more for each frame.
   let height = 0;
   const anchors = CSS.supports("overflow-anchor", "auto");
-  document.addEventListener("htmx:before:swap", () => (height = main.scrollHeight));
+  document.addEventListener("htmx:before:swap", () => isAtEnd || (height = main.scrollHeight));
   document.addEventListener("htmx:after:swap", (event) => {
+    if (isAtEnd || event.target.id === "older") return;
     const grown = main.scrollHeight - height;
-    if (atEnd() || !grown || event.target.id === "older") return;
+    if (!grown) return;
     if (!anchors) main.scrollTop -= grown;
     toEndButton.dataset.fresh = "";
   });

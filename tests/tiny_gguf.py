@@ -18,14 +18,19 @@ WORDS = (
 ).split()
 
 
-def write_tiny_gguf(path: Path, *, seed: int = 1, byte_scale: float = 0.2, name: str = "Tiny") -> Path:
-    """Write the model. `byte_scale`: how loud bytes are against words; 1 makes much of its text invalid UTF-8."""
+def write_tiny_gguf(
+    path: Path, *, seed: int = 1, byte_scale: float = 0.2, name: str = "Tiny", said_layers: int = LAYERS
+) -> Path:
+    """Write the model. `byte_scale`: how loud bytes are against words; 1 makes much of its text invalid UTF-8.
+
+    `said_layers`: how many the header speaks of; llama.cpp does not load a model that has fewer.
+    """
     rng = np.random.default_rng(seed)
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_name(name)
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(WIDTH)
-    writer.add_block_count(LAYERS)
+    writer.add_block_count(said_layers)
     writer.add_feed_forward_length(INNER)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(HEADS)

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -38,6 +39,18 @@ async def pull(page: Page, address: str) -> None:
     await page.get_by_text("More", exact=True).click()
     await page.get_by_label("It is on this machine or in my own network").check()
     await page.get_by_role("button", name="Pull").click()
+
+
+async def connect_quay(fresh: Instance, page: Page) -> None:
+    """An Ollama server with two models."""
+    await fresh.sql(
+        "INSERT INTO provider (id, kind, name, base_url, key_sealed, state, error, created_at, allows_private)"
+        " VALUES (gen_random_uuid(), 'ollama', 'Quay', $1, '', 'ok', '', now(), true)",
+        fresh.models.url_for(OLLAMA),
+    )  # fmt: skip
+    await page.goto("/providers")
+    await page.get_by_role("button", name="Check now: Quay").click()
+    await expect(page.get_by_role("listitem").filter(has_text="Quay")).to_contain_text("2 models")
 
 
 async def test_a_model_is_pulled_loaded_asked_unloaded_and_deleted(
@@ -177,16 +190,9 @@ async def test_a_newcomer_downloads_the_starter_and_is_answered(
 async def test_a_load_that_fails_is_taken_back_and_says_why(
     fresh: Instance, fresh_windows: Windows, olive: Person
 ) -> None:
-    await fresh.sql(
-        "INSERT INTO provider (id, kind, name, base_url, key_sealed, state, error, created_at, allows_private)"
-        " VALUES (gen_random_uuid(), 'ollama', 'Quay', $1, '', 'ok', '', now(), true)",
-        fresh.models.url_for(OLLAMA),
-    )  # fmt: skip
     fresh.models.answers["/api/generate"] = (Sleep(1.0), *whole(OLLAMA.error_body("not enough memory"), 500))
     page = await fresh_windows.open(olive, width=390)
-    await page.goto("/providers")
-    await page.get_by_role("button", name="Check now: Quay").click()
-    await expect(page.get_by_role("listitem").filter(has_text="Quay")).to_contain_text("2 models")
+    await connect_quay(fresh, page)
     await page.goto("/models")
     row = page.locator("li.model", has_text="tide-2b")
     await row.get_by_role("button", name=re.compile("^Load ")).click()
@@ -197,16 +203,47 @@ async def test_a_load_that_fails_is_taken_back_and_says_why(
     await expect(row.get_by_role("button", name=re.compile("^Load "))).to_be_visible()
 
 
+async def test_a_failed_load_shows_what_llama_cpp_said(
+    fresh: Instance, fresh_windows: Windows, olive: Person, files: FileServer, tmp_path: Path
+) -> None:
+    files.files["/hollow.gguf"] = write_tiny_gguf(tmp_path / "hollow.gguf", said_layers=3).read_bytes()
+    page = await fresh_windows.open(olive, width=390)
+    await pull(page, files.url("/hollow.gguf"))
+    row = page.locator("li.model", has_text="hollow")
+    await row.get_by_role("button", name="Load hollow").click(timeout=20_000)
+    task = page.locator(".task")
+    await expect(task).to_contain_text("hollow was not loaded", timeout=30_000)
+    await expect(task.locator(".error")).to_contain_text("'blk.2.attn_norm.weight' not found")
+    await task.get_by_text("What the model server said").click()
+    await expect(task.locator(".log")).to_contain_text("llama_model_loader: loaded meta data")
+    await expect(row).to_contain_text("not loaded")
+
+
+async def test_a_delete_that_fails_brings_the_model_back_and_says_why(
+    fresh: Instance, fresh_windows: Windows, olive: Person
+) -> None:
+    page = await fresh_windows.open(olive, width=390)
+    await connect_quay(fresh, page)
+    fresh.models.answers["/api/delete"] = (Sleep(1.0), *whole(OLLAMA.error_body("the file is in use"), 500))
+    await page.goto("/models")
+    row = page.locator("li.model", has_text="tide-2b")
+    await row.get_by_role("link", name="tide-2b").click()
+    await page.get_by_role("link", name=re.compile("^Delete")).click()
+    await page.get_by_role("button", name=re.compile("^Delete")).click()
+    await expect(row).to_have_class(re.compile("going"))
+    await expect(page.locator(".task")).to_contain_text("was not deleted", timeout=20_000)
+    await expect(page.locator(".task .error")).to_contain_text("Quay")
+    await expect(row).not_to_have_class(re.compile("going"))
+    await page.get_by_role("button", name=re.compile("^Forget it")).click()
+    await expect(page.locator(".task")).to_have_count(0)
+
+
 async def test_what_the_server_says_meanwhile_streams_into_the_page(
     fresh: Instance, fresh_windows: Windows, olive: Person
 ) -> None:
-    await fresh.sql(
-        "INSERT INTO provider (id, kind, name, base_url, key_sealed, state, error, created_at, allows_private)"
-        " VALUES (gen_random_uuid(), 'ollama', 'Quay', $1, '', 'ok', '', now(), true)",
-        fresh.models.url_for(OLLAMA),
-    )  # fmt: skip
     fresh.models.answers["/api/pull"] = OLLAMA.pull(3000, 500, steps=4, every_seconds=0.8)
     page = await fresh_windows.open(olive, width=390)
+    await connect_quay(fresh, page)
     await page.goto("/models")
     await page.get_by_label("To", exact=True).select_option(label="Quay")
     await page.get_by_label("Name or address").fill("llama3.2")

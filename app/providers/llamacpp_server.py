@@ -24,9 +24,9 @@ def main() -> None:
     die_with_parent(orders["parent"])
     try:
         server = start(orders)
-    except RuntimeError:
+    except RuntimeError as error:
         time.sleep(LOG_SECONDS)  # a thread of llama.cpp's writes its log: what it says of this would be cut off
-        raise
+        sys.exit(f"error: {error}")  # without a traceback: what is written here is shown on a page
     # llama.cpp catches these to end its loop, which would leave a process that serves nothing.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)

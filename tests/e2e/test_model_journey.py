@@ -215,7 +215,8 @@ async def test_a_failed_load_shows_what_llama_cpp_said(
     await expect(task).to_contain_text("hollow was not loaded", timeout=30_000)
     await expect(task.locator(".error")).to_contain_text("'blk.2.attn_norm.weight' not found")
     await task.get_by_text("What the model server said").click()
-    await expect(task.locator(".log")).to_contain_text("llama_model_loader: loaded meta data")
+    await expect(task.locator(".log")).to_contain_text("loading model 'hollow.gguf'")
+    await expect(task.locator(".log")).not_to_contain_text("Traceback")
     await expect(row).to_contain_text("not loaded")
 
 

@@ -34,18 +34,18 @@ PATIENCE_SECONDS = 6.0
 
 async def run() -> None:
     """Look for dead workers until cancelled."""
-    outage = Outage("resolution")
+    outage, clock = Outage("resolution"), asyncio.get_running_loop().time
     looked: datetime | None = None
     patient_until: datetime | None = None
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         try:
-            now = await _now()
+            now, began = await _now(), clock()
             if looked is None or abs(now - looked) > timedelta(seconds=2.5 * LOOK_SECONDS):
                 patient_until = now + timedelta(seconds=PATIENCE_SECONDS if looked else 2 * LOOK_SECONDS)
             if patient_until is None or now >= patient_until:
-                await resolve()
-            looked = await _now()
+                await resolve(now)
+            looked = now + timedelta(seconds=clock() - began)
             outage.end()
         except (*AWAY, asyncpg.PostgresError) as error:
             # As if Postgres had not been looked at for long: its workers have lost it too.
@@ -53,9 +53,12 @@ async def run() -> None:
             outage.note(error)
 
 
-async def resolve() -> int:
-    """Declare silent workers dead and resolve what they held; returns how many answers that were."""
-    soon = await _now() + timedelta(seconds=LOOK_SECONDS)
+async def resolve(now: datetime | None = None) -> int:
+    """Declare silent workers dead and resolve what they held; returns how many answers that were.
+
+    `now`: what the clock of the database said just before.
+    """
+    soon = (now or await _now()) + timedelta(seconds=LOOK_SECONDS)
     for row in await fetch(_DECLARE_DEAD, SILENT_SECONDS, FROZEN_SECONDS, soon):
         log.warning("worker_died", worker=row["id"], name=row["name"])
     held = await fetch(

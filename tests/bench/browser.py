@@ -20,12 +20,17 @@ PHONE_SLOWDOWN = 4
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """Medians in milliseconds; `frame_p95` is from a frame's arrival to the moment after it was painted."""
+    """Medians in milliseconds; `frame_p95` is from a frame's arrival to the moment after it was painted.
+
+    `main_thread` is how long its tasks took, `main_thread_cpu` how long it ran meanwhile: on one core it also waits for the
+    browser's other processes, the model server and this client.
+    """
 
     usable: float
     usable_on_a_phone: float
     long_thread_visible: float
     main_thread: float
+    main_thread_cpu: float
     frame_p95: float
 
 
@@ -38,11 +43,11 @@ async def watch_browser(instance: Instance, tokens: int) -> Seen:
         phone = [await _open_cold(browser, instance, empty, cookie, is_phone=True) for _ in range(ROUNDS)]
         visible = [await _open_cold(browser, instance, long, long_cookie, until="paint") for _ in range(ROUNDS)]
         # Not at once: watching frames is work for the main thread too.
-        busy, _ = await _read_answer(browser, instance, empty, cookie, depth=3)
-        _, frames = await _read_answer(browser, instance, empty, cookie, depth=5, prepare=_WATCH_FRAMES)
+        busy, cpu, _ = await _read_answer(browser, instance, empty, cookie, depth=3)
+        _, _, frames = await _read_answer(browser, instance, empty, cookie, depth=5, prepare=_WATCH_FRAMES)
     if len(frames) < tokens / 4:
         raise RuntimeError(f"{len(frames)} frames for {tokens} tokens")
-    return Seen(median(usable), median(phone), median(visible), busy, percentile(frames, 95))
+    return Seen(median(usable), median(phone), median(visible), busy, cpu, percentile(frames, 95))
 
 
 @contextlib.asynccontextmanager
@@ -85,24 +90,26 @@ async def _open_cold(
 
 async def _read_answer(
     browser: Browser, instance: Instance, thread: str, cookie: str, *, depth: int, prepare: str = "() => {}"
-) -> tuple[float, list[float]]:
-    """How long the main thread was busy with an answer, and with each frame if the page was prepared to watch that."""
+) -> tuple[float, float, list[float]]:
+    """How long the main thread was busy with an answer, how long it ran, and each frame if the page was prepared for that."""
     async with _page(browser, instance, cookie) as (page, session):
         await page.goto(f"{instance.address}/threads/{thread}", wait_until="load")
         await page.select_option("#model", instance.model)
         await page.evaluate(prepare)
         await session.send("Performance.enable")
-        before = await _busy_seconds(session)
+        busy_before, cpu_before = await _spent_seconds(session)
         await page.fill("#text", f"Tell me about {uuid.uuid4()}.")
         await page.press("#text", "Enter")
         await page.wait_for_selector(f'article[data-depth="{depth}"][data-status="complete"]', timeout=60_000)
-        busy = await _busy_seconds(session) - before
-        return busy * 1000, await page.evaluate("() => window.framesPainted ?? []")
+        busy, cpu = await _spent_seconds(session)
+        frames: list[float] = await page.evaluate("() => window.framesPainted ?? []")
+        return (busy - busy_before) * 1000, (cpu - cpu_before) * 1000, frames
 
 
-async def _busy_seconds(session: CDPSession) -> float:
-    metrics = (await session.send("Performance.getMetrics"))["metrics"]
-    return next(float(each["value"]) for each in metrics if each["name"] == "TaskDuration")
+async def _spent_seconds(session: CDPSession) -> tuple[float, float]:
+    """Of the main thread so far: the length of its tasks, and its processor time."""
+    metrics = {each["name"]: float(each["value"]) for each in (await session.send("Performance.getMetrics"))["metrics"]}
+    return metrics["TaskDuration"], metrics["ThreadTime"]
 
 
 # Usable: everything that the page loads has run. Visible: the first paint of its content.

@@ -37,7 +37,7 @@ async def find_beginning(user: User, preset_id: uuid.UUID | None, models: Sequen
     if chosen is None:
         return Beginning(model)
     is_gone = bool(chosen.model_name) and chosen.model not in there
-    return Beginning(model, chosen.id, options_of(chosen), _gone(chosen.model_name) if is_gone else "")
+    return Beginning(model, chosen.id, options_of(chosen), _gone(chosen.model_name, bool(models)) if is_gone else "")
 
 
 def default_of_instance(models: Sequence[Any]) -> uuid.UUID | None:
@@ -52,5 +52,6 @@ async def _last_used(user_id: uuid.UUID) -> uuid.UUID | None:
     return last["model"] if last else None
 
 
-def _gone(name: str) -> str:
-    return _("The model of this preset, %(model)s, is gone. Another one is chosen.") % {"model": name}
+def _gone(name: str, has_other: bool) -> str:
+    sentence = _("The model of this preset, %(model)s, is gone.") % {"model": name}
+    return f"{sentence} {_('Another one is chosen.')}" if has_other else sentence

@@ -18,7 +18,7 @@ from app.controllers.guard import CurrentSession, CurrentUser, owner_only
 from app.controllers.model_page import AnyRequest, drawn, model_page, my_model
 from app.controllers.pages import page, page_text, redirect, with_sidebar
 from app.controllers.visit import visit_of
-from app.database import fetch_row
+from app.database import fetch, fetch_row
 from app.errors import Conflict
 from app.live import Reader
 from app.providers.errors import ProviderError
@@ -63,10 +63,11 @@ async def events(
 
 
 @get("/models/tasks", guards=[owner_only])
-async def show_tasks(request: AnyRequest) -> Response[Any]:
-    """How far everything is that is done with models: a frame of pages without scripts."""
-    rows = [tasks.drawn(row) for row in await tasks.list_tasks() if row["state"] in ("queued", "running")]
-    return page(request, "models/tasks.html", {"tasks": rows})
+async def show_tasks(request: AnyRequest, task: FromQuery[uuid.UUID | None] = None) -> Response[Any]:
+    """How far something is that is done with a model: a frame of pages without scripts."""
+    row = await tasks.find_task(task) if task else None
+    is_on = row is not None and row["state"] in ("queued", "running")
+    return page(request, "models/tasks.html", {"task": tasks.drawn(row) if is_on else None})
 
 
 @get("/models/{model_id:uuid}")
@@ -98,7 +99,9 @@ async def ask_deletion(request: AnyRequest, current_user: CurrentUser, model_id:
     model = drawn(await my_model(current_user, model_id))
     if not model["is_kept"]:
         raise _not_ours()
-    return page(request, "models/deletion.html", await with_sidebar(current_user, {"model": model}))
+    (used,) = await fetch("SELECT count(*) AS presets FROM preset WHERE model = $1", model_id)
+    found = {"model": model, "presets": used["presets"]}
+    return page(request, "models/deletion.html", await with_sidebar(current_user, found))
 
 
 @delete("/models/{model_id:uuid}", guards=[owner_only], status_code=303)
@@ -114,6 +117,8 @@ async def destroy(request: AnyRequest, current_user: CurrentUser, model_id: From
 
 async def list_context(user: User, wanted: Wanted) -> dict[str, Any]:
     """What `models/_list.html` is drawn from."""
+    # First: what ends in between is shown as going on, which brings the page to look again. Not as a row without a way on.
+    going_on = [tasks.drawn(row) for row in await tasks.list_tasks()] if user.is_owner else []
     rows, total = await list_models(user.id, wanted)
     providers = await list_providers()
     return {
@@ -123,7 +128,7 @@ async def list_context(user: User, wanted: Wanted) -> dict[str, Any]:
         "sorts": tuple(SORTS),
         "pages": -(-total // PAGE_SIZE),
         "providers": providers,
-        "tasks": [tasks.drawn(row) for row in await tasks.list_tasks()] if user.is_owner else [],
+        "tasks": going_on,
         "as_of": table().as_of,
     }
 

@@ -44,9 +44,14 @@ Headers = Mapping[str, str]
 
 
 @get("/")
-async def new(request: Asked, current_user: CurrentUser, preset: FromQuery[uuid.UUID | None] = None) -> Answer:
-    """An empty thread: a greeting and the composer, filled in from a preset if one is chosen."""
-    return await _new_page(request, current_user, draft=current_user.draft, preset=preset)
+async def new(
+    request: Asked,
+    current_user: CurrentUser,
+    preset: FromQuery[uuid.UUID | None] = None,
+    model: FromQuery[uuid.UUID | None] = None,
+) -> Answer:
+    """An empty thread: a greeting and the composer, with a model or filled in from a preset if one is chosen."""
+    return await _new_page(request, current_user, draft=current_user.draft, preset=preset, model=model)
 
 
 @post("/threads", status_code=303)
@@ -212,6 +217,7 @@ async def composer_context(
     if model is None and not thread:
         model = next((model for model in models if model["is_available"]), None)
     return {
+        "gone": await catalog.name_of_gone(thread.id) if thread and model is None else "",
         "models": models,
         "model": model,
         "untaken": {each["id"]: facts.not_taken(each) for each in models},
@@ -262,13 +268,15 @@ async def _new_page(
     draft: str,
     form: Any = None,
     preset: uuid.UUID | None = None,
+    model: uuid.UUID | None = None,
     errors: dict[str, str] | None = None,
     status_code: int = 200,
     headers: Headers | None = None,
 ) -> Answer:
     models = await catalog.list_models(user.id)
     begun = await find_beginning(user, preset, models)
-    context = await composer_context(user, None, chosen=(form or {}).get("model") or begun.model, models=models)
+    chosen = (form or {}).get("model") or model or begun.model
+    context = await composer_context(user, None, chosen=chosen, models=models)
     context |= options_context(None, form or begun.options, {}, context["model"])
     context |= {"draft": draft, "errors": errors or {}, "begun": begun, "presets": await list_presets(user.id)}
     found = await with_sidebar(user, context)

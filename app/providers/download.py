@@ -200,4 +200,4 @@ def _fault_sentence(fault: Fault, url: httpx.URL, came_from: str) -> str:
             "%(host)s redirects to %(address)s, on this machine or in a private network, which was not allowed."
         )
         return sentence % named
-    return _("%(address)s is on this machine or in a private network, which was not allowed for this file.") % named
+    return _("%(address)s is on this machine or in a private network. If you mean it, say so under More.") % named

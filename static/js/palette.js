@@ -59,7 +59,7 @@ function fillPlaces() {
     option.role = "option";
     option.tabIndex = -1;
     option.ariaSelected = "false";
-    option.textContent = source.innerText.trim() || source.textContent.trim();
+    option.textContent = source.querySelector(".only-wide")?.textContent ?? source.textContent.trim();
     return option;
   });
   document.getElementById("places").replaceChildren(...places);

@@ -12,6 +12,7 @@ from tests.controllers.threads import add_model
 from tests.people import Browser
 
 HTMX = {"hx-request": "true"}
+GONE = "tide-2b, which this thread used, is not there any more."
 
 #: name → facts, size, whether it is loaded.
 FLEET = {
@@ -145,3 +146,39 @@ async def test_new_threads_begin_with_the_default(olive: Browser, alice: Browser
     assert (await olive.delete(path)).status_code == 303
     assert not chosen.search((await alice.get("/")).text)
     assert (await alice.put(path)).status_code == 403
+
+
+async def test_a_thread_says_that_its_model_is_gone(alice: Browser) -> None:
+    provider, model = await add_model("tide-2b")
+    form = {"text": "Hello", "model": str(model), "request_id": str(uuid.uuid4())}
+    thread = (await alice.post("/threads", data=form)).headers["location"]
+    assert GONE not in (await alice.get(thread)).text
+    await fetch("UPDATE model SET gone_at = now() WHERE id = $1", model)
+    assert f"{GONE} There is no other model." in (await alice.get(thread)).text
+    await add_model("lantern-7b")
+    assert f"{GONE} Choose another model." in (await alice.get(thread)).text
+    await fetch("DELETE FROM provider WHERE id = $1", provider)
+    assert f"{GONE} Choose another model." in (await alice.get(thread)).text
+
+
+async def test_a_new_thread_begins_with_the_model_that_the_address_names(alice: Browser) -> None:
+    _first, _model = await add_model("anchor")
+    _second, model = await add_model("beacon")
+    assert f'href="/?model={model}"' in (await alice.get(f"/models/{model}")).text
+    assert re.search(rf'<option value="{model}"[^>]* selected', (await alice.get(f"/?model={model}")).text)
+    assert (await alice.get(f"/?model={uuid.uuid4()}")).status_code == 200
+    assert (await alice.get("/?model=x")).status_code in (400, 404, 422)
+
+
+async def test_who_deletes_a_model_is_told_what_misses_it(olive: Browser) -> None:
+    (model,) = await fetch(
+        "WITH p AS (INSERT INTO provider (id, kind, name, base_url, key_sealed, error, created_at) VALUES"
+        " (gen_random_uuid(), 'ollama', 'Quay', 'http://127.0.0.1:9', '', '', now()) RETURNING id)"
+        " INSERT INTO model (id, provider, name, seen_at) SELECT gen_random_uuid(), id, 'tide-2b', now() FROM p RETURNING id"
+    )
+    await olive.post("/presets", data={"name": "Harbour", "model": str(model["id"])})
+    await olive.post(f"/models/{model['id']}/default?_method=PUT")
+    asked = " ".join((await olive.get(f"/models/{model['id']}/deletion")).text.split())
+    assert "tide-2b will be deleted for good from the server Quay. Threads and answers stay." in asked
+    assert "New threads begin with it now." in asked
+    assert "1 preset begins with it." in asked

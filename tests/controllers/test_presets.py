@@ -152,6 +152,15 @@ async def test_a_preset_whose_model_is_gone_says_so_and_falls_back(alice: Browse
         assert "old-model, which was chosen here, is gone." in (await alice.get(f"/presets/{preset}")).text
 
 
+async def test_without_any_other_model_none_is_said_to_be_chosen(alice: Browser) -> None:
+    provider, model = await add_model("old-model")
+    preset = await add(alice, model=str(model))
+    await fetch("UPDATE model SET gone_at = now() WHERE provider = $1", provider)
+    page = (await alice.get(f"/?preset={preset}")).text
+    assert "The model of this preset, old-model, is gone." in page
+    assert "Another one is chosen" not in page
+
+
 async def test_a_thread_is_saved_as_a_preset(alice: Browser, bob: Browser) -> None:
     _provider, model = await add_model()
     form = {"text": "Hello", "model": str(model), "request_id": str(uuid.uuid4()), "system_prompt": "Be brief."}

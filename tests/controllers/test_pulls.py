@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import uuid
 from collections.abc import AsyncIterator
 
@@ -52,10 +53,14 @@ async def test_a_pull_is_begun_once(olive: Browser, ollama: uuid.UUID) -> None:
     page = (await olive.get("/models")).text
     assert "Pulling llama3.2:latest" in page
     assert "<progress" in page
-    assert '<noscript><iframe class="live" src="/models/tasks"' in page
-    frame = (await olive.get("/models/tasks")).text
-    assert "llama3.2:latest" in frame
+    framed = re.search(r'<noscript><iframe class="live" src="(/models/tasks\?task=[0-9a-f-]{36})"', page)
+    assert framed
+    frame = (await olive.get(framed[1])).text
+    assert "Waiting for its turn" in frame
     assert 'http-equiv="refresh"' in frame  # it looks again by itself
+    over = (await olive.get(f"/models/tasks?task={uuid.uuid4()}")).text
+    assert "It is over: show the list" in over
+    assert 'http-equiv="refresh"' not in over
 
 
 async def test_a_script_gets_an_empty_form_and_the_list(olive: Browser, ollama: uuid.UUID) -> None:

@@ -94,7 +94,7 @@ async def test_a_model_is_pulled_loaded_asked_unloaded_and_deleted(
     await expect(page.locator("main")).to_contain_text("llama.context_length")
     await page.go_back()
     await page.get_by_role("link", name="Delete…").click()
-    await expect(page.get_by_role("dialog")).to_contain_text("tiny will be deleted from")
+    await expect(page.get_by_role("dialog")).to_contain_text("tiny will be deleted for good, with its file.")
     await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     await expect(page.locator("#models")).to_contain_text("There is no model yet", timeout=20_000)
     assert list((fresh.data / "models").iterdir()) == []
@@ -112,7 +112,7 @@ async def test_the_same_without_a_script_on_a_small_screen(
     await expect(frame.locator("body")).to_contain_text("Downloading", timeout=15_000)
     files.hold_after = None
     files.release()
-    await frame.get_by_role("link", name="It is done: show the list").click(timeout=20_000)
+    await frame.get_by_role("link", name="It is over: show the list").click(timeout=20_000)
     row = page.locator("li.model")
     await expect(row).to_contain_text("not loaded")
     await row.get_by_role("button", name="Load tiny").click()

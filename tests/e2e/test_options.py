@@ -104,6 +104,7 @@ async def test_a_new_thread_is_not_begun_with_options_that_cannot_be(
     await expect(page.get_by_label("Temperature", exact=True)).to_be_focused()
     await expect(box(page)).to_have_value("Hello")
     await page.get_by_label("Temperature", exact=True).fill("1")
+    await page.locator("#options-panel").get_by_role("button", name="Close").click()
     await page.get_by_role("button", name="Send").click()
     await page.wait_for_url("**/threads/*")
     await done(page)

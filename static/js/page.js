@@ -165,9 +165,12 @@ document.addEventListener("change", (event) => {
 // -- Dialogs and failures --------------------------------------------------------------------------------------------
 
 const dialog = document.getElementById("dialog");
+let shown; // what it was opened for: it is emptied a moment after it closes, and frames of an answer come in between
 
 document.addEventListener("htmx:after:swap", (event) => {
-  if (dialog?.childElementCount && !dialog.open) {
+  const before = shown;
+  shown = dialog?.firstElementChild;
+  if (shown && shown !== before && !dialog.open) {
     for (const menu of document.querySelectorAll(MENUS)) menu.open = false;
     dialog.showModal();
   }

@@ -76,6 +76,22 @@ async def test_the_versions_of_a_question_lead_to_what_followed_each(thread: Pag
     await assert_as_reloaded(thread)
 
 
+async def test_a_frame_that_comes_while_the_dialog_closes_does_not_open_it_again(thread: Page) -> None:
+    question = thread.locator("article.user").last
+    dialog = thread.locator("#dialog")
+    for _ in range(2):
+        await question.hover()
+        await question.get_by_role("link", name="Edit").click()
+        await expect(dialog).to_be_visible()
+        # A dialog closes at once, and says so a task later: what an answer brings is swapped in between.
+        await thread.evaluate("""() => {
+            document.getElementById("dialog").close();
+            document.dispatchEvent(new CustomEvent("htmx:after:swap", { detail: { ctx: {} } }));
+        }""")
+        await expect(dialog).to_be_empty()
+        await expect(dialog).to_be_hidden()
+
+
 async def test_a_draft_and_a_typed_text_are_left_alone(thread: Page) -> None:
     await box(thread).fill("Half a thought")
     await box(thread).press("ArrowUp")

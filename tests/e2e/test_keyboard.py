@@ -145,6 +145,7 @@ async def test_a_thread_is_renamed_and_deleted_by_keys_alone(page: Page) -> None
     await page.keyboard.type("By keys")
     await page.keyboard.press("Enter")
     await expect(page.locator("h1")).to_have_text("By keys")
+    await expect(page.get_by_label("Rename or delete this thread")).to_be_focused()  # the menu has closed
     await page.keyboard.press("Enter")
     await expect(page.locator(".bar").get_by_label("Title")).to_be_focused()
     await page.keyboard.press("Tab")

@@ -53,10 +53,12 @@ async def test_a_pull_is_begun_once(olive: Browser, ollama: uuid.UUID) -> None:
     page = (await olive.get("/models")).text
     assert "Pulling llama3.2:latest" in page
     assert "<progress" in page
-    framed = re.search(r'<noscript><iframe class="live" src="(/models/tasks\?task=[0-9a-f-]{36})"', page)
+    framed = re.search(r'<noscript><iframe class="live talks" src="(/models/tasks\?task=[0-9a-f-]{36})"', page)
     assert framed
     frame = (await olive.get(framed[1])).text
     assert "Waiting for its turn" in frame
+    await fetch("UPDATE model_task SET state = 'running', log = 'pulling manifest'")
+    assert "pulling manifest" in (await olive.get(framed[1])).text
     assert 'http-equiv="refresh"' in frame  # it looks again by itself
     over = (await olive.get(f"/models/tasks?task={uuid.uuid4()}")).text
     assert "It is over: show the list" in over

@@ -40,6 +40,12 @@ async def list_presets(user_id: uuid.UUID) -> list[asyncpg.Record]:
     return await fetch(_LIST, user_id)
 
 
+async def count_presets(model: uuid.UUID) -> int:
+    """How many presets begin with a model, whosever they are."""
+    row = await fetch_row("SELECT count(*) AS presets FROM preset WHERE model = $1", model)
+    return int(row["presets"]) if row else 0
+
+
 async def add_preset(user_id: uuid.UUID, new: NewPreset) -> uuid.UUID:
     """Store a new preset; its id."""
     preset_id = new_id()

@@ -12,13 +12,14 @@ from app.chat import tasks
 from app.chat.calls import Connect
 from app.chat.model_watch import ModelWatch
 from app.chat.models import PAGE_SIZE, SORTS, Wanted, list_models, list_providers
+from app.chat.presets import count_presets
 from app.controllers.event_stream import EventStream
 from app.controllers.forms import Fields
 from app.controllers.guard import CurrentSession, CurrentUser, owner_only
 from app.controllers.model_page import AnyRequest, drawn, model_page, my_model
 from app.controllers.pages import page, page_text, redirect, with_sidebar
 from app.controllers.visit import visit_of
-from app.database import fetch, fetch_row
+from app.database import fetch_row
 from app.errors import Conflict
 from app.live import Reader
 from app.providers.errors import ProviderError
@@ -99,8 +100,7 @@ async def ask_deletion(request: AnyRequest, current_user: CurrentUser, model_id:
     model = drawn(await my_model(current_user, model_id))
     if not model["is_kept"]:
         raise _not_ours()
-    (used,) = await fetch("SELECT count(*) AS presets FROM preset WHERE model = $1", model_id)
-    found = {"model": model, "presets": used["presets"]}
+    found = {"model": model, "presets": await count_presets(model_id)}
     return page(request, "models/deletion.html", await with_sidebar(current_user, found))
 
 

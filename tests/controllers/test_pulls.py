@@ -170,3 +170,10 @@ async def test_a_deletion_is_asked_about_and_then_begun(olive: Browser, here: uu
     assert (answer.status_code, answer.headers["location"]) == (303, "/models")
     assert await begun() == [("delete", "tiny")]
     assert "being deleted" in (await olive.get("/models")).text
+
+
+async def test_a_refused_private_address_shows_where_it_is_allowed(olive: Browser, here: uuid.UUID) -> None:
+    answer = await olive.post("/pulls", data={"provider": str(here), "source": "http://127.0.0.1:9/tiny.gguf"})
+    assert answer.status_code == 422
+    assert "If you mean it, say so under More." in answer.text
+    assert '<details class="edit" open>' in answer.text

@@ -310,3 +310,12 @@ async def test_a_stored_value_of_another_version_is_ignored_and_said_to_be(olive
 async def test_there_is_no_other_page_of_settings(olive: Browser) -> None:
     assert (await olive.get("/settings/presets")).status_code == 404
     assert (await olive.get("/settings")).headers["location"] == "/settings/general"
+
+
+async def test_a_save_that_fails_takes_away_what_said_that_the_one_before_was_saved(olive: Browser) -> None:
+    headers = {"hx-request": "true", "hx-request-type": "partial"}
+    good = await olive.post("/settings/models?_method=PUT", data={"default_temperature": "0.7"}, headers=headers)
+    assert '<hx-partial hx-target="#flash" hx-swap="textContent">Saved.</hx-partial>' in good.text
+    bad = await olive.post("/settings/models?_method=PUT", data={"default_temperature": "-3"}, headers=headers)
+    assert bad.status_code == 422
+    assert '<hx-partial hx-target="#flash" hx-swap="textContent"></hx-partial>' in bad.text

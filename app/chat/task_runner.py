@@ -75,6 +75,13 @@ class TaskRunner:
             raise jobs.NotNow
         task_id = uuid.UUID(payload)
         if task_id in self._running:
+            # It has told its end and is about to be forgotten, or runs: then there is nothing left to claim.
+            self._running[task_id].add_done_callback(lambda _: self._begin(task_id))
+            return
+        self._begin(task_id)
+
+    def _begin(self, task_id: uuid.UUID) -> None:
+        if self._worker.is_ending.is_set() or task_id in self._running:
             return
         # A fresh context: the queue's own must not leak into a task that outlives the job.
         task = asyncio.create_task(self._run(task_id), context=contextvars.Context())

@@ -88,6 +88,11 @@ class Page:
         await asyncio.gather(self._task, return_exceptions=True)
 
 
+def heard(page: Page) -> list[str]:
+    """Its events without those of the sidebar: the page's own turn may be told a moment after it was opened."""
+    return [event for event in page.events if event not in ("busy", "idle")]
+
+
 @contextlib.asynccontextmanager
 async def open_page(
     chat: Chat, reader: Reader, thread: uuid.UUID, session: uuid.UUID, cursor: Cursor
@@ -159,7 +164,7 @@ async def test_a_page_that_missed_something_draws_its_messages_again(
         await page.until("begun")
         await store_title(turn.thread, "A name")
         await page.until("title")
-        assert page.events == ["begun", "title"]
+        assert heard(page) == ["begun", "title"]
 
 
 async def test_a_page_hears_of_a_stop_from_elsewhere(
@@ -225,4 +230,4 @@ async def test_a_page_hears_that_the_list_of_models_has_changed_whosever_it_is(
         for _ in range(MOST_FAILURES):
             await note_failure(provider["id"], Unreachable("Scripted cannot be reached."))
         await page.until("catalog")
-        assert page.events == ["begun", "catalog"]
+        assert heard(page) == ["begun", "catalog"]

@@ -206,7 +206,7 @@ TASKS = [
         "model_name": KNOWN_MODELS[1]["name"], "source": source, "state": state, "phase": "downloading",
         "done_bytes": 2_100_000_000, "total_bytes": 5_200_000_000, "bytes_per_second": 42_000_000.0, "share": 40.4,
         "left_seconds": 74.0, "log": log, "error": error, "is_cancel_requested": False,
-        "pull": SimpleNamespace(sha256="", allows_private=False) if kind == "pull" else None,
+        "pull": SimpleNamespace(url="", sha256="", allows_private=False) if kind == "pull" else None,
     }
     for number, (kind, source, state, log, error) in enumerate(
         (
@@ -431,6 +431,8 @@ PAGES: dict[str, Callable[[], Context]] = {
 
 def find(path: str, query: dict[str, str], method: str, is_partial: bool, live: Any) -> Context:
     """The template and context of an answer."""
+    if path == "/status" and is_partial:
+        return PAGES[path]() | {"template": "status/_tables.html"}
     if path in PAGES:
         return PAGES[path]()
     match path.strip("/").split("/"):

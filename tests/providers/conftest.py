@@ -184,9 +184,9 @@ def local(folder: Path, client: httpx.AsyncClient, engines: Engines) -> LlamaCpp
 
 
 def children() -> list[int]:
-    """The engines of this process, those that have not been waited for included."""
+    """The engines of this process, those that have not been waited for included. What a browser starts is not one of its own."""
     found = []
-    for child in psutil.Process().children(recursive=True):
+    for child in psutil.Process().children():
         # It may end while it is looked at, and then it is no engine any more.
         with contextlib.suppress(psutil.NoSuchProcess):
             with_arguments = child.cmdline() if child.status() != psutil.STATUS_ZOMBIE else ["llamacpp_server"]

@@ -52,6 +52,12 @@ async def done(page: Page, status: str = "complete") -> None:
     await expect(answers(page).last).to_have_attribute("data-status", status)
 
 
+async def load_again(page: Page) -> None:
+    """As a person does where no script tells of what has happened since; not in the middle of the loading before."""
+    await page.wait_for_load_state()
+    await page.reload()
+
+
 async def articles(page: Page) -> list[str]:
     """Every message as the page shows it, but for nonces, tokens and the order of attributes."""
     found: list[str] = await page.evaluate(_ARTICLES)

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
-from tests.e2e.chatting import answers, ask, body, button, done
+from tests.e2e.chatting import answers, ask, body, button, done, load_again
 from tests.e2e.instance import Instance, Person, thread_of
 from tests.e2e.windows import Windows
 from tests.scripted import whole
@@ -50,7 +50,7 @@ async def test_another_model_answers_and_the_page_says_so(
         await page.get_by_label("Message", exact=True).fill("Is anybody there?")
         await page.get_by_role("button", name="Send").click()
         await instance.until_final(thread_of(page.url))
-        await page.reload()
+        await load_again(page)
     await expect(body(page)).to_contain_text("Seven quiet lanterns")
     await expect(answers(page).last).to_contain_text("lantern-7b did not answer:")
     await expect(answers(page).last.locator(".figures")).to_contain_text("tide-2b")

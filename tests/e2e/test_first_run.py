@@ -5,7 +5,7 @@ import socket
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.e2e.chatting import answers, ask, assert_as_reloaded, body, box, done
+from tests.e2e.chatting import answers, ask, assert_as_reloaded, body, box, done, load_again
 from tests.e2e.instance import Instance, thread_of
 from tests.e2e.model_server import TITLE
 from tests.e2e.windows import Windows
@@ -78,7 +78,7 @@ async def test_every_other_kind_is_connected_with_its_key(
         await expect(body(page)).to_have_text("At dusk.")
     else:
         await fresh.until_final(thread_of(page.url))
-        await page.reload()
+        await load_again(page)
         await expect(body(page)).to_have_text("At dusk.")
     (asked, *_titles) = fresh.models.asked
     assert dialect.is_question(asked)

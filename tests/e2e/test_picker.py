@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from playwright.async_api import expect
 
-from tests.e2e.chatting import answers, assert_as_reloaded, body, done
+from tests.e2e.chatting import answers, assert_as_reloaded, body, done, load_again
 from tests.e2e.instance import Instance
 from tests.e2e.model_server import ModelServer
 from tests.e2e.windows import Windows
@@ -102,7 +102,7 @@ async def test_a_question_that_nobody_could_answer_is_kept_and_tried_again_when_
             await done(page, "failed")
         else:
             await instance.until_final(thread)
-            await page.reload()
+            await load_again(page)
         problem = answers(page).last.locator(".problem")
         again = answers(page).last.get_by_role("button", name="Try again")
         await expect(problem).to_contain_text("Harbour does not answer at the moment. Your question is kept.")
@@ -117,11 +117,11 @@ async def test_a_question_that_nobody_could_answer_is_kept_and_tried_again_when_
             async with asyncio.timeout(30):
                 while not await instance.sql("SELECT 1 FROM provider WHERE name = 'Harbour' AND state = 'ok'"):  # noqa: ASYNC110  the database tells nobody
                     await asyncio.sleep(0.2)
-            await page.reload()
+            await load_again(page)
         await expect(problem).to_contain_text("It answers again: you can try again now.")
         await again.click()
         if not has_scripts:
             await instance.until_final(thread)
-            await page.reload()
+            await load_again(page)
         await expect(body(page)).to_have_text("I am back.")
         await instance.sql("DELETE FROM provider WHERE name = 'Lighthouse'")

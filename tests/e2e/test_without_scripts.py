@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from tests.e2e.chatting import answers, body, box, button, done
+from tests.e2e.chatting import answers, body, box, button, done, load_again
 from tests.e2e.instance import Instance, Person, thread_of
 from tests.e2e.model_server import TITLE, ModelServer
 from tests.e2e.windows import Windows
@@ -236,7 +236,7 @@ async def _load_until(page: Page, status: str) -> None:
     for _ in range(20):
         if await answers(page).last.get_attribute("data-status") == status:
             return
-        await page.reload()
+        await load_again(page)
     await done(page, status)
 
 

@@ -18,6 +18,7 @@ from app.chat.health import Process
 from app.controllers import ROUTES, health
 from app.controllers.errors import EXCEPTION_HANDLERS
 from app.controllers.guard import DEPENDENCIES, Guard
+from app.controllers.limiter import Limiter
 from app.live import Reader
 from app.settings import Settings
 
@@ -59,7 +60,7 @@ def _guarded(routes: Sequence[ControllerRouterHandler], settings: Settings, **op
         request_max_body_size=None,
         **options,
     )
-    app.asgi_handler = Guard(app.asgi_handler, settings)
+    app.asgi_handler = Guard(Limiter(app.asgi_handler), settings)
     return app
 
 

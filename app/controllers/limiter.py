@@ -12,7 +12,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 #: So many requests have a place at a time in one process.
 PLACES = 4
 #: What takes longer waits for somebody else, a model server or a thread, and needs no place for that.
-MOST_HELD_SECONDS = 0.25
+MOST_HELD_SECONDS = 0.1
 
 
 class Limiter:

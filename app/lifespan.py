@@ -9,7 +9,7 @@ import httpx
 import structlog
 
 from app import database, jobs
-from app.chat import catalog, circuit, resolution, tasks, upkeep
+from app.chat import catalog, circuit, resolution, upkeep
 from app.chat.calls import Connect
 from app.chat.engine_rows import EngineRows
 from app.chat.health import Process
@@ -90,7 +90,6 @@ class Work:
         self._runner = TaskRunner(self.worker, connect, refresh, rows.write)
         self.parts = (self.worker.run, rows.run)
         reader.hears += [self.worker.hear, self._runner.hear, rows.hear]
-        jobs.SCHEDULES["model_tasks"] = ("* * * * * */5", tasks.resume_tasks)
         jobs.SCHEDULES["probe"] = ("* * * * * */5", functools.partial(circuit.probe_due, refresh))
         jobs.SCHEDULES["catalog"] = ("* * * * * */10", lambda: catalog.refresh_due(settings.catalog_seconds, connect))
         jobs.SCHEDULES["upkeep"] = ("* * * * *", upkeep.run)

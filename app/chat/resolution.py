@@ -1,4 +1,5 @@
 """Answers whose worker is dead: begun again if nothing was stored of them, else marked interrupted. Never later than 15 s.
+What it did with models is given to another one.
 
 A worker is dead when nobody holds its lock and it has been silent for a few seconds (its process is gone), or when it
 holds the lock but has been silent for long (its process is frozen). Every process looks, so the last one alive does.
@@ -13,6 +14,7 @@ import structlog
 
 from app.chat.calls import MOST_CALLS
 from app.chat.ending import Ending, finish
+from app.chat.tasks import resume_tasks
 from app.chat.tree import find_message
 from app.database import AWAY, Outage, fetch, fetch_row, transaction
 from app.jobs import enqueue
@@ -54,20 +56,23 @@ async def run() -> None:
 
 
 async def resolve(now: datetime | None = None) -> int:
-    """Declare silent workers dead and resolve what they held; returns how many answers that were.
+    """Declare silent workers dead and resolve what they held, and what nobody holds; returns how many answers that were.
 
     `now`: what the clock of the database said just before.
     """
     soon = (now or await _now()) + timedelta(seconds=LOOK_SECONDS)
     for row in await fetch(_DECLARE_DEAD, SILENT_SECONDS, FROZEN_SECONDS, soon):
         log.warning("worker_died", worker=row["id"], name=row["name"])
-    held = await fetch(
-        "SELECT g.id FROM generation g LEFT JOIN worker w ON w.id = g.worker AND w.is_alive"
-        " WHERE g.state = 'running' AND w.id IS NULL"
-    )
-    for row in held:
-        await _resolve_running(row["id"])
-    return len(held) + await _resolve_queued()
+    left = await fetch(_LEFT, ORPHAN_SECONDS, ABANDONED_SECONDS)
+    for row in left:
+        if row["what"] == "running":
+            await _resolve_running(row["id"])
+        elif row["what"] == "queued":
+            await _resolve_queued(row["id"], has_worker=row["has_worker"])
+    answers = sum(1 for row in left if row["what"] != "task")
+    if answers < len(left):
+        await resume_tasks()
+    return answers
 
 
 async def _resolve_running(generation_id: uuid.UUID) -> None:
@@ -88,18 +93,15 @@ async def _resolve_running(generation_id: uuid.UUID) -> None:
     log.warning("generation_resolved", generation_id=str(row["id"]), outcome="queued" if may_repeat else ending.status)
 
 
-async def _resolve_queued() -> int:
+async def _resolve_queued(generation_id: uuid.UUID, *, has_worker: bool) -> None:
     """A queued generation whose job is gone gets a new one; without any worker it is given up."""
-    rows = await fetch(_ORPHANS, ORPHAN_SECONDS, ABANDONED_SECONDS)
-    for row in rows:
-        async with transaction():
-            if row["has_worker"]:
-                await enqueue("generation", str(row["id"]), key=str(row["id"]))
-            elif taken := await fetch_row(_TAKE_QUEUED, row["id"]):
-                ending = Ending(taken, (await find_message(taken["message"])).part_list, None)
-                ending.cut("interrupted", _("No worker was there to write this answer."))
-                await finish(ending, [])
-    return len(rows)
+    async with transaction():
+        if has_worker:
+            await enqueue("generation", str(generation_id), key=str(generation_id))
+        elif taken := await fetch_row(_TAKE_QUEUED, generation_id):
+            ending = Ending(taken, (await find_message(taken["message"])).part_list, None)
+            ending.cut("interrupted", _("No worker was there to write this answer."))
+            await finish(ending, [])
 
 
 async def _now() -> datetime:
@@ -161,17 +163,25 @@ WITH held AS MATERIALIZED (
 SELECT {_COLUMNS} FROM taken AS g {_JOINS}
 """
 
-# A job that waits within a worker is no orphan while that worker says that it has it.
-_ORPHANS = """
+# All in one look, which is taken every two seconds. A job that waits within a worker is no orphan while that worker says
+# that it has it.
+_LEFT = """
 WITH workers AS (SELECT bool_or(is_alive) AS has_worker, max(seen_at) AS seen_at FROM worker)
-SELECT g.id, coalesce(w.has_worker, false) AS has_worker
-FROM generation AS g, workers AS w
-WHERE g.state = 'queued' AND CASE
-    WHEN w.has_worker THEN g.queued_at < now() - make_interval(secs => $1) AND NOT EXISTS (
-        SELECT 1 FROM pgqueuer AS j
-        WHERE j.entrypoint = 'generation' AND j.payload = convert_to(g.id::text, 'UTF8')
-          AND (j.status = 'queued' OR j.heartbeat > now() - interval '10 seconds'))
-    ELSE greatest(g.queued_at, w.seen_at) < now() - make_interval(secs => $2)
-END
-LIMIT 500
+SELECT 'running' AS what, g.id, false AS has_worker
+FROM generation AS g LEFT JOIN worker AS w ON w.id = g.worker AND w.is_alive WHERE g.state = 'running' AND w.id IS NULL
+UNION ALL
+SELECT 'task', t.id, false
+FROM model_task AS t LEFT JOIN worker AS w ON w.id = t.worker AND w.is_alive WHERE t.state = 'running' AND w.id IS NULL
+UNION ALL (
+    SELECT 'queued', g.id, coalesce(w.has_worker, false)
+    FROM generation AS g, workers AS w
+    WHERE g.state = 'queued' AND CASE
+        WHEN w.has_worker THEN g.queued_at < now() - make_interval(secs => $1) AND NOT EXISTS (
+            SELECT 1 FROM pgqueuer AS j
+            WHERE j.entrypoint = 'generation' AND j.payload = convert_to(g.id::text, 'UTF8')
+              AND (j.status = 'queued' OR j.heartbeat > now() - interval '10 seconds'))
+        ELSE greatest(g.queued_at, w.seen_at) < now() - make_interval(secs => $2)
+    END
+    LIMIT 500
+)
 """

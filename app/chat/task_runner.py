@@ -52,6 +52,8 @@ class TaskRunner:
         self._refresh = refresh
         self._note_engines = note_engines
         self._running: dict[uuid.UUID, asyncio.Task[None]] = {}
+        # Of those that run, the part that may be broken off: a claim or an end that is torn apart leaves a task to nobody.
+        self._work: dict[uuid.UUID, asyncio.Task[None]] = {}
         self._cancelled: set[uuid.UUID] = set()
         self._after: set[asyncio.Task[None]] = set()
         jobs.JOBS[JOB] = self._start
@@ -60,15 +62,20 @@ class TaskRunner:
         """Cancel a task when somebody asked for it, in whatever process."""
         if news.key == "worker" and news.event == "cancel_task" and (task := uuid.UUID(news.task)) in self._running:
             self._cancelled.add(task)
-            self._running[task].cancel()
+            self._break_off(task)
 
     async def drain(self) -> None:
         """Put back what runs: another worker, or this one when it is started again, goes on with it."""
-        running = [*self._running.values(), *self._after]
-        for task in running:
-            task.cancel()
-        if running:
+        for task_id in list(self._work):
+            self._break_off(task_id)
+        for after in self._after:
+            after.cancel()
+        if running := [*self._running.values(), *self._after]:
             await asyncio.wait(running, timeout=5)
+
+    def _break_off(self, task_id: uuid.UUID) -> None:
+        if work := self._work.get(task_id):
+            work.cancel()
 
     async def _start(self, payload: str) -> None:
         if self._worker.is_ending.is_set():
@@ -90,6 +97,7 @@ class TaskRunner:
 
     def _forget(self, task_id: uuid.UUID, task: "asyncio.Task[None]") -> None:
         self._running.pop(task_id, None)
+        self._work.pop(task_id, None)
         self._cancelled.discard(task_id)
         if not task.cancelled() and (error := task.exception()):
             log.error("model_task_lost", task_id=str(task_id), exc_info=error)
@@ -102,12 +110,15 @@ class TaskRunner:
         keeper = self._connect(row)
         assert isinstance(keeper, Keeper)  # nobody is offered tasks of other providers
         telling = Telling(row)
+        work = self._work[task_id] = asyncio.create_task(_carry_out(row, keeper, telling))
+        if task_id in self._cancelled or self._worker.is_ending.is_set():
+            work.cancel()
+        await asyncio.wait([work])
         error, state = "", "done"
         try:
-            await telling.say()
-            await _carry_out(row, keeper, telling)
+            work.result()
         except asyncio.CancelledError:
-            state = "cancelled" if task_id in self._cancelled else "queued"
+            state = "cancelled" if task_id in self._cancelled or telling.is_cancelled else "queued"
         except ProviderError as failure:
             state, error = "failed", failure.sentence
         except (OSError, asyncpg.PostgresError) as failure:
@@ -115,8 +126,6 @@ class TaskRunner:
             state, error = "failed", _("Something went wrong inside Parley while this was done. Try it again.")
         except Superseded:
             return
-        if telling.is_cancelled and state == "queued":
-            state = "cancelled"
         await self._end(row, keeper, telling, state, error)
 
     async def _end(self, row: Mapping[str, Any], keeper: Keeper, telling: "Telling", state: str, error: str) -> None:
@@ -156,6 +165,7 @@ class TaskRunner:
 
 async def _carry_out(row: Mapping[str, Any], keeper: Keeper, telling: "Telling") -> None:
     name = row["model_name"]
+    await telling.say()
     match row["task"]:
         case "pull":
             await telling.follow(keeper.pull(_pull_of(row)))
@@ -238,13 +248,13 @@ class Telling:
 
 async def _finish(row: Mapping[str, Any], telling: Telling, state: str, error: str) -> None:
     async with transaction():
-        ended = await fetch(
+        ended = await fetch_row(
             _END, row["id"], row["worker"], row["attempt"], state, error, telling.log.replace("\x00", ""),
             telling.progress.done_bytes,
         )  # fmt: skip
-        if not ended:
+        if ended is None:
             return
-        if state == "queued":
+        if (state := ended["state"]) == "queued":
             await jobs.enqueue(JOB, str(row["id"]))
         await tell(News(key=PAGES, event="task", task=str(row["id"]), is_final=state != "queued"))
 
@@ -273,10 +283,15 @@ WITH said AS (
 SELECT is_cancel_requested, pg_notify('parley_news', $9)::text FROM said
 """
 
+# What failed just when somebody cancelled it is taken up once more, to be cancelled: its remains are thrown away then.
 _END = """
-UPDATE model_task SET state = $4::varchar, error = $5, log = $6, done_bytes = $7, bytes_per_second = NULL,
-    ended_at = CASE WHEN $4::varchar <> 'queued' THEN now() END, worker = CASE WHEN $4::varchar <> 'queued' THEN worker END
-WHERE id = $1 AND worker = $2 AND attempt = $3 AND state = 'running' RETURNING id
+UPDATE model_task AS t SET state = e.state, error = $5, log = $6, done_bytes = $7, bytes_per_second = NULL,
+    ended_at = CASE WHEN e.state <> 'queued' THEN now() END, worker = CASE WHEN e.state <> 'queued' THEN worker END
+FROM (
+    SELECT CASE WHEN $4::varchar = 'failed' AND is_cancel_requested THEN 'queued' ELSE $4::varchar END AS state
+    FROM model_task WHERE id = $1 FOR UPDATE
+) AS e
+WHERE t.id = $1 AND t.worker = $2 AND t.attempt = $3 AND t.state = 'running' RETURNING t.state
 """
 
 _LOST = """

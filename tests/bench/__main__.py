@@ -21,7 +21,7 @@ from tests.bench.statements import count_statements
 from tests.bench.turns import People, Turns, run_turns
 from tests.bench.wire import Caller
 
-FULL = ((1, 5), (10, 3), (50, 5), (100, 2), (200, 3))
+FULL = ((1, 9), (10, 3), (50, 5), (100, 2), (200, 3))
 QUICK = ((1, 1), (10, 1), (50, 1))
 
 
@@ -83,7 +83,8 @@ async def _measure_rest(instance: Instance) -> Line:
 
 async def _measure_turns(instance: Instance, options: argparse.Namespace) -> list[Turns]:
     people = People(instance)
-    await run_turns(instance, people, 1, rounds=1, tokens=options.tokens)  # templates are compiled now
+    # An instance that has been at work: templates are compiled, connections open, their statements planned.
+    await run_turns(instance, people, 50, rounds=2, tokens=options.tokens)
     measured = []
     for count, rounds in options.plan:
         console.print(f"{count} turns at a time …")

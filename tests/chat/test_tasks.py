@@ -13,16 +13,18 @@ from app.chat import catalog, tasks
 from app.chat.model_watch import ModelWatch
 from app.chat.task_runner import TaskRunner
 from app.chat.worker import Worker
-from app.database import fetch, fetch_row, new_id
+from app.database import fetch, fetch_row, new_id, own_connection
 from app.errors import Conflict
-from app.live import Reader
+from app.live import News, Reader, tell
 from app.providers.client import make_client
 from app.providers.keeping import Pull
 from app.tables.session import Session
 from app.tables.user import User
 from tests.chat.conftest import SETTINGS
 from tests.people import add_user
-from tests.scripted import OLLAMA, ScriptedServer, Send, Stall, chunk
+from tests.scripted import OLLAMA, ScriptedServer, Send, Stall, Wait, chunk
+
+HALF = b'{"status": "pulling abc", "digest": "sha256:abc", "total": 1000, "completed": 500}\n'
 
 
 class Harbour:
@@ -92,6 +94,13 @@ async def worker(database: str) -> AsyncIterator[None]:
         yield
 
 
+async def until_blocked() -> None:
+    """Somebody waits for a lock."""
+    async with asyncio.timeout(10):
+        while not await fetch("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
 async def _nothing(*_: object) -> None:
     return None
 
@@ -150,8 +159,7 @@ async def test_one_thing_at_a_time_is_done_with_a_model(harbour: Harbour) -> Non
 
 def stuck(server: ScriptedServer) -> None:
     """The next pull says that half of it is there, and then nothing any more."""
-    half = b'{"status": "pulling abc", "digest": "sha256:abc", "total": 1000, "completed": 500}\n'
-    server.answers["/api/pull"] = (OLLAMA.head(), Send(chunk(half)), Stall())
+    server.answers["/api/pull"] = (OLLAMA.head(), Send(chunk(HALF)), Stall())
 
 
 async def test_a_cancelled_pull_ends_and_closes_its_line(harbour: Harbour, worker: None) -> None:
@@ -170,6 +178,33 @@ async def test_a_pull_that_waits_is_cancelled_by_whoever_takes_it(harbour: Harbo
     async with working(database):
         assert (await harbour.ended(task))["state"] == "cancelled"
     assert harbour.server.models == ["scripted"]
+
+
+async def test_a_cancellation_in_the_middle_of_a_claim_leaves_no_task_to_nobody(
+    harbour: Harbour, database: str
+) -> None:
+    task = await harbour.start("pull", "lantern:latest")
+    async with own_connection(database, name="holder") as holder:
+        await holder.execute("BEGIN")
+        await holder.execute("SELECT 1 FROM model_task WHERE id = $1 FOR UPDATE", task)
+        async with working(database):
+            await until_blocked()
+            await tell(News(key="worker", event="cancel_task", task=str(task)))
+            await asyncio.sleep(0.2)
+            await holder.execute("COMMIT")
+            assert (await harbour.ended(task))["state"] == "cancelled"
+
+
+async def test_what_fails_just_when_it_is_cancelled_is_forgotten(harbour: Harbour, worker: None) -> None:
+    gate = asyncio.Event()
+    harbour.server.answers["/api/pull"] = (OLLAMA.head(), Send(chunk(HALF)), Wait(gate), Send(chunk(b"nonsense\n")))
+    task = await harbour.start("pull", "lantern:latest")
+    await harbour.until(task, lambda row: row["done_bytes"] == 500)
+    # As if the word of it was under way.
+    await fetch("UPDATE model_task SET is_cancel_requested = true WHERE id = $1", task)
+    gate.set()
+    assert (await harbour.ended(task))["state"] == "cancelled"
+    assert await tasks.list_tasks() == []
 
 
 async def test_a_failed_task_is_forgotten_when_that_is_asked_for(harbour: Harbour, worker: None) -> None:

@@ -36,10 +36,13 @@ function hold(panel) {
 
 // The focus stays at that place of the thread, at the same button if there is one.
 let place;
+// A frame of an answer hides nothing, and fifty a second come: whether something is seen cannot be asked without a layout.
+let isFrame;
 
 const nameOf = (element) => element.ariaLabel ?? element.textContent.trim();
 
-document.addEventListener("htmx:before:swap", () => {
+document.addEventListener("htmx:before:swap", ({ detail }) => {
+  isFrame = detail.ctx.sourceElement?.id === "thread";
   const focused = document.activeElement;
   const article = log?.contains(focused) && focused.closest("article");
   if (article) place = { depth: article.dataset.depth, name: focused === article ? "" : nameOf(focused) };
@@ -60,5 +63,5 @@ document.addEventListener("htmx:after:swap", () => {
 
 // The browser takes the focus from what is hidden or disabled only a moment later.
 function isLost(element) {
-  return !element || element === document.body || element.disabled === true || element.checkVisibility?.() === false;
+  return !element || element === document.body || element.disabled === true || (!isFrame && element.checkVisibility?.() === false);
 }

@@ -43,6 +43,7 @@ htmx.registerExtension("parley", {
       task.swapSpec.leftAt = ctx.leftAt;
       muteFrames(task.fragment);
     }
+    if (ctx.sourceElement === thread()) tasks.splice(0, tasks.length, ...tasks.filter((task) => !addWords(task)));
     // htmx shows error answers too: never one in the place of the messages.
     const isError = ctx.response?.status >= 400;
     if (isError) tasks.splice(0, tasks.length, ...tasks.filter((task) => task.type !== "main" || !inThread(task.target)));
@@ -56,6 +57,16 @@ htmx.registerExtension("parley", {
 // would load. As text it is what it is on a page that was loaded.
 function muteFrames(fragment) {
   for (const element of fragment.querySelectorAll("noscript")) element.textContent = element.innerHTML;
+}
+
+// Most frames add words to the end of a paragraph. That is done at once: what htmx does around a swap (classes that come and
+// go, a place for what is kept) would be most of the work, fifty times a second. True if it is done.
+function addWords({ fragment, target, swapSpec }) {
+  const words = fragment.firstChild;
+  if (!/^(append|beforeend)$/.test(swapSpec.style) || fragment.childNodes.length !== 1 || words.nodeType !== Node.TEXT_NODE) return false;
+  if (target?.lastChild?.nodeType === Node.TEXT_NODE) target.lastChild.appendData(words.data);
+  else target?.append(words);
+  return true;
 }
 
 // Puts every message of the fragment where it belongs: over itself if it is there, else by its depth. A page shows one

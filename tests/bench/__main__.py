@@ -6,6 +6,7 @@ Parley and its Postgres run on one core; the scripted model server and this clie
 import argparse
 import asyncio
 import pathlib
+import statistics
 import tempfile
 import time
 
@@ -13,6 +14,7 @@ import uvloop
 
 from tests.bench import cost, more, report
 from tests.bench.browser import watch_browser
+from tests.bench.floor import STREAMS, measure_floor
 from tests.bench.idle import hold_open, raise_file_limit
 from tests.bench.instance import THEIRS, Instance, connected, on_core, scripted_model, start_program
 from tests.bench.pages import time_models, time_search, time_sending, time_sidebar, time_thread, weigh_page
@@ -35,7 +37,7 @@ async def measure(data: pathlib.Path, options: argparse.Namespace) -> None:
             async with connected([program], model_server) as instance:
                 lines.append(await _measure_rest(instance))
                 turns = await _measure_turns(instance, options)
-                lines = budgets_of(turns) + lines
+                lines = budgets_of(turns) + await _measure_floor(instance, model_server, turns, options.tokens) + lines
                 if not options.turns_only:
                     lines += await _measure_statements(instance, options)
                     lines += await _measure_pages(instance)
@@ -90,6 +92,18 @@ async def _measure_turns(instance: Instance, options: argparse.Namespace) -> lis
         console.print(f"{count} turns at a time …")
         measured.append(await run_turns(instance, people, count, rounds=rounds, tokens=options.tokens))
     return measured
+
+
+async def _measure_floor(instance: Instance, model_server: str, turns: list[Turns], tokens: int) -> list[Line]:
+    """What the tokens of fifty turns cost beside the least that they can."""
+    if (fifty := next((each for each in turns if each.count == STREAMS), None)) is None:
+        return []
+    console.print("The floor …")
+    floor = statistics.median([await measure_floor(instance, model_server, tokens) for _ in range(3)])
+    return [
+        Line("the floor: CPU per 1,000 tokens of a bare stream, K = 50", floor, "s"),
+        Line("… and how many times that a turn takes", fifty.cpu_per_thousand / floor, ""),
+    ]
 
 
 async def _measure_statements(instance: Instance, options: argparse.Namespace) -> list[Line]:

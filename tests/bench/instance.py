@@ -37,12 +37,17 @@ class Instance:
     """
 
     def __init__(
-        self, programs: Sequence[Program], database: "asyncpg.Connection[asyncpg.Record]", model: uuid.UUID
+        self,
+        programs: Sequence[Program],
+        database: "asyncpg.Connection[asyncpg.Record]",
+        database_url: str,
+        model: uuid.UUID,
     ) -> None:
         self.programs = programs
         self.program = programs[0]
         self.address = self.program.base_url
         self.database = database
+        self.database_url = database_url
         self.model = str(model)
         self.processes = [psutil.Process(program.process.pid) for program in programs]
         self._addresses = itertools.cycle([program.base_url for program in programs if program.base_url])
@@ -50,7 +55,7 @@ class Instance:
     async def asking(self, kind: str, model_server: str, *, fallback: str | None = None) -> "Instance":
         """The same with another model of a new account, which falls back on a model if one is named."""
         model = await _add_model(self.database, kind, model_server, fallback)
-        return Instance(self.programs, self.database, model)
+        return Instance(self.programs, self.database, self.database_url, model)
 
     async def add_caller(self) -> "tuple[Caller, uuid.UUID]":
         """Somebody who is signed in; no password is hashed for it."""
@@ -199,7 +204,7 @@ async def connected(programs: Sequence[Program], model_server: str) -> AsyncIter
     assert url is not None
     database: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(url)
     try:
-        yield Instance(programs, database, await _add_model(database, "openai", model_server))
+        yield Instance(programs, database, url, await _add_model(database, "openai", model_server))
     finally:
         await database.close()
 

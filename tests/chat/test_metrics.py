@@ -168,14 +168,14 @@ def test_the_pace_of_an_answer_is_its_mean_between_tokens() -> None:
     assert found['parley_tokens_total{direction="cached"}'] == 3
 
 
-def test_counting_an_answer_costs_little() -> None:
+def test_counting_an_answer_takes_microseconds() -> None:
     attempts = [{"error": "", "kind": "openai", "provider": "Harbour", "provider_id": "1", "model": "a"}] * 2
     began = time.thread_time()
     for _ in range(1000):
         note_end(
             status="complete", usage=Usage(1, 2), attempts=attempts, first_token_ms=1, duration_ms=2
         )  # fmt: skip
-    assert time.thread_time() - began < 2
+    assert time.thread_time() - began < 0.2
 
 
 async def test_a_loop_that_is_held_up_is_late() -> None:

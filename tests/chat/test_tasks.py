@@ -98,7 +98,7 @@ async def worker(database: str) -> AsyncIterator[None]:
 async def until_blocked() -> None:
     """Somebody waits for a lock."""
     async with asyncio.timeout(10):
-        while not await fetch("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):  # noqa: ASYNC110
+        while not await fetch("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):  # noqa: ASYNC110  the database tells nobody
             await asyncio.sleep(0.02)
 
 

@@ -184,13 +184,14 @@ def local(folder: Path, client: httpx.AsyncClient, engines: Engines) -> LlamaCpp
 
 
 def children() -> list[int]:
-    """The engines of this process, those that have not been waited for included. What a browser starts is not one of its own."""
+    """The engines of this process, those that have not been waited for included."""
     found = []
-    for child in psutil.Process().children():
+    for child in psutil.Process().children(recursive=True):
         # It may end while it is looked at, and then it is no engine any more.
         with contextlib.suppress(psutil.NoSuchProcess):
-            with_arguments = child.cmdline() if child.status() != psutil.STATUS_ZOMBIE else ["llamacpp_server"]
-            if "llamacpp_server" in " ".join(with_arguments):
+            # One that was not waited for has no arguments any more. A browser's are for the browser to wait for.
+            is_left = child.status() == psutil.STATUS_ZOMBIE and child.ppid() == os.getpid()
+            if is_left or "llamacpp_server" in " ".join(child.cmdline()):
                 found.append(child.pid)
     return found
 

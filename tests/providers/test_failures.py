@@ -46,7 +46,7 @@ def test_long_words_are_shortened_after_secrets_are_gone() -> None:
 def test_hostile_words_cost_little_time(hostile: str) -> None:
     began = time.thread_time()
     refusal(ACCOUNT, 400, hostile.encode())
-    assert time.thread_time() - began < 2
+    assert time.thread_time() - began < 0.2
 
 
 BODIES = {

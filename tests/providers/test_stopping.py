@@ -23,7 +23,7 @@ from app.providers.errors import KeyRejected, ProviderError, TimedOut, Unreachab
 from tests.providers.conftest import QUICK, collect, eventually, question
 from tests.scripted import Close, Dialect, Repeat, ScriptedServer, Send, Stall, chunk, whole
 
-STOP_SECONDS = 5.0
+STOP_SECONDS = 0.5
 
 
 async def closed_within(server: ScriptedServer, seconds: float) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 #: So many requests have a place at a time in one process.
-PLACES = 4
+PLACES = 2
 #: What takes longer waits for somebody else, a model server or a thread, and needs no place for that.
-MOST_HELD_SECONDS = 0.1
+MOST_HELD_SECONDS = 0.05
 
 
 class Limiter:

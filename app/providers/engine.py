@@ -23,6 +23,8 @@ _SERVER = Path(__file__).with_name("llamacpp_server.py")
 _LOG_BYTES = 16 * 1024
 _LOG_LINES = 500
 _LINE_CHARS = 300
+#: What llama.cpp says last of a load, and how long it may take to say so when it serves already.
+_IS_LOADED, _LOG_SECONDS = "model loaded", 2.0
 _ERROR_LINE = re.compile(r"^[\d.]+ E +(?:[\w.]+ +)?[\w()]+: (.*)$", re.MULTILINE)
 _SAYS_NOTHING = re.compile(r"exiting due to|failed to load model|encountered an error while trying to fit")
 
@@ -119,6 +121,7 @@ class Engine:
             await asyncio.wait((self._reading,))
             sentence = _("The model %(model)s could not be loaded: %(reason)s")
             raise BadAnswer(sentence % {"model": self.name, "reason": self._reason()})
+        await self._hear_out()
         self.address = str(json.loads(line)["address"])
 
     def kill(self) -> None:
@@ -147,6 +150,13 @@ class Engine:
         new = self.line_count - count
         return list(self.lines)[-new:] if new > 0 else []
 
+    async def _hear_out(self) -> None:
+        """Wait for what it said of the load: that comes by a pipe of its own, from a thread of llama.cpp's, after the address."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LOG_SECONDS):
+                while not self.ended.is_set() and not any(_IS_LOADED in line for line in self.lines):
+                    await self.news.wait()
+
     def _orders(self) -> dict[str, str | int | None]:
         return {
             "parent": os.getpid(),
@@ -172,6 +182,7 @@ class Engine:
         await process.wait()
         process.stdin.close()
         self.ended.set()
+        self._tell()
 
     def _keep(self, lines: list[bytes]) -> None:
         for line in lines:

@@ -113,8 +113,8 @@ class Reader:
         rows = await read_log(generation_id)
         newest = rows[-1][0] if rows else 0
         self._cursor.setdefault(generation_id, newest)
-        self._changed.add(generation_id)
-        self._wake.set()
+        if generation_id in self._changed:  # more came while these were read
+            self._wake.set()
         return rows
 
     def unfollow(self, viewer: Viewer) -> None:
@@ -135,10 +135,12 @@ class Reader:
         """
         self._own_worker = str(worker_id)
         for generation_id, rows in stored:
+            if generation_id not in self._followers:
+                continue
             cursor = self._cursor.get(generation_id)
-            if cursor is None:
-                continue  # nobody follows it; who is just beginning to reads it after that
-            if rows[0][0] > cursor + 1:
+            if cursor is None:  # somebody is just beginning to follow it
+                self._changed.add(generation_id)
+            elif rows[0][0] > cursor + 1:
                 self._changed.add(generation_id)
                 self._wake.set()
             else:
@@ -181,7 +183,8 @@ class Reader:
                 await connection.execute("SELECT 1", timeout=CHECK_SECONDS)
             self._wake.clear()
             wanted = [(g, self._cursor[g]) for g in self._changed if g in self._cursor]
-            self._changed.clear()
+            # Who is just beginning to follow one of the others looks for it then.
+            self._changed = {g for g in self._changed if g in self._followers and g not in self._cursor}
             if wanted:
                 await self._hand_out(connection, wanted)
         raise ConnectionError

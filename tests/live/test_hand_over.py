@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.database import fetch, new_id
+from app.database import fetch, new_id, own_connection
 from app.live import Item, Reader, Row, Viewer
 from app.live.log import LIVE_CHANNEL
 
@@ -107,3 +107,39 @@ async def test_who_begins_to_follow_while_rows_are_handed_over_misses_none(reade
                     seen += [row[0] for row in await take_rows(viewer, 1) if row[0] > seen[-1]]
         assert seen == list(range(1, len(seen) + 1))
     await writing
+
+
+@pytest.mark.parametrize("worker", [OURS, ANOTHER])
+async def test_the_last_row_is_not_missed_by_who_is_just_beginning_to_follow(
+    reader: Reader, database: str, worker: int
+) -> None:
+    """Nothing comes after it that would show the gap."""
+    for _ in range(10):
+        generation, row = new_id(), (1, "text", "a")
+        with reader.view(["thread:x"]) as viewer:
+            async with own_connection(database, name="writer") as writer, writer.transaction():
+                await writer.execute("LOCK TABLE delta IN ACCESS EXCLUSIVE MODE")
+                following = asyncio.create_task(reader.follow(viewer, generation))
+                await asyncio.sleep(0.01)  # it waits for the table now
+                await writer.execute(
+                    "INSERT INTO delta (generation_id, seq, kind, body) VALUES ($1, 1, 'text', 'a')", generation
+                )
+                await writer.execute("SELECT pg_notify($1, $2)", LIVE_CHANNEL, f"{worker}:{generation.hex}")
+            if worker == OURS:
+                reader.hand_over(OURS, [(generation, [row])])
+            assert await following or await take_rows(viewer, 1) == [row]
+
+
+async def test_following_asks_once(reader: Reader, database: str) -> None:
+    generation = new_id()
+    with reader.view(["thread:x"]) as viewer:
+        await reader.follow(viewer, generation)
+        # Stored without a word: a second look, now or when the reader wakes for another reason, would find it.
+        await store(generation, (1, "text", "a"))
+        with reader.view(["thread:y"]) as other:
+            foreign = new_id()
+            await reader.follow(other, foreign)
+            await store(foreign, (1, "text", "b"))
+            await notify(ANOTHER, foreign)
+            assert await take_rows(other, 1) == [(1, "text", "b")]
+        assert await viewer.take(timeout_seconds=0.1) == []

@@ -87,7 +87,7 @@ async def _call(
     request = _request(claim, candidate, defaults)
     ending.request = request
     await check_fit(provider, request, candidate["context_window"])
-    await outlast(partial(keep_request, claim.id, provider.body(request), call=ending.attempt), "request")
+    await _keep(ending, provider.body(request))
     provider_id = uuid.UUID(candidate["provider_id"])
     while True:
         ending.begin_call()
@@ -133,7 +133,7 @@ async def _stream(provider: Provider, request: ChatRequest, tape: Tape, writer: 
             elif isinstance(event, Finish):
                 ending.finish_reason = event.reason
             elif isinstance(event, Amended):
-                await outlast(partial(keep_request, ending.row["id"], event.body, call=ending.attempt), "request")
+                await _keep(ending, event.body)
             else:
                 ending.see(is_reasoning=isinstance(event, ReasoningDelta))
                 tape.append(event)
@@ -142,6 +142,11 @@ async def _stream(provider: Provider, request: ChatRequest, tape: Tape, writer: 
         sentence = _("%(name)s ended the answer without saying that it is complete.")
         raise StreamCut(sentence % {"name": provider.account.name})
     ending.note_attempt("")
+
+
+async def _keep(ending: Ending, body: dict[str, Any]) -> None:
+    sent = partial(keep_request, ending.row["id"], body, call=ending.attempt, worker_id=ending.worker_id)
+    await outlast(sent, "request")
 
 
 def _retry_pause(error: ProviderError, call: int) -> float | None:

@@ -40,7 +40,10 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 async def claim_generation(generation_id: uuid.UUID, worker_id: int) -> Claim | None:
-    """Take a queued generation, or take up the one that this worker holds. None: it is not to be had."""
+    """Take a queued generation, or take up the one that this worker holds. None: it is not to be had.
+
+    The disk is not waited for: what is kept next, before the model is called, waits for both (`keep_request`).
+    """
     row = await fetch_row(_CLAIM, generation_id, worker_id)
     if row is None:
         return None
@@ -82,7 +85,8 @@ SELECT c.id, c.message, c.thread, c.attempt, c.is_continuation, c.provider_attem
        NOT (t.is_named OR EXISTS (SELECT 1 FROM message AS m WHERE m.thread = c.thread AND m.role = 'assistant'
            AND m.status = 'complete' AND m.id <> c.message)) AS wants_title,
        t."user", t.system_prompt, t.options, a.model AS asked_model, a.model_label AS asked_label,
-       {BRANCH % "c.message"} AS branch, {_CANDIDATES} AS candidates
+       {BRANCH % "c.message"} AS branch, {_CANDIDATES} AS candidates,
+       set_config('synchronous_commit', 'off', true) AS commit
 FROM claimed AS c
 JOIN answer AS a ON true
 JOIN thread AS t ON t.id = c.thread

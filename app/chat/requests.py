@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from app.database import fetch
+from app.live import Fenced
 
 #: What the protocols call the list of messages in a body: OpenAI, Anthropic and Ollama; Gemini; OpenAI's Responses API.
 MESSAGE_FIELDS = ("messages", "contents", "input")
@@ -24,9 +25,13 @@ class Sent(msgspec.Struct, frozen=True):
     is_naming: bool = False
 
 
-async def keep_request(generation_id: uuid.UUID, body: dict[str, Any], *, call: int) -> None:
-    """Store what is about to be sent with this call: its messages as shared blocks, the rest with the generation."""
-    await _keep(_REQUEST, generation_id, body, str(call))
+async def keep_request(generation_id: uuid.UUID, body: dict[str, Any], *, call: int, worker_id: int | None) -> None:
+    """Store what is about to be sent with this call: its messages as shared blocks, the rest with the generation.
+
+    The claim is on the disk with it. Raises `Fenced` if the generation is not this worker's (any more).
+    """
+    if not await _keep(_REQUEST, generation_id, body, str(call), worker_id):
+        raise Fenced
 
 
 async def keep_naming(generation_id: uuid.UUID, body: dict[str, Any]) -> None:
@@ -68,14 +73,15 @@ def _of_generation(row: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any] | No
         yield naming["request"], [naming["call"]] if "call" in naming else [], True
 
 
-async def _keep(statement: str, generation_id: uuid.UUID, body: dict[str, Any], *arguments: str) -> None:
+async def _keep(statement: str, generation_id: uuid.UUID, body: dict[str, Any], *arguments: Any) -> bool:
+    """Whether there is such a generation."""
     name = _name(body)
     texts = [msgspec.json.encode(message) for message in body[name]]
     hashes = [hashlib.sha256(text).digest() for text in texts]
     blocks = dict(zip(hashes, map(bytes.decode, texts), strict=True))
     head = {key: value for key, value in body.items() if key != name}
     stored = msgspec.json.encode({"head": head, name: [key.hex() for key in hashes]}).decode()
-    await fetch(statement, list(blocks), list(blocks.values()), generation_id, stored, *arguments)
+    return bool(await fetch(statement, list(blocks), list(blocks.values()), generation_id, stored, *arguments))
 
 
 def _body(stored: Mapping[str, Any] | None, blocks: Mapping[bytes, str]) -> dict[str, Any] | None:
@@ -99,11 +105,12 @@ WITH blocks AS (
 _REQUEST = f"""{_BLOCKS}
 UPDATE generation SET request = CASE WHEN request ? 'head' THEN jsonb_build_object('1', request) ELSE request END
     || jsonb_build_object($5::text, $4::jsonb)
-WHERE id = $3
+WHERE id = $3 AND state = 'running' AND worker = $6
+RETURNING id
 """
 
 _NAMING = f"""{_BLOCKS}
-UPDATE generation SET naming = jsonb_build_object('request', $4::jsonb) WHERE id = $3
+UPDATE generation SET naming = jsonb_build_object('request', $4::jsonb) WHERE id = $3 RETURNING id
 """
 
 # The cost as `_FINISH` in ending.py has it: unknown as soon as a count or a price that it needs is.

@@ -162,6 +162,7 @@ class Worker:
         while True:
             try:
                 async with database.own_connection(self._url, name="parley worker") as connection:
+                    await connection.execute("SET synchronous_commit = off")  # the next beat comes soon
                     await self._beat(connection, name, outage)
             except (*AWAY, asyncpg.PostgresError) as error:
                 outage.note(error)

@@ -34,6 +34,8 @@ async def run(url: str, *, is_ending: asyncio.Event) -> None:
         try:
             async with database.own_connection(url, name="parley queue") as connection:
                 outage.end()
+                # What a crash of Postgres undoes here is a job that is taken once more, which each of them bears.
+                await connection.execute("SET synchronous_commit = off")
                 await _run_on(connection, is_ending)
         except (*AWAY, asyncpg.PostgresError, PgqException) as error:
             outage.note(error)

@@ -7,6 +7,7 @@ from app.chat.stop import stop
 from app.chat.turn import start_turn
 from app.chat.worker import Worker
 from app.database import fetch, new_id
+from app.jobs import enqueue
 from app.live import read_log
 from tests.chat.conftest import Chat
 from tests.scripted.dialects import OPENAI
@@ -48,3 +49,26 @@ async def test_stopping_keeps_the_text_so_far(chat: Chat, worker: Worker) -> Non
     assert (answer["status"], answer["content"]) == ("stopped", "One two")
     async with asyncio.timeout(0.5):
         await question.closed.wait()
+
+
+async def test_a_claim_that_a_crash_undid_calls_no_model(chat: Chat, worker: Worker) -> None:
+    """The claim does not wait for the disk. What is kept after it does, and finds out."""
+    await fetch(
+        "CREATE FUNCTION undo_claim() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.state = 'running'"
+        " THEN NEW.state := 'queued'; NEW.worker := NULL; NEW.attempt := OLD.attempt; END IF; RETURN NEW; END $$"
+    )
+    await fetch("CREATE TRIGGER undo_claim BEFORE UPDATE ON generation FOR EACH ROW EXECUTE FUNCTION undo_claim()")
+    # Seen as claimed by the statement that claims, undone for all that come later.
+    try:
+        turn = await chat.ask()
+        async with asyncio.timeout(10):
+            while not await fetch("SELECT 1 FROM message WHERE status = 'running'"):  # noqa: ASYNC110  the database tells nobody
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.2)
+    finally:
+        await fetch("DROP FUNCTION undo_claim CASCADE")
+    assert chat.server.questions == []
+    [generation] = await fetch("SELECT id FROM generation")
+    await enqueue("generation", str(generation["id"]))
+    assert (await chat.final(turn.answer))["status"] == "complete"
+    assert len(chat.server.questions) == 1

@@ -19,8 +19,11 @@ async def test_every_call_and_every_body_is_shown(alice: Browser) -> None:
         for number, name, error in ((1, "first", "overloaded"), (2, "second", "rate_limited"), (3, "second", ""))
     ]
     await fetch("UPDATE generation SET provider_attempts = $1", msgspec.json.encode(calls).decode())
+    await fetch("UPDATE generation SET state = 'running', worker = 7")
     for call, name in ((1, "first"), (2, "second")):
-        await keep_request(generation["id"], {"model": name, "messages": [{"content": "Far <b>?"}]}, call=call)
+        body = {"model": name, "messages": [{"content": "Far <b>?"}]}
+        await keep_request(generation["id"], body, call=call, worker_id=7)
+    await fetch("UPDATE generation SET state = 'ended'")
     await keep_naming(generation["id"], {"model": "second", "messages": [{"content": "A title"}]})
     usage = {"input_tokens": 20, "output_tokens": 5, "cached_tokens": None, "is_exact": True}
     named = {"provider": "Nobody", "model": "second", "kind": "openai", "error": "", "duration_ms": 7, "usage": usage}

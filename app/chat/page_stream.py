@@ -13,7 +13,7 @@ import asyncpg
 import structlog
 
 from app.chat.drawing import draw, view_of
-from app.chat.tree import find_message, list_window
+from app.chat.tree import list_window
 from app.chat.watch import is_signed_in, keys_of
 from app.database import AWAY, fetch
 from app.live import Lost, News, Reader, Viewer, to_delta
@@ -52,7 +52,7 @@ async def _grow(reader: Reader, viewer: Viewer, message: Message) -> AsyncIterat
     found = await fetch("SELECT id FROM generation WHERE message = $1 AND state <> 'ended'", message.id)
     view = view_of(message.short, message.part_list, await reader.follow(viewer, found[0]["id"]) if found else [])
     is_over = not found
-    waits = _waits(message)
+    waits = await _waits(message.id)
     while not is_over:
         html = view.html() + waits
         yield html
@@ -62,7 +62,7 @@ async def _grow(reader: Reader, viewer: Viewer, message: Message) -> AsyncIterat
         if rows:
             view.feed([to_delta(kind, body) for _, kind, body in rows], rows[-1][0])
         if rows or any(isinstance(item, News) and item.message == str(message.id) for item in items):
-            waits = "" if rows else _waits(await find_message(message.id))
+            waits = "" if rows else await _waits(message.id)
         is_over = any(isinstance(item, Lost) or _ends(item, message) for item in items)
 
 
@@ -81,12 +81,14 @@ def _end(message: Message) -> str:
     return f'<div class="state-end">{said}<p>{way}</p></div>'
 
 
-def _waits(message: Message) -> str:
-    """Why nothing comes at the moment, if the model is called again later."""
-    if message.retries_seconds is None:
+async def _waits(message_id: uuid.UUID) -> str:
+    """Why nothing comes at the moment, if the model is called again later. Asked after subscribing: that is said once."""
+    messages, _older = await list_window(message_id, size=1)
+    seconds = messages[0].retries_seconds if messages else None
+    if seconds is None:
         return ""
-    when = _("Trying again in %(seconds)s s.") % {"seconds": round(message.retries_seconds)}
-    return f'<p class="hint">{escape(message.error_sentence)} {escape(when)}</p>'
+    when = _("Trying again in %(seconds)s s.") % {"seconds": round(seconds)}
+    return f'<p class="hint">{escape(messages[0].error_sentence)} {escape(when)}</p>'
 
 
 def _state(html: str) -> str:

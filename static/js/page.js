@@ -270,12 +270,14 @@ if (toEndButton) {
   // end nothing is measured: to ask for a height lays the page out once more for each frame.
   let height = 0;
   const anchors = CSS.supports("overflow-anchor", "auto");
-  document.addEventListener("htmx:before:swap", () => isAtEnd || (height = main.scrollHeight));
-  document.addEventListener("htmx:after:swap", (event) => {
+  const before = () => isAtEnd || (height = main.scrollHeight);
+  const after = (event) => {
     if (isAtEnd || event.target.id === "older") return;
     const grown = main.scrollHeight - height;
     if (!grown) return;
     if (!anchors) main.scrollTop -= grown;
     toEndButton.dataset.fresh = "";
-  });
+  };
+  for (const sign of ["htmx:before:swap", "parley:grows"]) document.addEventListener(sign, before);
+  for (const sign of ["htmx:after:swap", "parley:grown"]) document.addEventListener(sign, after);
 }

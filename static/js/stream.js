@@ -43,7 +43,6 @@ htmx.registerExtension("parley", {
       task.swapSpec.leftAt = ctx.leftAt;
       muteFrames(task.fragment);
     }
-    if (ctx.sourceElement === thread()) tasks.splice(0, tasks.length, ...tasks.filter((task) => !addWords(task)));
     // htmx shows error answers too: never one in the place of the messages.
     const isError = ctx.response?.status >= 400;
     if (isError) tasks.splice(0, tasks.length, ...tasks.filter((task) => task.type !== "main" || !inThread(task.target)));
@@ -57,16 +56,6 @@ htmx.registerExtension("parley", {
 // would load. As text it is what it is on a page that was loaded.
 function muteFrames(fragment) {
   for (const element of fragment.querySelectorAll("noscript")) element.textContent = element.innerHTML;
-}
-
-// Most frames add words to the end of a paragraph. That is done at once: what htmx does around a swap (classes that come and
-// go, a place for what is kept) would be most of the work, fifty times a second. True if it is done.
-function addWords({ fragment, target, swapSpec }) {
-  const words = fragment.firstChild;
-  if (!/^(append|beforeend)$/.test(swapSpec.style) || fragment.childNodes.length !== 1 || words.nodeType !== Node.TEXT_NODE) return false;
-  if (target?.lastChild?.nodeType === Node.TEXT_NODE) target.lastChild.appendData(words.data);
-  else target?.append(words);
-  return true;
 }
 
 // Puts every message of the fragment where it belongs: over itself if it is there, else by its depth. A page shows one
@@ -154,6 +143,31 @@ function checkFrame(id) {
   return () => fetchMessage(article.dataset.message); // a gap, or half of it is shown
 }
 
+// Most frames add words to the end of a paragraph, fifty times a second. That is done here: a swap (parsing, classes that come
+// and go, a place for what is kept) would be most of the work. What has neither tags nor entities in it is text as it stands.
+const WORDS = /^<hx-partial hx-target=(?:"([^"]+)"|([^\s>]+)) hx-swap=append>([^<&]+)<\/hx-partial>$/;
+
+function addWords({ data, id }) {
+  const [, path, selector, words] = WORDS.exec(data) ?? [];
+  const target = words && document.querySelector(path ?? selector);
+  if (!target) return false;
+  document.dispatchEvent(new Event("parley:grows"));
+  if (target.lastChild?.nodeType === Node.TEXT_NODE) target.lastChild.appendData(words);
+  else target.append(words);
+  document.dispatchEvent(new Event("parley:grown"));
+  note(id);
+  return true;
+}
+
+// How far the answer is shown now.
+function note(id) {
+  const [, short, , to] = parse(id) ?? [];
+  const tail = short && document.getElementById(`t-${short}`);
+  if (tail) tail.dataset.seq = to;
+  const article = tail?.closest("article");
+  if (article) touch(article.dataset.message);
+}
+
 document.addEventListener("htmx:sse:before:message", (event) => {
   const { message, waitUntil } = event.detail;
   if (message.event) {
@@ -162,20 +176,12 @@ document.addEventListener("htmx:sse:before:message", (event) => {
     return;
   }
   const instead = checkFrame(message.id);
-  if (instead === undefined) return;
+  if (instead === undefined && !addWords(message)) return;
   event.preventDefault();
   if (instead) waitUntil(instead().catch(() => {}));
 });
 
-document.addEventListener("htmx:sse:after:message", (event) => {
-  const found = parse(event.detail.message.id);
-  if (event.detail.message.event || !found) return;
-  const [, short, , to] = found;
-  const tail = document.getElementById(`t-${short}`);
-  if (tail) tail.dataset.seq = to;
-  const article = tail?.closest("article");
-  if (article) touch(article.dataset.message);
-});
+document.addEventListener("htmx:sse:after:message", ({ detail: { message } }) => message.event || note(message.id));
 
 // -- Events ----------------------------------------------------------------------------------------------------------
 

@@ -220,6 +220,19 @@ async def test_a_page_without_scripts_grows_to_the_end_and_comes_back_when_it_wa
     assert "state-end" in "".join(last)
 
 
+async def test_a_page_without_scripts_says_what_its_answer_waits_for_however_it_began(
+    chat: Chat, reader: Reader, session: uuid.UUID
+) -> None:
+    """The pause was said after the page was looked up, and before its stream listened."""
+    turn = await chat.ask()
+    message, _ = await my_message(chat.user, turn.answer)
+    await fetch(
+        "UPDATE message SET error_sentence = 'Too busy.', retry_at = now() + interval '9 s' WHERE id = $1", turn.answer
+    )
+    growing = page_stream(reader, message, turn.thread, chat.user, session)
+    assert "Too busy. Trying again in 9 s." in await anext(growing)
+
+
 async def test_a_page_hears_that_the_list_of_models_has_changed_whosever_it_is(
     chat: Chat, reader: Reader, session: uuid.UUID
 ) -> None:

@@ -11,6 +11,7 @@ from tests.e2e.chatting import answers, ask, body, done
 from tests.e2e.instance import Instance, Person
 from tests.e2e.model_server import ModelServer
 from tests.e2e.windows import Windows
+from tests.scripted import OPENAI, Paced, Send, Wait, chunk
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -89,6 +90,25 @@ async def test_who_reads_further_up_is_left_alone_and_told(page: Page, models: M
     await button.click()
     await expect(page.get_by_text("The last line.")).to_be_in_viewport()
     await expect(button).to_be_hidden()
+
+
+async def test_words_that_are_added_further_down_are_told_while_they_come(page: Page, models: ModelServer) -> None:
+    gate, end = asyncio.Event(), asyncio.Event()
+    begins, words = (chunk(OPENAI.text(text)) for text in ("It begins", " and goes on"))
+    models.script(
+        OPENAI.head(), Send(begins), Wait(gate), Paced((words,) * 100, 100), Wait(end), *OPENAI.answer(["."])[1:]
+    )
+    await ask(page, "And now?")
+    await expect(body(page)).to_contain_text("It begins")
+    await answers(page).nth(-4).evaluate("element => element.scrollIntoView({ block: 'center' })")
+    button = page.locator("#to-end")
+    await expect(button).to_be_visible()
+    await expect(button.get_by_text("New")).to_be_hidden()
+    gate.set()
+    await expect(button.get_by_text("New")).to_be_visible()
+    await expect(body(page)).to_contain_text("It begins" + " and goes on" * 100)
+    end.set()
+    await done(page)
 
 
 async def test_coming_back_to_the_thread_from_elsewhere_opens_it_at_its_end(page: Page, thread: uuid.UUID) -> None:

@@ -133,7 +133,14 @@ async def open_pool(
         "command_timeout": statement_timeout_seconds,
         "server_settings": {"application_name": name, "timezone": "UTC"},
     }
-    engine.pool = await asyncpg.create_pool(**engine.config, connection_class=_Connection)
+    engine.pool = await asyncpg.create_pool(**engine.config, connection_class=_Connection, init=_plan_once)
+
+
+async def _plan_once(connection: "asyncpg.Connection[Any]") -> None:
+    """Let Postgres plan each prepared statement for all parameters: see docs/decisions/0031. Not among the settings that
+    a connection begins with: poolers between us and Postgres refuse those that they don't know.
+    """
+    await connection.execute("SET plan_cache_mode = force_generic_plan")
 
 
 async def close_pool() -> None:

@@ -110,9 +110,12 @@ class Reader:
         self.unfollow(viewer)
         viewer.follows = generation_id
         self._followers.setdefault(generation_id, set()).add(viewer)
+        is_beginning = generation_id not in self._cursor
         rows = await read_log(generation_id)
         newest = rows[-1][0] if rows else 0
-        self._cursor.setdefault(generation_id, newest)
+        if self._cursor.setdefault(generation_id, newest) > newest and is_beginning:
+            # Another viewer began at the same time and read more: what lies between is handed out to nobody.
+            rows += await read_log(generation_id, after=newest)
         if generation_id in self._changed:  # more came while these were read
             self._wake.set()
         return rows

@@ -1,4 +1,4 @@
-"""A TCP relay to put between any two parts: it can stall, cut, or lose one answer, and shares work between servers."""
+"""A TCP relay to put between any two parts: it can stall, cut, lose or delay one answer, and shares work between servers."""
 
 import asyncio
 import contextlib
@@ -17,8 +17,9 @@ class Relay:
 
     `flowing` cleared: nothing passes, in any direction, and no connection is closed (a hang). `cut()` resets all.
     `lose_answer_to(word)`: the next client message that holds the word is passed on, its answer is not: the connection
-    is reset as soon as the answer arrives; `lost` is set then. `hold_at(word)`: everything stands still before the next
-    client message that holds the word; `held` is set then.
+    is reset as soon as the answer arrives; `lost` is set then. `delay_answer_to(word)`: that answer waits until `go_on` is
+    set; `delayed` is set when it has arrived. `hold_at(word)`: everything stands still before the next client message that
+    holds the word; `held` is set then.
     """
 
     def __init__(self, *dials: Dial) -> None:
@@ -28,7 +29,9 @@ class Relay:
         self.flowing.set()
         self.lost = asyncio.Event()
         self.held = asyncio.Event()
-        self._word = self._stop_word = b""
+        self.delayed = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self._word = self._stop_word = self._late_word = b""
         self._turns = itertools.count()
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -62,6 +65,12 @@ class Relay:
         self.lost.clear()
         self._word = word
 
+    def delay_answer_to(self, word: bytes) -> None:
+        """Let the answer to the next message that holds this word wait until `go_on` is set."""
+        self.delayed.clear()
+        self.go_on.clear()
+        self._late_word = word
+
     def hold_at(self, word: bytes) -> None:
         """Let nothing pass any more when a message holds this word, until `flowing` is set again."""
         self.held.clear()
@@ -73,15 +82,15 @@ class Relay:
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        doomed = asyncio.Event()
+        doomed, late = asyncio.Event(), asyncio.Event()
         there: asyncio.StreamWriter | None = None
         self._writers.add(writer)
         try:
             answers, there = await self._dial()
             self._writers.add(there)
             pumps = [
-                asyncio.create_task(self._pump(reader, there, doomed, is_question=True)),
-                asyncio.create_task(self._pump(answers, writer, doomed, is_question=False)),
+                asyncio.create_task(self._pump(reader, there, doomed, late, is_question=True)),
+                asyncio.create_task(self._pump(answers, writer, doomed, late, is_question=False)),
             ]
             try:
                 await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -105,7 +114,13 @@ class Relay:
         raise ConnectionRefusedError
 
     async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, doomed: asyncio.Event, *, is_question: bool
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        doomed: asyncio.Event,
+        late: asyncio.Event,
+        *,
+        is_question: bool,
     ) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65_536):
@@ -123,6 +138,13 @@ class Relay:
                         if end is writer:
                             end.transport.abort()
                     return
+                if is_question and self._late_word and self._late_word in data:
+                    self._late_word = b""
+                    late.set()
+                elif not is_question and late.is_set():
+                    self.delayed.set()
+                    await self.go_on.wait()
+                    late.clear()
                 writer.write(data)
                 await writer.drain()
 

@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.database import fetch, new_id, own_connection
+from app import postmaster
+from app.database import close_pool, fetch, new_id, open_pool, own_connection
+from app.embedded import EmbeddedPostgres
 from app.live import Item, Reader, Row, Viewer
 from app.live.log import LIVE_CHANNEL
+from tests.faults.relay import Relay, to_socket
 
 OURS, ANOTHER = 7, 8
 
@@ -128,6 +131,30 @@ async def test_the_last_row_is_not_missed_by_who_is_just_beginning_to_follow(
             if worker == OURS:
                 reader.hand_over(OURS, [(generation, [row])])
             assert await following or await take_rows(viewer, 1) == [row]
+
+
+async def test_of_two_that_begin_at_once_the_slower_misses_nothing_that_the_faster_read(
+    reader: Reader, database: str, postgres: EmbeddedPostgres
+) -> None:
+    generation, row = new_id(), (1, "text", "a")
+    name = database.partition("?")[0].rsplit("/", 1)[1]
+    async with Relay(to_socket(f"{postmaster.socket_folder(postgres.folder)}/.s.PGSQL.5432")) as relay:
+        await close_pool()
+        await open_pool(f"postgresql://postgres@127.0.0.1:{relay.port}/{name}", size=4)
+        try:
+            relay.delay_answer_to(generation.bytes)
+            with reader.view(["thread:x"]) as slow, reader.view(["thread:x"]) as fast:
+                following = asyncio.create_task(reader.follow(slow, generation))
+                async with asyncio.timeout(10):
+                    await relay.delayed.wait()  # it found nothing, and does not know that yet
+                await store(generation, row)
+                reader.hand_over(OURS, [(generation, [row])])
+                assert await reader.follow(fast, generation) == [row]
+                relay.go_on.set()
+                assert await following or await take_rows(slow, 1) == [row]
+        finally:
+            await close_pool()
+            await open_pool(database, size=12)
 
 
 async def test_following_asks_once(reader: Reader, database: str) -> None:

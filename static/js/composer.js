@@ -43,7 +43,6 @@ function stopAnswer() {
 
 // -- Size and count --------------------------------------------------------------------------------------------------
 
-const plural = new Intl.PluralRules(document.documentElement.lang);
 const growsByItself = CSS.supports("field-sizing", "content");
 
 function fit() {
@@ -59,10 +58,14 @@ function fit() {
   const left = limit - length;
   const counter = form().querySelector(".counter");
   counter.classList.toggle("over", left < 0);
-  const amount = Math.abs(left);
-  const said = words[(left < 0 ? "over" : "left") + (plural.select(amount) === "one" ? "One" : "Other")];
-  counter.value = left > limit / 10 ? "" : said.replace("{}", new Intl.NumberFormat(document.documentElement.dataset.locale).format(amount));
+  counter.value = left > limit / 10 ? "" : counted(left < 0 ? "over" : "left", Math.abs(left));
   area.setCustomValidity(left < 0 ? counter.value : ""); // the browser says it, and sends nothing
+}
+
+function counted(name, amount) {
+  const { lang, dataset } = document.documentElement;
+  const form = new Intl.PluralRules(lang).select(amount) === "one" ? "One" : "Other";
+  return words[name + form].replace("{}", new Intl.NumberFormat(dataset.locale).format(amount));
 }
 
 function count(text) {

@@ -17,21 +17,25 @@ function readersLanguage() {
   return dataset.locale;
 }
 
-const time = new Intl.DateTimeFormat(language, { timeStyle: "short" });
-const day = new Intl.DateTimeFormat(language, { month: "short", day: "numeric", hour: "numeric", minute: "2-digit" });
-const year = new Intl.DateTimeFormat(language, { dateStyle: "medium" });
-const exact = new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "long" });
-const plain = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
-const round = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
+const MOMENTS = {
+  time: { timeStyle: "short" },
+  day: { month: "short", day: "numeric", hour: "numeric", minute: "2-digit" },
+  year: { dateStyle: "medium" },
+  exact: { dateStyle: "full", timeStyle: "long" },
+};
+const formats = {}; // made when they are wanted: the first one reads tables for some 20 ms
+
+const moment = (name, date) => (formats[name] ??= new Intl.DateTimeFormat(language, MOMENTS[name])).format(date);
+const number = (value, digits) => (formats[digits] ??= new Intl.NumberFormat(language, { maximumFractionDigits: digits })).format(value);
 
 // As html/filters.py writes them, in the reader's figures: a narrow space between a number and its unit.
-const seconds = (amount) => `${(amount < 9.95 ? plain : round).format(amount)}\u202fs`;
+const seconds = (amount) => `${number(amount, amount < 9.95 ? 1 : 0)}\u202fs`;
 
 function duration(milliseconds) {
-  if (milliseconds < 100) return `${round.format(milliseconds)}\u202fms`;
+  if (milliseconds < 100) return `${number(milliseconds, 0)}\u202fms`;
   if (milliseconds < 59_500) return seconds(milliseconds / 1000);
   const whole = Math.round(milliseconds / 1000);
-  return `${round.format(Math.floor(whole / 60))}\u202fmin ${seconds(whole % 60)}`;
+  return `${number(Math.floor(whole / 60), 0)}\u202fmin ${seconds(whole % 60)}`;
 }
 
 function size(bytes) {
@@ -39,7 +43,7 @@ function size(bytes) {
   let amount = bytes;
   let step = 0;
   for (; amount >= 999.5 && step < 4; step += 1) amount /= 1000;
-  return `${(step && amount < 99.95 ? plain : round).format(amount)}\u202f${units[step]}`;
+  return `${number(amount, step && amount < 99.95 ? 1 : 0)}\u202f${units[step]}`;
 }
 
 // Small amounts with two digits that say something.
@@ -49,20 +53,20 @@ function dollars(amount) {
   return new Intl.NumberFormat(language, options).format(amount);
 }
 
-const write = { number: (value) => plain.format(value), duration, bytes: size, dollars };
+const write = { number: (value) => number(value, 1), duration, bytes: size, dollars };
 
-function shortly(moment) {
+function shortly(date) {
   const now = new Date();
-  const isToday = moment.toDateString() === now.toDateString();
-  const isThisYear = moment.getFullYear() === now.getFullYear();
-  return (isToday ? time : isThisYear ? day : year).format(moment);
+  const isToday = date.toDateString() === now.toDateString();
+  const isThisYear = date.getFullYear() === now.getFullYear();
+  return moment(isToday ? "time" : isThisYear ? "day" : "year", date);
 }
 
 function localise(root) {
   for (const element of root.querySelectorAll("time[datetime]:not([title])")) {
-    const moment = new Date(element.dateTime);
-    element.title = exact.format(moment);
-    element.textContent = shortly(moment);
+    const date = new Date(element.dateTime);
+    element.title = moment("exact", date);
+    element.textContent = shortly(date);
   }
   for (const option of root.querySelectorAll("option[data-since]")) {
     option.textContent = option.textContent.replace(/\d{4}-\d\d-\d\d \d\d:\d\d UTC/, () => shortly(new Date(option.dataset.since)));
@@ -102,8 +106,9 @@ function refresh(root) {
   tick();
 }
 
-refresh(document.body);
-document.addEventListener("htmx:after:process", (event) => refresh(event.target));
+// At first when the page can be used already; until then it shows them as they were sent.
+addEventListener("load", () => setTimeout(refresh, 0, document.body));
+document.addEventListener("htmx:after:process", (event) => document.readyState === "complete" && refresh(event.target));
 
 // -- Keys ------------------------------------------------------------------------------------------------------------
 

@@ -195,9 +195,11 @@ const named = {
     if (!messages.every(articleOf)) await sending;
     if (!messages.every(articleOf)) await fetchAfter(parent);
   },
-  message({ message }) {
+  async message({ message }) {
     touch(message);
-    return fetchMessage(message);
+    await fetchMessage(message);
+    // Nobody could be asked. Who is down may have been told before this page listened: the list of models asks.
+    if (articleOf(message)?.querySelector(".problem.all-down")) htmx.trigger(document.getElementById("picker"), "parley:catalog");
   },
   branch() {
     return fetchWindow();

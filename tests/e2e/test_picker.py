@@ -34,6 +34,7 @@ WITH down AS (
 SELECT pg_notify('parley_news', '{"key": "everybody", "event": "catalog"}') FROM down LIMIT 1
 """
 
+UNTOLD = DOWN.partition("SELECT pg_notify")[0] + "SELECT id FROM down"
 TOLD = """SELECT pg_notify('parley_news', '{"key": "everybody", "event": "catalog"}')"""
 
 
@@ -125,3 +126,20 @@ async def test_a_question_that_nobody_could_answer_is_kept_and_tried_again_when_
             await load_again(page)
         await expect(body(page)).to_have_text("I am back.")
         await instance.sql("DELETE FROM provider WHERE name = 'Lighthouse'")
+
+
+async def test_a_page_that_did_not_hear_who_went_down_learns_it_with_the_answer(
+    windows: Windows, instance: Instance
+) -> None:
+    """It was drawn before, and did not listen yet when it was told."""
+    olive = await instance.add_person("Olive")
+    page = await windows.open(olive)
+    await page.goto(f"/threads/{await instance.add_thread(olive, 1)}")
+    await page.get_by_label("Model", exact=True).select_option(label="lantern-7b")
+    await instance.sql(UNTOLD, "", 5.0)
+    await page.get_by_label("Message", exact=True).fill("And now?")
+    await page.get_by_role("button", name="Send").click()
+    await done(page, "failed")
+    await expect(page.locator("#model[data-none]")).to_have_count(1)
+    await expect(answers(page).last.get_by_role("button", name="Try again")).to_be_hidden()
+    await expect(page.locator("#notice")).to_contain_text("is back.", timeout=30_000)

@@ -56,10 +56,12 @@ class Flapping(ModelServer):
             await self.start()
 
     async def flap(self) -> None:
-        """Up and down until cancelled, every 0.5 to 1 s, and down in both ways."""
+        """Down every 1.5 to 3 s until cancelled, in both ways. Up for longer than down: who looks every five seconds whether it
+        is back shall find it so, with time left for whole answers.
+        """
         for leaves in itertools.cycle((False, True)):
             await self.recover()
-            await asyncio.sleep(random.uniform(0.5, 1))
+            await asyncio.sleep(random.uniform(1, 2))
             if leaves:
                 await self.close()
             else:

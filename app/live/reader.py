@@ -173,6 +173,7 @@ class Reader:
         # News sent while nobody listened is gone: every page begins again from its cursor.
         for viewer in self.viewers:
             viewer.put(Lost())
+        self._cursor.clear()  # a crash of Postgres undoes the last flushes, which are written again
         for begin in self.begins:
             begin()
         outage.end()

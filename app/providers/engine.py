@@ -117,11 +117,12 @@ class Engine:
             stdin.write(json.dumps(self._orders()).encode() + b"\n")
             await stdin.drain()
         line = await stdout.readline()
-        if not line:
+        if line:
+            await self._hear_out()
+        if not line or self.ended.is_set():
             await asyncio.wait((self._reading,))
             sentence = _("The model %(model)s could not be loaded: %(reason)s")
             raise BadAnswer(sentence % {"model": self.name, "reason": self._reason()})
-        await self._hear_out()
         self.address = str(json.loads(line)["address"])
 
     def kill(self) -> None:

@@ -94,9 +94,13 @@ DESCRIPTION = "first tables"
 
 
 async def forwards():
-    manager = MigrationManager(migration_id=ID, app_name="parley", description=DESCRIPTION)
+    manager = MigrationManager(
+        migration_id=ID, app_name="parley", description=DESCRIPTION
+    )
 
-    manager.add_table(class_name="Worker", tablename="worker", schema=None, columns=None)
+    manager.add_table(
+        class_name="Worker", tablename="worker", schema=None, columns=None
+    )
 
     manager.add_table(
         class_name="SignInAttempt",
@@ -105,23 +109,41 @@ async def forwards():
         columns=None,
     )
 
-    manager.add_table(class_name="Thread", tablename="thread", schema=None, columns=None)
+    manager.add_table(
+        class_name="Thread", tablename="thread", schema=None, columns=None
+    )
 
-    manager.add_table(class_name="Generation", tablename="generation", schema=None, columns=None)
+    manager.add_table(
+        class_name="Generation", tablename="generation", schema=None, columns=None
+    )
 
-    manager.add_table(class_name="Session", tablename="session", schema=None, columns=None)
+    manager.add_table(
+        class_name="Session", tablename="session", schema=None, columns=None
+    )
 
-    manager.add_table(class_name="ProviderRow", tablename="provider", schema=None, columns=None)
+    manager.add_table(
+        class_name="ProviderRow", tablename="provider", schema=None, columns=None
+    )
 
-    manager.add_table(class_name="Invitation", tablename="invitation", schema=None, columns=None)
+    manager.add_table(
+        class_name="Invitation", tablename="invitation", schema=None, columns=None
+    )
 
-    manager.add_table(class_name="ModelRow", tablename="model", schema=None, columns=None)
+    manager.add_table(
+        class_name="ModelRow", tablename="model", schema=None, columns=None
+    )
 
-    manager.add_table(class_name="Block", tablename="block", schema=None, columns=None)
+    manager.add_table(
+        class_name="Block", tablename="block", schema=None, columns=None
+    )
 
-    manager.add_table(class_name="User", tablename="users", schema=None, columns=None)
+    manager.add_table(
+        class_name="User", tablename="users", schema=None, columns=None
+    )
 
-    manager.add_table(class_name="Message", tablename="message", schema=None, columns=None)
+    manager.add_table(
+        class_name="Message", tablename="message", schema=None, columns=None
+    )
 
     manager.add_column(
         table_class_name="Worker",

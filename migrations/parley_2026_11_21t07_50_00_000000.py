@@ -22,10 +22,7 @@ COMMON = {
 
 async def forwards() -> MigrationManager:
     manager = MigrationManager(migration_id=ID, app_name="parley", description=DESCRIPTION)
-    for table_class_name, tablename, column_name in (
-        ("ModelRow", "model", "fallbacks"),
-        ("Message", "message", "tried"),
-    ):
+    for table_class_name, tablename, column_name in (("ModelRow", "model", "fallbacks"), ("Message", "message", "tried")):
         manager.add_column(
             table_class_name=table_class_name,
             tablename=tablename,

@@ -64,15 +64,25 @@ DESCRIPTION = "settings, tasks of models, presets"
 
 
 async def forwards():
-    manager = MigrationManager(migration_id=ID, app_name="parley", description=DESCRIPTION)
+    manager = MigrationManager(
+        migration_id=ID, app_name="parley", description=DESCRIPTION
+    )
 
-    manager.add_table(class_name="ModelTask", tablename="model_task", schema=None, columns=None)
+    manager.add_table(
+        class_name="ModelTask", tablename="model_task", schema=None, columns=None
+    )
 
-    manager.add_table(class_name="Setting", tablename="setting", schema=None, columns=None)
+    manager.add_table(
+        class_name="Setting", tablename="setting", schema=None, columns=None
+    )
 
-    manager.add_table(class_name="Preset", tablename="preset", schema=None, columns=None)
+    manager.add_table(
+        class_name="Preset", tablename="preset", schema=None, columns=None
+    )
 
-    manager.add_table(class_name="EngineRow", tablename="engine", schema=None, columns=None)
+    manager.add_table(
+        class_name="EngineRow", tablename="engine", schema=None, columns=None
+    )
 
     manager.add_table(
         class_name="SlashPrompt",

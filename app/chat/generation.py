@@ -56,6 +56,7 @@ async def run(
             await _write(claim, connect, rules, tape, writer, ending, why_cancelled)
         return (await _undisturbed(_end(ending, tape)))[0]
     except Fenced:
+        log.warning("generation_fenced", worker=worker_id)
         return None
     finally:
         writer.close(tape)

@@ -80,13 +80,14 @@ function localise(root) {
 
 const since = new WeakMap(); // element → what the server said of its wait, and when that began
 let ticking;
+let drawn = performance.getEntriesByType("navigation")[0].responseStart; // what stands here before the page is loaded
 
 function tick() {
   const waiting = document.querySelectorAll("[data-waits], [data-retries]");
   for (const element of waiting) {
     const { waits, retries, at, label, done } = element.dataset;
     const said = `${waits} ${retries} ${at}`; // morphing keeps the element, and another pause is another wait
-    if (since.get(element)?.said !== said) since.set(element, { said, began: performance.now() - Number(waits ?? -retries) * 1000 });
+    if (since.get(element)?.said !== said) since.set(element, { said, began: (drawn ?? performance.now()) - Number(waits ?? -retries) * 1000 });
     const passed = (performance.now() - since.get(element).began) / 1000;
     if (retries) element.textContent = passed < 0 ? label.replace("{}", seconds(Math.ceil(-passed))) : done;
     else {
@@ -107,7 +108,10 @@ function refresh(root) {
 }
 
 // At first when the page can be used already; until then it shows them as they were sent.
-addEventListener("load", () => setTimeout(refresh, 0, document.body));
+addEventListener("load", () => setTimeout(() => {
+  refresh(document.body);
+  drawn = undefined;
+}));
 document.addEventListener("htmx:after:process", (event) => document.readyState === "complete" && refresh(event.target));
 
 // -- Keys ------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import structlog
+
 from app.chat.new_message import NewMessage
 from app.chat.stop import stop
 from app.chat.turn import start_turn
@@ -60,11 +62,11 @@ async def test_a_claim_that_a_crash_undid_calls_no_model(chat: Chat, worker: Wor
     await fetch("CREATE TRIGGER undo_claim BEFORE UPDATE ON generation FOR EACH ROW EXECUTE FUNCTION undo_claim()")
     # Seen as claimed by the statement that claims, undone for all that come later.
     try:
-        turn = await chat.ask()
-        async with asyncio.timeout(10):
-            while not await fetch("SELECT 1 FROM message WHERE status = 'running'"):  # noqa: ASYNC110  the database tells nobody
-                await asyncio.sleep(0.02)
-        await asyncio.sleep(0.2)
+        with structlog.testing.capture_logs() as logs:
+            turn = await chat.ask()
+            async with asyncio.timeout(10):
+                while not any(entry["event"] == "generation_fenced" for entry in logs):  # noqa: ASYNC110  a log tells nobody
+                    await asyncio.sleep(0.02)
     finally:
         await fetch("DROP FUNCTION undo_claim CASCADE")
     assert chat.server.questions == []

@@ -1,11 +1,12 @@
 """A model server's hiccup, as a person sees it: another model answers, or the page counts down to the next try."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.e2e.chatting import answers, ask, body, button, done, load_again
 from tests.e2e.instance import Instance, Person, thread_of
@@ -92,6 +93,26 @@ async def test_every_pause_is_counted_down(windows: Windows, instance: Instance,
     await expect(waiting).to_contain_text(re.compile("Trying again in [123]"))
     await done(page)
     await expect(body(page)).to_contain_text("Seven quiet lanterns")
+
+
+async def test_on_a_slow_link_waiting_is_counted_from_when_the_page_was_drawn(
+    windows: Windows, instance: Instance, olive: Person
+) -> None:
+    async def hold(route: Route) -> None:
+        await asyncio.sleep(3)
+        await route.continue_()
+
+    instance.models.say_until(gate := asyncio.Event(), ())
+    page = await windows.open(olive)
+    await page.goto("/")
+    await ask(page, "Are you awake?")
+    await page.route("**/*.css*", hold)
+    await load_again(page)
+    waiting = answers(page).last.locator(".waiting")
+    await expect(waiting).to_contain_text("·")
+    assert int((await waiting.inner_text()).partition("·")[2].split()[0]) >= 3
+    gate.set()
+    await done(page)
 
 
 async def test_when_it_is_down_the_question_is_kept_until_it_is_back(

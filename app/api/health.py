@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 
 from app.api.bearer import brings
 from app.chat.health import PATIENCE_SECONDS, Health, Process, State, gather
-from app.chat.judgement import Section, judge, worst
+from app.chat.judgement import Section, judge, plain, worst
 from app.controllers.visit import find_user
 from app.errors import Forbidden, NotSignedIn, Unavailable
 from app.tables.user import User
@@ -32,7 +32,7 @@ async def show(
     if not brings(request, metrics_token):
         await _admit_owner(request)
     facts = await gather(process)
-    sections = judge(facts)
+    sections = plain(judge(facts))
     content = msgspec.json.encode(Report(worst(sections), facts, sections))
     return Response(content, status_code=200 if facts.stored else 503, media_type="application/json")
 

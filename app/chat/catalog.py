@@ -22,7 +22,6 @@ from app.providers.errors import ProviderError
 from app.providers.keeping import EngineOptions
 from app.secrets import unseal
 from app.settings import Settings
-from app.words import gettext as _
 
 log = structlog.get_logger()
 
@@ -50,9 +49,8 @@ def connector(client: httpx.AsyncClient, settings: Settings) -> Callable[[Mappin
 async def ensure_builtin(settings: Settings) -> None:
     """The providers that need no account: the embedded engine, and the demo where it is wanted."""
     settings.models_folder.mkdir(parents=True, exist_ok=True)
-    wanted = {"llamacpp": (_("On this machine"), True), "scripted": (_("Demo"), settings.demo)}
-    for kind, (name, is_enabled) in wanted.items():
-        await fetch(_ENSURE, new_id(), kind, name, is_enabled)
+    for kind, is_enabled in {"llamacpp": True, "scripted": settings.demo}.items():
+        await fetch(_ENSURE, new_id(), kind, PROVIDERS[kind].label(), is_enabled)
     await fetch("UPDATE provider SET is_enabled = $1 WHERE kind = 'scripted' AND is_enabled <> $1", settings.demo)
 
 

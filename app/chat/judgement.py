@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
+from markupsafe import Markup
 
 from app.chat.health import Health, ProviderFacts, ScheduleFacts, State, Stored, WorkerFacts
-from app.html.filters import in_bytes, in_seconds, number
+from app.html.filters import in_bytes, in_seconds, number, provider_name, say, text_of
 from app.words import gettext as _
 from app.words import ngettext
 
@@ -24,7 +25,10 @@ _WORSE: tuple[State, ...] = ("ok", "look", "down")
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One part: what was found, and what to do about it, empty where nothing is. `page`: where to do it, if on one of ours."""
+    """One part: what was found, and what to do about it, empty where nothing is. `page`: where to do it, if on one of ours.
+
+    `facts` is Markup, so that a script can write numbers and times in the reader's own way; plain text after `plain`.
+    """
 
     part: str
     state: State
@@ -65,6 +69,17 @@ def judge_stored(stored: Stored) -> list[Section]:
     ]
 
 
+def plain(sections: Sequence[Section]) -> tuple[Section, ...]:
+    """The same without HTML: for consoles and programs."""
+    return tuple(
+        msgspec.structs.replace(
+            section,
+            lines=tuple(msgspec.structs.replace(line, facts=text_of(line.facts)) for line in section.lines),
+        )
+        for section in sections
+    )
+
+
 def worst(sections: Sequence[Section]) -> State:
     """The state of the whole."""
     return max((line.state for section in sections for line in section.lines), key=_WORSE.index, default="ok")
@@ -78,11 +93,12 @@ def count_troubles(sections: Sequence[Section]) -> int:
 def _database(health: Health) -> Line:
     part = "Postgres"
     if health.stored is None or health.latency_ms is None:
-        facts = _("It does not answer (%(error)s).") % {"error": health.error or "?"}
+        facts = say(_("It does not answer (%(error)s)."), error=health.error or "?")
         return Line(part, "down", facts, _("Start Postgres, or see what its log says. Parley goes on by itself then."))
-    facts = _("Version %(version)s, answers in %(time)s, %(size)s") % {
-        "version": health.stored.postgres, "time": _time(health.latency_ms), "size": _size(health.stored.size_bytes),
-    }  # fmt: skip
+    facts = say(
+        _("Version %(version)s, answers in %(time)s, %(size)s"),
+        version=health.stored.postgres, time=_time(health.latency_ms), size=in_bytes(health.stored.size_bytes),
+    )  # fmt: skip
     if health.latency_ms > SLOW_MILLISECONDS:
         return Line(part, "look", facts, _("It answers slowly: see what else its machine and its disk are busy with."))
     return Line(part, "ok", facts)
@@ -90,11 +106,12 @@ def _database(health: Health) -> Line:
 
 def _queue(stored: Stored) -> Line:
     part, waits = _("Queue"), _age(stored.oldest_waiting_at, stored.now)
-    facts = _("%(waiting)s waiting, %(running)s being written") % {
-        "waiting": _number(stored.waiting), "running": _number(stored.running),
-    }  # fmt: skip
+    facts = say(
+        _("%(waiting)s waiting, %(running)s being written"),
+        waiting=number(stored.waiting), running=number(stored.running),
+    )  # fmt: skip
     if stored.waiting:
-        facts = _("%(facts)s; the oldest has waited %(time)s") % {"facts": facts, "time": _time(waits * 1000)}
+        facts = say(_("%(facts)s; the oldest has waited %(time)s"), facts=facts, time=_time(waits * 1000))
     if stored.waiting and not stored.workers:
         return Line(part, "down", facts, _("Nobody writes them: start `parley worker`."))
     if stored.waiting and waits > LONG_WAIT_SECONDS:
@@ -104,18 +121,16 @@ def _queue(stored: Stored) -> Line:
 
 
 def _live(stored: Stored) -> Line:
-    rows = ngettext("about %(rows)s row", "about %(rows)s rows", stored.delta_rows) % {
-        "rows": _number(stored.delta_rows)
-    }
+    rows = say(ngettext("about %(rows)s row", "about %(rows)s rows", stored.delta_rows), rows=number(stored.delta_rows))
     return Line(_("Live log"), "ok", rows)
 
 
 def _worker(worker: WorkerFacts, now: datetime) -> Line:
     silence = _age(worker.seen_at, now)
-    facts = _("%(running)s being written, last seen %(seen)s ago, started %(started)s ago") % {
-        "running": _number(worker.running), "seen": _time(silence * 1000),
-        "started": _time(_age(worker.started_at, now) * 1000),
-    }  # fmt: skip
+    facts = say(
+        _("%(running)s being written, last seen %(seen)s ago, started %(started)s ago"),
+        running=number(worker.running), seen=_time(silence * 1000), started=_time(_age(worker.started_at, now) * 1000),
+    )  # fmt: skip
     if silence > SILENT_SECONDS:
         advice = _("It is silent. If it stays so, its answers are given to others in a moment; look at its log.")
         return Line(worker.name, "look", facts, advice)
@@ -124,60 +139,71 @@ def _worker(worker: WorkerFacts, now: datetime) -> Line:
 
 def _no_worker(stored: Stored) -> Line:
     advice = _("Start `parley worker`, or `parley serve` without --no-worker.")
-    return Line(
-        _("Workers"), "down" if stored.waiting else "look", _("None is there: no question is answered."), advice
-    )
+    facts = say(_("None is there: no question is answered."))
+    return Line(_("Workers"), "down" if stored.waiting else "look", facts, advice)
 
 
 def _provider(provider: ProviderFacts, now: datetime) -> Line:
+    name = provider_name(provider.name)
     if provider.state == "ok":
-        facts = _("Answered %(ago)s ago") % {"ago": _time(_age(provider.looked_at, now) * 1000)}
+        facts = say(_("Answered %(ago)s ago"), ago=_time(_age(provider.looked_at, now) * 1000))
         if provider.latency_ms is not None:
-            facts = _("%(facts)s, in %(time)s") % {"facts": facts, "time": _time(provider.latency_ms)}
+            facts = say(_("%(facts)s, in %(time)s"), facts=facts, time=_time(provider.latency_ms))
         if provider.failures:
             calls = ngettext("%(count)s call failed just now", "%(count)s calls failed just now", provider.failures)
-            return Line(provider.name, "look", f"{facts}; {calls % {'count': _number(provider.failures)}}")
-        return Line(provider.name, "ok", facts)
+            calls = say(calls, count=number(provider.failures))
+            return Line(name, "look", say("%(facts)s; %(calls)s", facts=facts, calls=calls))
+        return Line(name, "ok", facts)
     if provider.state == "unknown":
-        return Line(
-            provider.name, "look", _("Not asked yet"), _("A worker asks within a minute; or press Check now."), MODELS
-        )
-    facts = _("Down for %(time)s: %(error)s") % {
-        "time": _time(_age(provider.down_since, now) * 1000), "error": provider.error,
-    }  # fmt: skip
+        advice = _("A worker asks within a minute; or press Check now.")
+        return Line(name, "look", say(_("Not asked yet")), advice, MODELS)
+    since = _time(_age(provider.down_since, now) * 1000)
+    facts = say(_("Down for %(time)s: %(error)s"), time=since, error=provider.error)
     if provider.next_probe_at is not None:
         soon = max(0.0, -_age(provider.next_probe_at, now))
-        facts = _("%(facts)s Asked again in %(time)s.") % {"facts": facts, "time": _time(soon * 1000)}
-    return Line(provider.name, "down", facts, _("Start it, or mend its address or key."), MODELS)
+        facts = say(_("%(facts)s Asked again in %(time)s."), facts=facts, time=_time(soon * 1000))
+    return Line(name, "down", facts, _("Start it, or mend its address or key."), MODELS)
 
 
 def _none() -> Line:
-    return Line(_("Model servers"), "look", _("None is connected"), _("Connect one."), MODELS)
+    return Line(_("Model servers"), "look", say(_("None is connected")), _("Connect one."), MODELS)
 
 
 def _schedule(schedule: ScheduleFacts, now: datetime, *, has_worker: bool) -> Line:
+    name = _scheduled().get(schedule.name, schedule.name)
     if schedule.last_run_at is None:
-        facts = _("Not run yet")
+        facts = say(_("Not run yet"))
     else:
-        facts = _("Last run %(time)s ago") % {"time": _time(_age(schedule.last_run_at, now) * 1000)}
+        facts = say(_("Last run %(time)s ago"), time=_time(_age(schedule.last_run_at, now) * 1000))
     is_late = _age(schedule.next_run_at, now) > LATE_SECONDS and not schedule.is_running
     if is_late and has_worker:
-        return Line(schedule.name, "look", facts, _("It is late: look at the log of the workers."))
+        return Line(name, "look", facts, _("It is late: look at the log of the workers."))
     if is_late:
-        return Line(schedule.name, "look", facts, _("It waits for a worker."))
-    return Line(schedule.name, "ok", facts)
+        return Line(name, "look", facts, _("It waits for a worker."))
+    return Line(name, "ok", facts)
+
+
+def _scheduled() -> dict[str, str]:
+    """What is done again and again, in words: see `lifespan.py`."""
+    return {
+        "probe": _("Looking after servers that are down"),
+        "catalog": _("Refreshing the list of models"),
+        "upkeep": _("Tidying up"),
+    }
 
 
 def _process(health: Health) -> tuple[Line, ...]:
     process = health.process
     assert process is not None
-    up = _("Parley %(parley)s on Python %(python)s, up for %(time)s") % {
-        "parley": health.parley, "python": health.python, "time": _time(process.uptime_seconds * 1000),
-    }  # fmt: skip
-    pages = _("Open: %(viewers)s; answers being written here: %(running)s") % {
-        "viewers": _number(process.viewers), "running": _number(process.running),
-    }  # fmt: skip
-    pending = _("Waiting to be stored: %(size)s") % {"size": _size(process.pending_chars)}
+    up = say(
+        _("Parley %(parley)s on Python %(python)s, up for %(time)s"),
+        parley=health.parley, python=health.python, time=_time(process.uptime_seconds * 1000),
+    )  # fmt: skip
+    pages = say(
+        _("Open: %(viewers)s; answers being written here: %(running)s"),
+        viewers=number(process.viewers), running=number(process.running),
+    )  # fmt: skip
+    pending = say(_("Waiting to be stored: %(size)s"), size=in_bytes(process.pending_chars))
     is_behind = process.pending_chars > MUCH_PENDING_CHARS
     advice = _("The database does not keep up with the answers: see what it is busy with.")
     return (
@@ -191,13 +217,5 @@ def _age(moment: datetime | None, now: datetime) -> float:
     return (now - moment).total_seconds() if moment else 0.0
 
 
-def _time(milliseconds: float) -> str:
-    return in_seconds(milliseconds).striptags() if milliseconds >= 1 else _("under 1 ms")
-
-
-def _size(size_bytes: int) -> str:
-    return in_bytes(size_bytes).striptags()
-
-
-def _number(amount: float) -> str:
-    return number(amount).striptags()
+def _time(milliseconds: float) -> Markup:
+    return in_seconds(milliseconds) if milliseconds >= 1 else say(_("under 1 ms"))

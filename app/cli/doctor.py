@@ -152,7 +152,7 @@ async def _database(url: str) -> list[Finding]:
 async def _rows() -> list[Finding]:
     """What the rows tell: the owner, and what the page Health says of answers, workers, model servers and schedules."""
     from app.chat.health import gather
-    from app.chat.judgement import judge_stored
+    from app.chat.judgement import judge_stored, plain
     from app.database import fetch_row
 
     has_owner = await fetch_row("SELECT 1 FROM users WHERE is_owner AND is_active") is not None
@@ -168,7 +168,7 @@ async def _rows() -> list[Finding]:
             Finding("rows", "fail", f"the database does not answer ({health.error})", "see what its log says"),
         ]
     found = [owner]
-    for section in judge_stored(health.stored):
+    for section in plain(judge_stored(health.stored)):
         # A model server that is away keeps no instance from working.
         states: dict[str, State] = {
             "ok": "ok",

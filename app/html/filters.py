@@ -14,6 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from app import words
+from app.providers import PROVIDERS
 
 #: Between a number and its unit. page.js writes it too.
 NARROW_SPACE = "\u202f"
@@ -36,6 +37,7 @@ def install(environment: jinja2.Environment, static: Callable[[str], str]) -> No
         "seconds": in_seconds,
         "dollars": in_dollars,
         "browser": browser,
+        "provider_name": provider_name,
     }
     environment.add_extension("jinja2.ext.i18n")
     environment.install_gettext_callables(words.gettext, words.ngettext, newstyle=True)  # type: ignore[attr-defined]
@@ -61,6 +63,16 @@ def _said(spoken: str, text: str) -> Markup:
 @functools.cache
 def _plain(spoken: str, text: str) -> Markup:
     return _said(spoken, text) % {}
+
+
+def say(sentence: str, **values: object) -> Markup:
+    """A sentence of ours or our translators' with values in it: escaped unless they are HTML themselves."""
+    return Markup(sentence) % values  # noqa: S704
+
+
+def text_of(html: str) -> str:
+    """What people would read of it."""
+    return Markup(html).striptags()  # noqa: S704  # for consoles and programs
 
 
 def dom_id(row: Row, part: str = "") -> str:
@@ -107,6 +119,17 @@ _SYSTEMS = (
     *(("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("CrOS", "ChromeOS"), ("Windows", "Windows")),
     *(("Mac OS X", "macOS"), ("Linux", "Linux")),
 )
+
+
+def provider_name(name: str) -> str:
+    """What a provider is called: Parley's own in the reader's language, all others as their owner named them."""
+    return words.gettext(name) if name in _own_names() else name
+
+
+@functools.cache
+def _own_names() -> frozenset[str]:
+    with words.speaking(words.SOURCE):
+        return frozenset(kind.label() for kind in PROVIDERS.values() if kind.is_builtin)
 
 
 def when(moment: datetime) -> Markup:

@@ -45,7 +45,7 @@ class LlamaCpp(Provider, LlamaCppKeeping):
 
     @classmethod
     def label(cls) -> str:
-        return _("This machine")
+        return _("On this machine")
 
     async def list_models(self) -> list[Model]:
         found = await asyncio.to_thread(model_files.scan, self.account.models_folder)

@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
+from app import words
 from app.chat.health import Health, ProcessFacts, ProviderFacts, ScheduleFacts, Stored, WorkerFacts
-from app.chat.judgement import Line, count_troubles, judge, worst
+from app.chat.judgement import Line, count_troubles, judge, plain, worst
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -43,7 +44,7 @@ FINE = Health(NOW, "0.1.0", "3.11.2", PROCESS, latency_ms=0.4, stored=STORED)
 
 def lines_of(health: Health) -> dict[str, Line]:
     """The lines that are to be looked at, by section."""
-    return {section.name: line for section in judge(health) for line in section.lines if line.state != "ok"}
+    return {section.name: line for section in plain(judge(health)) for line in section.lines if line.state != "ok"}
 
 
 def stored(**changes: Any) -> Health:
@@ -111,3 +112,18 @@ def test_a_late_schedule_is_to_be_looked_at_unless_it_runs() -> None:
 def test_text_that_piles_up_is_to_be_looked_at() -> None:
     health = msgspec.structs.replace(FINE, process=msgspec.structs.replace(PROCESS, pending_chars=4_000_000))
     assert "does not keep up" in lines_of(health)["process"].advice
+
+
+def test_what_a_server_said_is_text_and_numbers_are_for_the_readers_language() -> None:
+    down = msgspec.structs.replace(PROVIDER, state="down", error="<b>500</b> & more", down_since=ago(125))
+    [line] = [each for section in judge(stored(providers=(down,))) for each in section.lines if each.state == "down"]
+    assert "&lt;b&gt;500&lt;/b&gt; &amp; more" in line.facts
+    assert '<data value="125000.0" data-as="duration">' in line.facts
+    assert lines_of(stored(providers=(down,)))["providers"].facts == "Down for 2 min 5 s: <b>500</b> & more"
+
+
+def test_what_is_ours_is_named_in_the_readers_language() -> None:
+    health = stored(providers=(msgspec.structs.replace(PROVIDER, name="On this machine"), PROVIDER))
+    with words.speaking("de"):
+        named = [line.part for section in judge(health) for line in section.lines]
+    assert {"Auf diesem Rechner", "Harbour", "Aufräumen"} <= set(named)

@@ -56,6 +56,21 @@ async def test_numbers_are_written_as_the_page_speaks(
     await expect(page.locator(".figures")).to_contain_text(number)
 
 
+async def test_health_speaks_the_readers_language(windows: Windows, instance: Instance) -> None:
+    owner = await instance.add_person("Olive", is_owner=True)
+    await instance.sql(
+        "UPDATE provider SET state = 'ok', latency_ms = 2500, refreshed_at = now() WHERE kind = 'openai'"
+    )
+    page = await windows.open(owner, language="de-DE")
+    await page.goto("/status")
+    await expect(page.locator("#status")).to_contain_text("in 2,5\u202fs")
+    for name in ("Modellliste auffrischen", "Auf diesem Rechner"):
+        await expect(page.get_by_role("rowheader", name=name)).to_be_visible()
+    async with page.expect_response("**/status"):
+        pass
+    await expect(page.locator("#status")).to_contain_text("in 2,5\u202fs")
+
+
 PAGES = ("/", "/profile", "/providers", "/models", "/users", "/status", "/presets/new", "/slash-prompts/new")
 
 

@@ -22,6 +22,8 @@ from app.words import gettext as _
 
 #: Rendering costs about 0.1 ms a kB, highlighting more: beyond this it runs in a thread.
 INLINE_CHARS = 4_000
+#: What a column of counts holds at most.
+MOST_COUNTED = 2**31 - 1
 
 
 class Ending:
@@ -209,6 +211,14 @@ def _estimate(ending: Ending, new: Sequence[Part]) -> Usage:
     return estimated(ending.request, new)
 
 
+def _sum(column: str, value: str) -> str:
+    """SQL of a count that is added to a continued answer's: unknown if either is, and never more than its column holds."""
+    so_far = f"CASE WHEN $23::boolean THEN message.{column} ELSE 0 END"
+    return (
+        f"CASE WHEN {so_far} + {value}::bigint IS NOT NULL THEN least({so_far} + {value}::bigint, {MOST_COUNTED}) END"
+    )
+
+
 # Guarded twice: by the attempt that was claimed, and by the worker's fence. One statement, one commit, one notification.
 # The thread is locked first, as by whoever starts, stops or deletes: two who take the same rows in another order would
 # wait for each other.
@@ -240,11 +250,10 @@ _LAST_WRITER = """
 # continued, so what is known of its parts is added up, and it is said if that is not all. $24: text came.
 _FINISH = _END % (
     21,
-    """
+    f"""
     status = $6, parts = $7, content = $8, html = $9, html_version = $10,
-    input_tokens = CASE WHEN $23::boolean THEN message.input_tokens ELSE 0 END + $11::int,
-    output_tokens = CASE WHEN $23 THEN message.output_tokens ELSE 0 END + $12::int,
-    cached_tokens = CASE WHEN $23 THEN coalesce($13::int + message.cached_tokens, $13, message.cached_tokens) ELSE $13 END,
+    input_tokens = {_sum("input_tokens", "$11::int")}, output_tokens = {_sum("output_tokens", "$12::int")},
+    cached_tokens = coalesce({_sum("cached_tokens", "$13::int")}, $13, CASE WHEN $23 THEN message.cached_tokens END),
     usage_is_exact = $14::boolean AND (message.usage_is_exact OR NOT $23),
     first_token_ms = CASE WHEN $23 THEN coalesce(message.first_token_ms, $15) ELSE $15::int END,
     duration_ms = CASE WHEN $23 THEN message.duration_ms ELSE 0 END + $16::int,

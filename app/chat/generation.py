@@ -116,7 +116,10 @@ def _forget_cancellation() -> None:
 
 
 async def _end(ending: Ending, tape: Tape) -> Ending:
-    """Store the end, however long Postgres is away: the text is safe in memory meanwhile. Raises `Fenced`."""
+    """Store the end, however long Postgres is away: the text is safe in memory meanwhile. Raises `Fenced`.
+
+    What Postgres refuses is stored without what it may have been refused for; an end that is refused twice is raised.
+    """
     outage = Outage("end of an answer")
     is_unsure = is_refused = False
     while True:
@@ -135,6 +138,7 @@ async def _end(ending: Ending, tape: Tape) -> Ending:
             is_refused = True
             log.exception("generation_end_refused")
             tape.rows = [_cleaned(row) for row in tape.rows]
+            ending.usage = None
             ending.fail("internal", _("Something went wrong inside Parley while this answer was stored."))
     outage.end()
     log.info("generation_finished", **ending.facts())

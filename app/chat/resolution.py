@@ -65,10 +65,16 @@ async def resolve(now: datetime | None = None) -> int:
         log.warning("worker_died", worker=row["id"], name=row["name"])
     left = await fetch(_LEFT, ORPHAN_SECONDS, ABANDONED_SECONDS)
     for row in left:
-        if row["what"] == "running":
-            await _resolve_running(row["id"])
-        elif row["what"] == "queued":
-            await _resolve_queued(row["id"], has_worker=row["has_worker"])
+        try:
+            if row["what"] == "running":
+                await _resolve_running(row["id"])
+            elif row["what"] == "queued":
+                await _resolve_queued(row["id"], has_worker=row["has_worker"])
+        except AWAY:
+            raise
+        except Exception:
+            # One that cannot be ended keeps no other one waiting. It is tried again with the next look.
+            log.exception("generation_unresolved", generation_id=str(row["id"]))
     answers = sum(1 for row in left if row["what"] != "task")
     if answers < len(left):
         await resume_tasks()

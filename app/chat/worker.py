@@ -20,7 +20,7 @@ from app.chat.ending import Ending
 from app.chat.generation import Rules, run
 from app.chat.options import defaults
 from app.chat.slots import Slots
-from app.database import AWAY, Outage, fetch
+from app.database import AWAY, Outage, fetch, outlast
 from app.live import HandOver, News, Writer
 from app.settings import Settings
 
@@ -118,10 +118,18 @@ class Worker:
             return
         if error := task.exception():
             log.error("generation_lost", generation_id=str(generation_id), exc_info=error)
+            self._follow_up(self._let_go(generation_id, self.id))
         elif (ending := task.result()) is not None and not self.is_ending.is_set():
-            after: asyncio.Task[None] = asyncio.get_running_loop().create_task(self._after_end(ending))
-            self._after.add(after)
-            after.add_done_callback(self._after.discard)
+            self._follow_up(self._after_end(ending))
+
+    def _follow_up(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._after.add(task)
+        task.add_done_callback(self._after.discard)
+
+    async def _let_go(self, generation_id: uuid.UUID, worker_id: int) -> None:
+        """Nobody writes it any more: `resolution` ends it as it ends those of the dead."""
+        await outlast(lambda: fetch(_LET_GO, generation_id, worker_id), "letting go")
 
     async def _until_stored(self, generation_id: uuid.UUID) -> Ending | None:
         return await run(
@@ -198,6 +206,8 @@ ON CONFLICT (id) DO UPDATE SET seen_at = now()
 
 # A worker that was declared dead stays so: its row is never made alive again, it must take a new id.
 _BEAT = "UPDATE worker SET seen_at = now() WHERE id = $1 RETURNING is_alive"
+
+_LET_GO = "UPDATE generation SET worker = NULL WHERE id = $1 AND worker = $2 AND state = 'running'"
 
 _STOPPED = """
 SELECT r.id FROM unnest($1::uuid[]) AS r (id) LEFT JOIN generation AS g ON g.id = r.id

@@ -46,6 +46,20 @@ class Chat:
         return row
 
 
+@contextlib.asynccontextmanager
+async def refusing(condition: str) -> AsyncIterator[None]:
+    """Postgres refuses every update of a message for which this is true of NEW."""
+    await fetch(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" IF {condition} THEN RAISE EXCEPTION 'no' USING ERRCODE = '22003'; END IF; RETURN NEW; END $$"
+    )
+    await fetch("CREATE TRIGGER refuse BEFORE UPDATE ON message FOR EACH ROW EXECUTE FUNCTION refuse()")
+    try:
+        yield
+    finally:
+        await fetch("DROP FUNCTION refuse() CASCADE")
+
+
 @pytest.fixture
 async def chat(database: str) -> AsyncIterator[Chat]:
     user = new_id()

@@ -55,6 +55,15 @@ async def test_what_a_continued_answer_took_is_added_up(chat: Chat, worker: Work
     assert (await go_on(chat, done))["usage_is_exact"] is False
 
 
+async def test_counts_that_their_columns_cannot_hold_together_cost_no_answer(chat: Chat, worker: Worker) -> None:
+    answer = await begun(chat)
+    await fetch("UPDATE message SET input_tokens = 2147483647, output_tokens = NULL WHERE id = $1", answer["id"])
+    chat.server.script(*cut_at_length("three", 7, 1))
+    done = await go_on(chat, answer)
+    assert (done["content"], done["error_code"]) == ("One two three", "")
+    assert (done["input_tokens"], done["output_tokens"]) == (2**31 - 1, None)
+
+
 async def test_an_answer_that_does_not_fit_keeps_its_text_and_its_end(chat: Chat, worker: Worker) -> None:
     answer = await begun(chat, "One two " * 500)
     await fetch("UPDATE model SET set_by_owner = $1", '{"context_window": 1000}')

@@ -5,13 +5,14 @@ import asyncio
 import structlog
 
 from app.chat.new_message import NewMessage
+from app.chat.resolution import resolve
 from app.chat.stop import stop
 from app.chat.turn import start_turn
 from app.chat.worker import Worker
 from app.database import fetch, new_id
 from app.jobs import enqueue
 from app.live import read_log
-from tests.chat.conftest import Chat
+from tests.chat.conftest import Chat, refusing
 from tests.scripted.dialects import OPENAI
 from tests.scripted.steps import Send, Stall, chunk
 
@@ -74,3 +75,27 @@ async def test_a_claim_that_a_crash_undid_calls_no_model(chat: Chat, worker: Wor
     await enqueue("generation", str(generation["id"]))
     assert (await chat.final(turn.answer))["status"] == "complete"
     assert len(chat.server.questions) == 1
+
+
+async def test_an_end_whose_figures_are_refused_keeps_its_text(chat: Chat, worker: Worker) -> None:
+    async with refusing("NEW.output_tokens = 7"):
+        answer = await chat.final((await chat.ask()).answer)
+    assert (answer["status"], answer["error_code"], answer["usage_is_exact"]) == ("failed", "internal", False)
+    assert answer["content"] == "Seven quiet lanterns drift over the harbour. "
+
+
+async def test_an_end_that_is_refused_whatever_it_says_is_left_to_whoever_ends_those_of_the_dead(
+    chat: Chat, worker: Worker
+) -> None:
+    async with refusing("NEW.finished_at IS NOT NULL"):
+        turn = await chat.ask()
+        async with asyncio.timeout(10):
+            while not await fetch("SELECT 1 FROM generation WHERE state = 'running' AND worker IS NULL"):  # noqa: ASYNC110  the database tells nobody
+                await asyncio.sleep(0.02)
+        with structlog.testing.capture_logs() as logs:
+            await resolve()
+        assert "generation_unresolved" in {entry["event"] for entry in logs}
+    await resolve()
+    answer = await chat.message(turn.answer)
+    assert (answer["status"], answer["content"]) == ("interrupted", "Seven quiet lanterns drift over the harbour. ")
+    assert (await chat.final((await chat.ask()).answer))["status"] == "complete"

@@ -11,7 +11,7 @@ from app import postmaster
 from app.chat.resolution import LOOK_SECONDS, resolve
 from app.database import close_pool, fetch, fetch_row, open_pool, own_connection
 from app.embedded import EmbeddedPostgres
-from tests.chat.conftest import SETTINGS, Chat, working
+from tests.chat.conftest import SETTINGS, Chat, refusing, working
 from tests.faults.relay import Relay, to_socket
 from tests.scripted import OPENAI, Stall
 
@@ -78,6 +78,20 @@ async def test_what_had_come_is_kept_and_the_answer_interrupted(chat: Chat) -> N
     assert "interrupted" in str(message["error_sentence"])
     assert await count_jobs() == 0
     assert await resolve() == 0
+
+
+async def test_one_that_cannot_be_ended_keeps_no_other_one_waiting(chat: Chat) -> None:
+    await register(DEAD, silent_seconds=7)
+    answers = [await claimed(chat, DEAD, text=word) for word in ("one", "two", "three")]
+    async with refusing(f"NEW.id = '{answers[1]}' AND NEW.finished_at IS NOT NULL"):
+        await resolve()
+        assert [(await chat.message(answer))["status"] for answer in answers] == [
+            "interrupted",
+            "running",
+            "interrupted",
+        ]
+    await resolve()
+    assert (await chat.message(answers[1]))["content"] == "two"
 
 
 @pytest.mark.parametrize(("attempt", "is_stopped", "status"), [(3, False, "interrupted"), (1, True, "stopped")])

@@ -1,6 +1,7 @@
 """The catalog of models: what every provider offers, refreshed in the background and on demand."""
 
 import asyncio
+import functools
 import time
 import uuid
 import weakref
@@ -15,13 +16,14 @@ import structlog
 from app.chat import circuit, facts
 from app.chat.access import may_use
 from app.chat.residence import IS_LOADED, RESIDENCE
-from app.database import fetch, fetch_row, new_id, transaction
+from app.database import AWAY, fetch, fetch_row, new_id, transaction
 from app.providers import PROVIDERS
 from app.providers.base import Account, Limits, Model, Provider
 from app.providers.errors import ProviderError
 from app.providers.keeping import EngineOptions
 from app.secrets import unseal
 from app.settings import Settings
+from app.words import gettext as _
 
 log = structlog.get_logger()
 
@@ -77,13 +79,22 @@ async def ask(provider: Provider) -> Listing:
     return Listing(models, round((time.monotonic() - started) * 1000))
 
 
-async def keep(provider_id: uuid.UUID, base_url: str, listing: Listing) -> None:
-    """Store what a provider at this address answered, or that it did not."""
+async def keep(provider_id: uuid.UUID, base_url: str, listing: Listing) -> str:
+    """Store what a provider at this address answered, or why there is nothing to store: returns that sentence, or none."""
+    sentence = listing.error
     if listing.failure is not None:
-        await circuit.found_down(provider_id, listing.error)
         log.info("provider_failed", provider_id=str(provider_id), error=listing.failure.code)
     else:
-        await _store(provider_id, base_url, listing.models, listing.latency_ms)
+        try:
+            await _store(provider_id, base_url, listing.models, listing.latency_ms)
+        except AWAY:
+            raise
+        except asyncpg.PostgresError:
+            log.exception("catalog_refused", provider_id=str(provider_id))
+            sentence = _("It lists its models in a way that cannot be stored.")
+    if sentence:
+        await circuit.found_down(provider_id, sentence)
+    return sentence
 
 
 async def refresh(provider_id: uuid.UUID, connect: Callable[[Mapping[str, Any]], Provider]) -> str:
@@ -99,9 +110,7 @@ async def _refresh(provider_id: uuid.UUID, connect: Callable[[Mapping[str, Any]]
     row = await fetch_row(_PROVIDER, provider_id)
     if row is None:
         return ""
-    listing = await ask(connect(row))
-    await keep(provider_id, row["base_url"], listing)
-    return listing.error
+    return await keep(provider_id, row["base_url"], await ask(connect(row)))
 
 
 async def refresh_due(seconds: int, connect: Callable[[Mapping[str, Any]], Provider]) -> None:
@@ -111,8 +120,7 @@ async def refresh_due(seconds: int, connect: Callable[[Mapping[str, Any]], Provi
         " AND (refreshed_at IS NULL OR refreshed_at < now() - make_interval(secs => $1))",
         float(seconds) - 0.5,
     )
-    for row in rows:
-        await refresh(row["id"], connect)
+    await circuit.look_at_each([row["id"] for row in rows], functools.partial(refresh, connect=connect))
 
 
 async def refresh_builtin(connect: Callable[[Mapping[str, Any]], Provider]) -> None:

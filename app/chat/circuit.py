@@ -119,8 +119,17 @@ async def found_down(provider_id: uuid.UUID, sentence: str) -> None:
 
 async def probe_due(refresh: Callable[[uuid.UUID], Awaitable[object]]) -> None:
     """Look at every provider that is down and due. `refresh` ends in `found_up` or `found_down`. Safe to run twice at once."""
-    rows = await fetch(_TAKE_DUE, PROBE_LEASE_SECONDS)
-    await asyncio.gather(*(refresh(row["id"]) for row in rows))
+    await look_at_each([row["id"] for row in await fetch(_TAKE_DUE, PROBE_LEASE_SECONDS)], refresh)
+
+
+async def look_at_each(providers: Sequence[uuid.UUID], refresh: Callable[[uuid.UUID], Awaitable[object]]) -> None:
+    """Look at all of them at once: whatever one of them does, the others are looked at. Raises what a database away does."""
+    found = await asyncio.gather(*map(refresh, providers), return_exceptions=True)
+    for provider_id, failure in zip(providers, found, strict=True):
+        if isinstance(failure, AWAY):
+            raise failure
+        if isinstance(failure, Exception):
+            log.error("provider_not_looked_at", provider_id=str(provider_id), exc_info=failure)
 
 
 #: Providers whose last call from this process failed: a success must say so even if the claim came before the failure.

@@ -1,9 +1,12 @@
 """The catalog of models, against a scripted server."""
 
-import asyncpg
+import uuid
 
-from app.chat import catalog
-from app.database import fetch, fetch_row
+import asyncpg
+import structlog
+
+from app.chat import catalog, circuit
+from app.database import fetch, fetch_row, new_id
 from app.providers.client import make_client
 from app.secrets import seal
 from tests.chat.conftest import SETTINGS, Chat
@@ -77,3 +80,40 @@ async def test_due_providers_are_asked_and_others_are_not(chat: Chat) -> None:
         await fetch("UPDATE provider SET refreshed_at = now() - interval '61 seconds'")
         await catalog.refresh_due(60, connect)
         assert len(chat.server.requests) == asked + 1
+
+
+async def test_a_list_that_cannot_be_stored_is_said_and_keeps_nobody_from_being_looked_at(chat: Chat) -> None:
+    await fetch(
+        "INSERT INTO provider (id, kind, name, base_url, key_sealed, is_enabled, error, created_at)"
+        " SELECT gen_random_uuid(), kind, 'Poisoned', base_url || '?of=poisoned', '', true, '', now() FROM provider"
+    )
+    await fetch("ALTER TABLE model ADD CONSTRAINT no_poison CHECK (name <> 'poison')")
+    chat.server.answers["/v1/models?of=poisoned"] = whole(b'{"data": [{"id": "poison"}]}')
+    await fetch("UPDATE provider SET refreshed_at = now() - interval '61 seconds', state = 'unknown'")
+    try:
+        async with make_client() as client:
+            await catalog.refresh_due(60, catalog.connector(client, SETTINGS))
+    finally:
+        await fetch("ALTER TABLE model DROP CONSTRAINT no_poison")
+    found = {
+        row["name"]: (row["state"], row["error"]) for row in await fetch("SELECT name, state, error FROM provider")
+    }
+    assert found == {
+        "Scripted": ("ok", ""),
+        "Poisoned": ("down", "It lists its models in a way that cannot be stored."),
+    }
+
+
+async def test_whatever_happens_to_one_the_others_are_looked_at(chat: Chat) -> None:
+    seen = []
+
+    async def look(provider: uuid.UUID) -> None:
+        seen.append(provider)
+        if len(seen) == 1:
+            raise RecursionError
+
+    some = [new_id() for _ in range(3)]
+    with structlog.testing.capture_logs() as logs:
+        await circuit.look_at_each(some, look)
+    assert seen == some
+    assert [entry["provider_id"] for entry in logs] == [str(some[0])]

@@ -66,7 +66,7 @@ async def checked(request: Request[Any, Any, Any], filled: Filled[P], kind: str)
     form.key = form.key.strip()
     if fault := await address_fault(request, form.base_url, allows_private=form.allows_private):
         return wrong(filled, "base_url", fault)
-    if not (form.key.isprintable() and form.key.isascii()):
+    if not (form.key.isprintable() and form.key.isascii()) or " " in form.key:
         return wrong(filled, "key", _("A key has no spaces, line breaks or special letters."))
     return filled
 

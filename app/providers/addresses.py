@@ -23,14 +23,19 @@ Fault = Literal["metadata", "private"]
 may_be_private: ContextVar[bool] = ContextVar("may_be_private", default=False)
 
 #: Link-local addresses, where most clouds answer with credentials (169.254.169.254; IANA's RFC 3927 and RFC 4291), and
-#: the ones elsewhere: AWS on IPv6, Google on IPv6, Alibaba, Azure's wire server.
+#: the ones elsewhere: AWS on IPv6, Google on IPv6, Alibaba, Azure's wire server, Oracle's older one.
 METADATA = tuple(
     ipaddress.ip_network(network)
     for network in (
         "169.254.0.0/16", "fe80::/10", "fd00:ec2::/32", "fd20:ce::/32", "100.100.100.200/32", "168.63.129.16/32",
+        "192.0.0.192/32",
     )
 )  # fmt: skip
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+#: IPv6 addresses that end in an IPv4 one: NAT64 (RFC 6052, RFC 8215) and the deprecated "compatible" ones (RFC 4291).
+_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
+_CARRIERS = (ipaddress.ip_network("64:ff9b::/96"), _LOCAL_NAT64, ipaddress.ip_network("::/96"))
+#: Not public, whatever `is_global` says: site-local ones (RFC 3879), and those that protocols use (RFC 6890).
+_PRIVATE = (ipaddress.ip_network("fec0::/10"), _LOCAL_NAT64, ipaddress.ip_network("192.0.0.0/24"))
 
 
 class Refused(OSError):
@@ -85,13 +90,15 @@ def fault_of_ip(ip: ipaddress.IPv4Address | ipaddress.IPv6Address, *, allows_pri
     """What speaks against an address. One that carries another one in it is judged by that."""
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if inner is None and ip in _NAT64:
+        if inner is None and int(ip) > 1 and any(ip in network for network in _CARRIERS):
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
+        if inner is not None and ip not in _LOCAL_NAT64:
             return fault_of_ip(inner, allows_private=allows_private)
+        if inner is not None and fault_of_ip(inner, allows_private=True):
+            return "metadata"
     if any(ip in network for network in METADATA):
         return "metadata"
-    is_public = ip.is_global and not ip.is_multicast
+    is_public = ip.is_global and not ip.is_multicast and not any(ip in network for network in _PRIVATE)
     return None if is_public or allows_private else "private"
 
 

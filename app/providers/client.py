@@ -6,7 +6,7 @@ import aiohttp
 import httpx
 import httpx_aiohttp
 
-from app.providers.addresses import CheckedResolver
+from app.providers.addresses import CheckedResolver, may_be_private
 
 MAX_CONNECTIONS = 4096
 CONNECT_SECONDS = 10.0
@@ -32,10 +32,28 @@ def make_client() -> httpx.AsyncClient:
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
 
     return httpx.AsyncClient(
-        transport=httpx_aiohttp.AiohttpTransport(verify=verify, client=make_session),
+        transport=_ByPolicy(
+            *(httpx_aiohttp.AiohttpTransport(verify=verify, client=make_session) for _policy in range(2))
+        ),
         timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
         headers={"User-Agent": "parley", "Accept-Encoding": "identity"},
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         follow_redirects=False,
         trust_env=False,
     )
+
+
+class _ByPolicy(httpx.AsyncBaseTransport):
+    """Keeps connections of those who may call private addresses apart: a kept connection is not resolved, nor checked, again."""
+
+    def __init__(self, public: httpx.AsyncBaseTransport, private: httpx.AsyncBaseTransport) -> None:
+        self._public = public
+        self._private = private
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        chosen = self._private if may_be_private.get() else self._public
+        return await chosen.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._public.aclose()
+        await self._private.aclose()

@@ -79,7 +79,7 @@ async def test_a_change_to_a_server_that_is_none_is_not_stored(
 async def test_a_key_is_checked_and_trimmed_in_a_change_as_in_a_new_one(olive: Browser, server: ScriptedServer) -> None:
     provider = await connected(olive, server.url_for(OPENAI), key=" sk-one ")
     change = {"name": "Harbour", "base_url": server.url_for(OPENAI), "allows_private": "true"}
-    for wrong in ("sk-a\nX: y", "sk-ö", "a\tb"):
+    for wrong in ("sk-a\nX: y", "sk-ö", "a\tb", "sk a"):
         answer = await olive.patch(f"/providers/{provider}", data=change | {"key": wrong})
         assert (answer.status_code, "no spaces, line breaks" in beside(answer, f"key-{provider}")) == (422, True)
     (row,) = await fetch("SELECT key_sealed FROM provider WHERE id = $1", provider)

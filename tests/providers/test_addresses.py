@@ -21,7 +21,8 @@ QUESTION = ChatRequest("scripted", (ChatMessage("user", (TextPart("Hello"),)),))
 @pytest.mark.parametrize(
     "address",
     ["169.254.169.254", "169.254.0.1", "fe80::1", "fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16",
-     "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1"],
+     "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1", "192.0.0.192", "::169.254.169.254",
+     "64:ff9b:1::a9fe:a9fe"],
 )  # fmt: skip
 @pytest.mark.parametrize("allows_private", [True, False])
 def test_metadata_addresses_are_never_called(address: str, allows_private: bool) -> None:
@@ -31,7 +32,8 @@ def test_metadata_addresses_are_never_called(address: str, allows_private: bool)
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1", "127.8.8.8", "10.0.0.1", "172.16.5.5", "192.168.1.1", "100.64.0.1", "0.0.0.0", "255.255.255.255",
-     "224.0.0.1", "::1", "::", "fd12::1", "ff02::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::1"],
+     "224.0.0.1", "::1", "::", "fd12::1", "ff02::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::1",
+     "fec0::1", "192.0.0.8", "64:ff9b:1::808:808", "::127.0.0.1"],
 )  # fmt: skip
 def test_private_addresses_are_called_where_that_is_allowed(address: str) -> None:
     ip = ipaddress.ip_address(address)
@@ -63,6 +65,10 @@ async def test_a_server_at_a_private_address_hears_nothing_unless_it_may(host: s
         assert server.requests == []
         allowed = OpenAI(Account("Harbour", url), client)
         assert [model.name for model in await allowed.list_models()] == ["scripted"]
+        heard = len(server.requests)
+        with pytest.raises(AddressRefused):  # nor over the connection that is open now
+            await provider.list_models()
+        assert len(server.requests) == heard
 
 
 async def test_a_name_that_changes_its_address_is_checked_where_it_is_connected(

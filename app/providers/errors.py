@@ -11,7 +11,7 @@ ProviderError                `sentence` for the person, `is_retryable`, `retry_a
 ├── PromptTooLong              the server says that the prompt does not fit its context window
 ├── BadRequest                 another 4xx: it refused what we sent, with its own reason (cleaned, shortened)
 ├── BadAnswer                  not what the protocol says: HTML, wrong JSON, a frame over the limit, a redirect
-├── NoMemory                   our own engine has no room for the model, or none while others answer
+├── NoMemory                   no room for the model there, or in our own engine none while others answer
 ├── SourceRefused              what was asked for cannot be pulled (`keeping`)
 ├── Filtered                   the provider's safety system ended it
 └── StreamCut                  the stream ended without its end marker, or was reset midway: never a complete answer

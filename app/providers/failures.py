@@ -25,6 +25,7 @@ from app.providers.errors import (
     Filtered,
     KeyRejected,
     ModelMissing,
+    NoMemory,
     Overloaded,
     PromptTooLong,
     ProviderError,
@@ -52,6 +53,8 @@ _NO_MODEL = re.compile(
     r"models?\b.{0,200}\b(not found|does not exist|not exist|not available)|no such model|^model: \S",
     re.IGNORECASE | re.DOTALL,
 )
+#: Ollama and vLLM; the same question would fail again, and another model of the same server may well fit.
+_NO_MEMORY = re.compile(r"requires more (system )?memory|out of memory|not enough (free )?memory", re.IGNORECASE)
 _BAD_KEY = re.compile(r"\b(invalid_api_key|authentication_error|permission_error|API_KEY_INVALID)\b")
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.|\x9b[0-?]*[ -/]*[@-~]", re.DOTALL
@@ -186,6 +189,8 @@ def classify(account: Account, status: int, message: str, code: str = "", *, wai
         return TimedOut(_("%(name)s gave up waiting%(because)s") % names, retry_after_seconds=retry_after(wait))
     if 400 <= status < 500 or "invalid_request" in code:
         return BadRequest(_("%(name)s refused the request%(because)s") % names)
+    if (status >= 500 or status == 0) and _NO_MEMORY.search(message):
+        return NoMemory(_("%(name)s has not enough memory for this model%(because)s") % names)
     if status >= 500 or status == 0:
         return Overloaded(
             _("%(name)s has a problem of its own%(because)s") % names, retry_after_seconds=retry_after(wait)

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from app.providers.base import Account
-from app.providers.errors import BadRequest, Overloaded
+from app.providers.errors import BadRequest, NoMemory, Overloaded
 from app.providers.failures import address, check_url, refusal, retry_after, shown
 
 KEY = "abcd-efgh-1234"
@@ -98,6 +98,15 @@ def test_every_server_error_may_be_tried_again(status: int) -> None:
     error = refusal(ACCOUNT, status, b"", wait="7")
     assert isinstance(error, Overloaded)
     assert (error.is_retryable, error.retry_after_seconds) == (True, 7.0)
+
+
+def test_a_server_without_room_for_a_model_is_not_asked_for_it_again() -> None:
+    said = b'{"error": "model requires more system memory (48.2 GiB) than is available (7.9 GiB)"}'
+    error = refusal(ACCOUNT, 500, said)
+    assert isinstance(error, NoMemory)
+    assert not error.is_retryable
+    assert error.sentence.startswith("Acme has not enough memory for this model: model requires more system memory")
+    assert isinstance(refusal(ACCOUNT, 400, said), BadRequest)
 
 
 @pytest.mark.parametrize("status", [402, 405, 406, 409, 410, 415, 422, 451])

@@ -15,7 +15,7 @@ import structlog
 from app.chat import circuit
 from app.chat.claim import Candidate, Claim
 from app.chat.ending import Ending
-from app.chat.facts import taken
+from app.chat.facts import chosen, note_refused, taken
 from app.chat.options import Options
 from app.chat.prompt import build_request, check_fit, merge_parameters
 from app.chat.requests import keep_request
@@ -109,6 +109,8 @@ async def _call(
             await asyncio.sleep(pause)
             await outlast(partial(_count_call, ending), "call")
         else:
+            refused = provider.refused(request.model) & chosen(request.parameters)
+            await note_refused(uuid.UUID(candidate["model"]), refused)
             return await circuit.note_success(provider_id, candidate["failures"])
 
 

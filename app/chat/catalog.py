@@ -202,7 +202,7 @@ SELECT m.id, m.name, m.name AS label, p.id AS provider, p.name AS provider_name,
        {IS_LOADED} AS is_loaded, coalesce(e.is_starting, false) OR EXISTS (
            SELECT 1 FROM model_task AS t WHERE t.provider = m.provider AND t.model_name = m.name AND t.kind = 'load'
            AND t.state IN ('queued', 'running')) AS is_loading, m.has_vision, m.has_tools, m.has_reasoning,
-       m.input_price, m.output_price, coalesce(m.known -> 'not_taken', '[]') AS not_taken, p.state <> 'down' AS is_available,
+       m.input_price, m.output_price, {facts.NOT_TAKEN} AS not_taken, p.state <> 'down' AS is_available,
        p.down_since
 FROM model AS m JOIN provider AS p ON p.id = m.provider {RESIDENCE}
 WHERE m.gone_at IS NULL AND p.is_enabled AND m.is_embedding IS NOT TRUE AND {may_use("$1::uuid")}

@@ -105,7 +105,7 @@ async def found_up(provider_id: uuid.UUID, latency_ms: int, *, has_news: bool) -
     """A look at the provider's models went well: it is back if it was down. `has_news`: it has other models than before.
 
     A circuit that was open stays touchy: one more failure within the window opens it again, for longer. After that what
-    had failed is forgotten.
+    had failed is forgotten. What it refused before it was down is sent again: it may be a newer one.
     """
     row = await fetch_row(_UP, provider_id, latency_ms, MOST_FAILURES, has_news, CATALOG, WINDOW_SECONDS)
     if row is not None and row["was_down"]:
@@ -177,6 +177,8 @@ WITH before AS MATERIALIZED (
         failing_since = CASE WHEN b.is_open THEN now() WHEN b.is_touchy THEN p.failing_since END
     FROM before AS b WHERE p.id = b.id
     RETURNING p.name, b.state = 'down' AS was_down, extract(epoch FROM now() - b.down_since)::int AS down_seconds
+), forgotten AS (
+    UPDATE model AS m SET refused = '[]' FROM before AS b WHERE m.provider = b.id AND b.state = 'down' AND m.refused <> '[]'
 )
 SELECT *, CASE WHEN was_down OR $4 THEN pg_notify('parley_news', $5)::text END FROM up
 """

@@ -8,6 +8,7 @@ import msgspec
 
 from app.chat import circuit
 from app.chat.access import may_use
+from app.chat.facts import NOT_TAKEN
 from app.chat.tree import BRANCH, decode_branch
 from app.database import fetch_row
 from app.parts import Part
@@ -56,7 +57,7 @@ _CANDIDATES = f"""(
     SELECT json_agg(json_build_object(
         'model', m.id, 'model_name', m.name, 'context_window', m.context_window,
         'max_output_tokens', m.max_output_tokens, 'has_reasoning', m.has_reasoning,
-        'not_taken', coalesce(m.known ->> 'not_taken', '[]'), 'engine', m.engine::text, 'provider_id', p.id, 'kind', p.kind,
+        'not_taken', {NOT_TAKEN}, 'engine', m.engine::text, 'provider_id', p.id, 'kind', p.kind,
         'provider_name', p.name, 'base_url', p.base_url, 'key_sealed', p.key_sealed, 'allows_private', p.allows_private,
         'failures', p.failures, 'is_down', p.is_down) ORDER BY w.place)
     FROM model AS asked, jsonb_array_elements_text(jsonb_build_array(asked.id) || asked.fallbacks)

@@ -4,12 +4,16 @@ The three stand in a row's `set_by_owner`, `said` and `known`; its plain columns
 generated from them by Postgres, in this order, so that nobody can write one and forget the other.
 """
 
+import contextlib
 import math
+import uuid
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import asyncpg
 import msgspec
 
+from app.database import AWAY, fetch
 from app.providers import PROVIDERS
 from app.providers.base import Model, Parameters
 from app.providers.known import Facts, known_facts
@@ -47,6 +51,18 @@ def without_owner(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in merged.items() if name in Facts.__struct_fields__}
 
 
+async def note_refused(model: uuid.UUID, names: frozenset[str]) -> None:
+    """A server refused these parameters for a model and answered without them: the form says so from now on."""
+    if names:
+        with contextlib.suppress(*AWAY, asyncpg.PostgresError):
+            await fetch(_REFUSED, model, msgspec.json.encode(sorted(names)).decode())
+
+
+async def forget_refused(provider: uuid.UUID) -> None:
+    """It may be another server, or a newer one: what was refused is sent again."""
+    await fetch("UPDATE model SET refused = '[]' WHERE provider = $1 AND refused <> '[]'", provider)
+
+
 def not_taken(row: Mapping[str, Any]) -> tuple[str, ...]:
     """The parameters that a model does not take, by name. `row`: kind, has_reasoning, and not_taken, a JSON list."""
     refused = set(Parameters.__struct_fields__) - PROVIDERS[row["kind"]].takes
@@ -56,10 +72,23 @@ def not_taken(row: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(sorted(refused))
 
 
+def chosen(parameters: Parameters) -> frozenset[str]:
+    """The parameters that say something, by name."""
+    return frozenset(name for name, value in msgspec.structs.asdict(parameters).items() if value != _unset[name])
+
+
 def taken(parameters: Parameters, row: Mapping[str, Any]) -> Parameters:
     """The parameters without those that the model does not take: they are said in the form, and not sent."""
     return msgspec.structs.replace(parameters, **{name: _unset[name] for name in not_taken(row)})
 
+
+#: SQL of `not_taken` of a row `model AS m`: what is known of its name, and what its server refused.
+NOT_TAKEN = "(coalesce(m.known -> 'not_taken', '[]') || m.refused)::text"
+
+_REFUSED = """
+UPDATE model SET refused = (SELECT jsonb_agg(DISTINCT name) FROM jsonb_array_elements(refused || $2::jsonb) AS n (name))
+WHERE id = $1 AND NOT refused @> $2::jsonb
+"""
 
 _unset = msgspec.structs.asdict(Parameters())
 _rules = {field.name: field.type for field in msgspec.structs.fields(Facts)}

@@ -72,7 +72,7 @@ async def resolve(now: datetime | None = None) -> int:
                 await _resolve_queued(row["id"], has_worker=row["has_worker"])
         except AWAY:
             raise
-        except Exception:
+        except asyncpg.PostgresError:
             # One that cannot be ended keeps no other one waiting. It is tried again with the next look.
             log.exception("generation_unresolved", generation_id=str(row["id"]))
     answers = sum(1 for row in left if row["what"] != "task")

@@ -11,7 +11,7 @@ from litestar import Request, Response, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from app.chat import catalog
+from app.chat import catalog, facts
 from app.chat.calls import Connect
 from app.chat.found import list_found
 from app.chat.residence import IS_LOADED, RESIDENCE, RUN_HERE
@@ -115,6 +115,7 @@ async def update(
         return await _page(request, current_user, client, change=change_context, status_code=422)
     sealed = seal(change.key) if change.key else row["key_sealed"]
     await fetch(_CHANGE, provider_id, change.name, change.base_url, sealed, change.allows_private)
+    await facts.forget_refused(provider_id)
     await catalog.keep(provider_id, change.base_url, listing)
     return redirect(request, "/providers", flash="saved")
 
@@ -136,6 +137,7 @@ async def refresh(
 ) -> Response[Any]:
     """Ask a provider for its models now."""
     await _find(provider_id)
+    await facts.forget_refused(provider_id)
     await catalog.refresh(provider_id, connect)
     return redirect(request, "/providers")
 

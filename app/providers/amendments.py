@@ -1,7 +1,8 @@
 """What servers refuse: fields they do not know, learned from their own complaints and left out from then on.
 
 A refusal is remembered for an address and a model, in this process and until it ends, so that `Provider.body` says at
-once what will be sent. See docs/decisions/0017-amended-requests.md.
+once what will be sent; that of a whole parameter stands in the model's row instead (`Provider.refused`), where the form
+finds it. See docs/decisions/0017-amended-requests.md.
 """
 
 import re
@@ -40,14 +41,28 @@ class Amendments:
         """What was known when this was first asked, and what was learned here since."""
         return self._made.setdefault(model, _known.get((self._account.base_url, model), frozenset()))
 
+    def parameters(self, model: str) -> frozenset[str]:
+        """The parameters of ours that are not sent any more because of them."""
+        made = self.of(model)
+        found = {_PARAMETERS[name] for name in made if name in _PARAMETERS}
+        return frozenset(found | {"reasoning_effort"} if made >= {"adaptive", "budget"} else found)
+
     def learn(self, model: str, name: str) -> None:
         """One more, from now on and for whoever comes later; the oldest of too many are forgotten."""
         self._made[model] = self.of(model) | {name}
+        if name in _PARAMETERS:
+            return
         key = (self._account.base_url, model)
         _known[key] = _known.pop(key, frozenset()) | {name}
         while len(_known) > MOST_REMEMBERED:
             _known.popitem(last=False)
 
+
+#: What an amendment that leaves out a whole parameter is called in some dialect → the parameter.
+_PARAMETERS = {
+    **{name: name for name in ("temperature", "top_p", "top_k", "repeat_penalty", "stop", "reasoning_effort")},
+    **dict.fromkeys(("reasoning", "thinkingConfig", "think"), "reasoning_effort"),
+}
 
 _known: OrderedDict[tuple[str, str], frozenset[str]] = OrderedDict()
 

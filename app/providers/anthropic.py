@@ -64,6 +64,9 @@ class Anthropic(Provider):
     def body(self, request: ChatRequest) -> dict[str, Any]:
         return messages_body(self.account, request, self.amendments.of(request.model))
 
+    def refused(self, model: str) -> frozenset[str]:
+        return self.amendments.parameters(model)
+
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         def question() -> Question:
             body = self.body(request)

@@ -177,6 +177,10 @@ class Provider(ABC):
         The same request has another body once the server has refused a part of it (`amendments`).
         """
 
+    def refused(self, model: str) -> frozenset[str]:
+        """The parameters that the server refused for a model, by name: `body` leaves them out from then on."""
+        return frozenset()
+
     @abstractmethod
     def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         """One answer: deltas as they come, at most one `Usage`, and a `Finish` exactly if the server ended it properly.

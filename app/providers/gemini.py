@@ -60,6 +60,9 @@ class Gemini(Provider):
     def body(self, request: ChatRequest) -> dict[str, Any]:
         return contents_body(self.account, request, self.amendments.of(request.model))
 
+    def refused(self, model: str) -> frozenset[str]:
+        return self.amendments.parameters(model)
+
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         path = f"{self._path_of(request.model)}:streamGenerateContent?alt=sse"
 

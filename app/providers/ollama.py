@@ -97,6 +97,9 @@ class Ollama(Provider, OllamaKeeping):
             body["think"] = True if "think_level" in amendments else parameters.reasoning_effort
         return body
 
+    def refused(self, model: str) -> frozenset[str]:
+        return self.amendments.parameters(model)
+
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         def question() -> Question:
             return Question("/api/chat", self.body(request), NdjsonDecoder, LineReader, amendment)

@@ -60,6 +60,9 @@ class OpenAI(Provider):
     def body(self, request: ChatRequest) -> dict[str, Any]:
         return self._question(request).body
 
+    def refused(self, model: str) -> frozenset[str]:
+        return self.amendments.parameters(model)
+
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         async with aclosing(
             converse(self.wire, self.amendments, request.model, lambda: self._question(request))

@@ -14,6 +14,8 @@ class ModelRow(Table, tablename="model", db=engine):
     Postgres generates the facts (`context_window` to `is_embedding`, and the prices) from three columns of JSON that a
     migration in SQL made, with the prices: `set_by_owner` before `said` (by the server) before `known` (`chat/facts.py`).
 
+    `refused`: the parameters that its server would not take, and that are not sent therefore, by name.
+
     `allowed_users`: the ids of those who may use it beside the owner; null: everybody. `engine`: how our own engine runs it
     (`providers/engines.py`). `seen_since`: from when on its server has listed it without a gap; `memory_bytes`: what it
     takes while it is loaded, until `expires_at` at most.
@@ -33,6 +35,7 @@ class ModelRow(Table, tablename="model", db=engine):
     has_reasoning = Boolean(default=None, null=True)
     is_embedding = Boolean(default=None, null=True)
     fallbacks = JSONB(default="[]")
+    refused = JSONB(default="[]")
     allowed_users = JSONB(default=None, null=True)
     engine = JSONB(default="{}")
     memory_bytes = BigInt(default=None, null=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.chat import catalog, facts
+from app.chat import catalog, circuit, facts
 from app.chat.new_message import NewMessage
 from app.chat.turn import start_thread
 from app.chat.worker import Worker
@@ -14,6 +14,7 @@ from app.database import fetch, fetch_row, new_id
 from app.providers.base import Model, Parameters
 from tests.chat.conftest import Chat
 from tests.chat.test_catalog import refresh
+from tests.scripted import OPENAI
 from tests.scripted.steps import Script, whole
 
 
@@ -112,6 +113,34 @@ async def test_a_model_is_not_sent_what_it_does_not_take(chat: Chat, worker: Wor
     sent = chat.server.requests[-1].json
     assert "temperature" not in sent
     assert 99 in sent.values()
+
+
+async def test_what_a_server_refused_is_said_in_the_form_and_not_sent_until_it_may_be_another(
+    chat: Chat, worker: Worker
+) -> None:
+    async def ask() -> list[dict[str, Any]]:
+        chat.server.requests.clear()
+        new = NewMessage("Hello", chat.model, new_id())
+        turn = await start_thread(chat.user, new, options='{"temperature": 0.5, "max_tokens": 99}', system_prompt="")
+        assert (await chat.final(turn.answer))["status"] == "complete"
+        return [request.json for request in chat.server.questions]
+
+    async def untaken() -> tuple[str, ...]:
+        (choice,) = await catalog.list_models(chat.user)
+        return facts.not_taken(choice)
+
+    chat.server.script(*whole(OPENAI.error_body("Unsupported parameter: 'temperature' is not supported"), 400))
+    assert ["temperature" in body for body in await ask()] == [True, False]
+    assert "temperature" in await untaken()
+    assert "max_tokens" not in await untaken()
+    assert ["temperature" in body for body in await ask()] == [False]
+    (provider,) = await fetch("SELECT id FROM provider")
+    await circuit.found_up(provider["id"], 1, has_news=False)
+    assert "temperature" in await untaken()
+    await circuit.found_down(provider["id"], "Gone.")
+    await circuit.found_up(provider["id"], 1, has_news=False)
+    assert "temperature" not in await untaken()
+    assert ["temperature" in body for body in await ask()] == [True]
 
 
 def _listing(*entries: dict[str, Any]) -> Script:

@@ -22,21 +22,33 @@ ACCOUNT = Account("Acme", "http://127.0.0.1:9/v1")
 def test_a_refusal_is_known_to_whoever_comes_later_and_not_to_those_under_way() -> None:
     first, second = Amendments(ACCOUNT), Amendments(ACCOUNT)
     assert (first.of("m"), second.of("m")) == (frozenset(), frozenset())
-    first.learn("m", "top_p")
-    assert first.of("m") == {"top_p"}
+    first.learn("m", "prefill")
+    assert first.of("m") == {"prefill"}
     assert second.of("m") == frozenset()
-    assert Amendments(ACCOUNT).of("m") == {"top_p"}
+    assert Amendments(ACCOUNT).of("m") == {"prefill"}
     assert Amendments(ACCOUNT).of("another") == frozenset()
     assert Amendments(msgspec.structs.replace(ACCOUNT, base_url="http://127.0.0.1:8/v1")).of("m") == frozenset()
-    second.learn("m", "stop")
-    assert (second.of("m"), Amendments(ACCOUNT).of("m")) == ({"stop"}, {"top_p", "stop"})
+    second.learn("m", "chat")
+    assert (second.of("m"), Amendments(ACCOUNT).of("m")) == ({"chat"}, {"prefill", "chat"})
+
+
+def test_a_refused_parameter_is_the_models_row_to_remember() -> None:
+    first = Amendments(ACCOUNT)
+    for name in ("top_p", "thinkingConfig", "stream_options"):
+        first.learn("m", name)
+    assert first.parameters("m") == {"top_p", "reasoning_effort"}
+    assert Amendments(ACCOUNT).of("m") == {"stream_options"}
+    first.learn("claude", "adaptive")
+    assert first.parameters("claude") == frozenset()
+    first.learn("claude", "budget")
+    assert first.parameters("claude") == {"reasoning_effort"}
 
 
 def test_only_so_many_are_remembered() -> None:
     busy = Amendments(ACCOUNT)
     for number in range(MOST_REMEMBERED + 5):
-        busy.learn(f"m{number}", "stop")
-        busy.learn("often", "stop")
+        busy.learn(f"m{number}", "chat")
+        busy.learn("often", "chat")
     later = Amendments(ACCOUNT)
     assert [bool(later.of(name)) for name in ("m0", f"m{MOST_REMEMBERED + 4}", "often")] == [False, True, True]
     amendments.forget()
@@ -75,10 +87,9 @@ async def test_what_is_sent_instead_is_told_before_it_is_sent(
     rest = await collect(events)
     assert rest.text.startswith("Seven")
     assert server.questions[1].json == amended.body == provider.body(asked)
+    assert provider.refused("scripted") == {"reasoning_effort"}
     later = OpenAI(provider.account, client, QUICK)
-    assert later.body(asked) == amended.body
-    assert (await collect(later.stream(asked))).error is None
-    assert len(server.questions) == 3
+    assert later.body(asked) != amended.body
 
 
 THINKING = {

@@ -16,6 +16,7 @@ import msgspec
 from app.parts import clean
 from app.providers.amendments import Amendments, Question, converse
 from app.providers.base import Account, ChatRequest, Event, Limits, Model, Provider, TokenCount
+from app.providers.counts import count_of
 from app.providers.errors import ProviderError
 from app.providers.frames import SseDecoder
 from app.providers.http import Wire
@@ -82,9 +83,10 @@ class Anthropic(Provider):
         asked = {name: value for name, value in self.body(request).items() if name in _COUNTED}
         try:
             counted = await self.wire.fetch("POST", "/messages/count_tokens", _Count, asked)
+            tokens = count_of(counted.input_tokens)
         except ProviderError:
-            return await super().count_tokens(request)
-        return TokenCount(counted.input_tokens, is_exact=True)
+            tokens = None
+        return TokenCount(tokens, is_exact=True) if tokens is not None else await super().count_tokens(request)
 
 
 class _VersionedWire(Wire):
@@ -106,7 +108,7 @@ class _Page(msgspec.Struct):
 
 
 class _Count(msgspec.Struct):
-    input_tokens: int
+    input_tokens: Any
 
 
 def _below_version(account: Account) -> Account:

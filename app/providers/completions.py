@@ -27,6 +27,7 @@ from app.parts import (
 from app.providers import failures
 from app.providers.amendments import unknown_field
 from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image
+from app.providers.counts import usage_of
 from app.providers.errors import BadRequest
 from app.providers.frames import SseFrame
 from app.providers.http import Reader, Wire
@@ -120,11 +121,6 @@ def refuse_file(account: Account, part: FilePart) -> BadRequest:
 def data_url(image: Image) -> str:
     """A picture as a URL that holds it."""
     return f"data:{image.media_type};base64,{base64.b64encode(image.data).decode()}"
-
-
-def count_of(value: Any) -> int | None:
-    """A count of tokens; None for what is none."""
-    return value if type(value) is int and 0 <= value < 2**31 else None
 
 
 def object_of(arguments: str) -> dict[str, Any]:
@@ -229,8 +225,7 @@ def _usage(value: Any) -> Usage | None:
         return None
     details = value.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    usage = Usage(count_of(value.get("prompt_tokens")), count_of(value.get("completion_tokens")), count_of(cached))
-    return usage if usage != Usage() else None
+    return usage_of(value.get("prompt_tokens"), value.get("completion_tokens"), cached)
 
 
 def _entries(account: Account, message: ChatMessage) -> list[dict[str, Any]]:

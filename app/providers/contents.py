@@ -27,7 +27,8 @@ from app.parts import (
 )
 from app.providers import failures
 from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image, Parameters
-from app.providers.completions import CONTINUE, count_of, object_of, refuse_file
+from app.providers.completions import CONTINUE, object_of, refuse_file
+from app.providers.counts import total_of, usage_of
 from app.providers.errors import BadAnswer, BadRequest, Filtered
 from app.providers.frames import SseFrame
 from app.providers.http import Reader, Wire
@@ -197,10 +198,8 @@ def _usage(value: Any) -> Usage | None:
     """Thoughts are billed as output and counted beside it; the prompt's count includes what was cached."""
     if not isinstance(value, dict):
         return None
-    said, thought = count_of(value.get("candidatesTokenCount")), count_of(value.get("thoughtsTokenCount"))
-    output = None if said is None and thought is None else (said or 0) + (thought or 0)
-    usage = Usage(count_of(value.get("promptTokenCount")), output, count_of(value.get("cachedContentTokenCount")))
-    return usage if usage != Usage() else None
+    output = total_of(value.get("candidatesTokenCount"), value.get("thoughtsTokenCount"))
+    return usage_of(value.get("promptTokenCount"), output, value.get("cachedContentTokenCount"))
 
 
 def _generation_config(account: Account, request: ChatRequest, amendments: frozenset[str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from app.parts import clean
 from app.providers.amendments import Amendments, Question, converse
 from app.providers.base import Account, ChatRequest, Event, Limits, Model, Provider, TokenCount
 from app.providers.contents import KIND, ContentsReader, amendment, contents_body
+from app.providers.counts import count_of
 from app.providers.errors import ModelMissing, ProviderError
 from app.providers.frames import SseDecoder
 from app.providers.http import Wire
@@ -76,9 +77,10 @@ class Gemini(Provider):
         try:
             path = f"{self._path_of(request.model)}:countTokens"
             counted = await self.wire.fetch("POST", path, _Count, asked)
+            tokens = count_of(counted.total_tokens)
         except ProviderError:
-            return await super().count_tokens(request)
-        return TokenCount(counted.total_tokens, is_exact=True)
+            tokens = None
+        return TokenCount(tokens, is_exact=True) if tokens is not None else await super().count_tokens(request)
 
     def _path_of(self, model: str) -> str:
         """The model's path, in which nothing of its name means anything to a URL."""
@@ -102,7 +104,7 @@ class _Page(msgspec.Struct, rename="camel"):
 
 
 class _Count(msgspec.Struct, rename="camel"):
-    total_tokens: int
+    total_tokens: Any
 
 
 def _model(entry: _Entry) -> Model | None:

@@ -29,6 +29,7 @@ from app.providers import failures
 from app.providers.amendments import Amendments, Question, converse
 from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image, Limits, Model, Provider
 from app.providers.completions import object_of, refuse_file, tool_entry
+from app.providers.counts import usage_of
 from app.providers.errors import BadRequest, ProviderError
 from app.providers.frames import NdjsonDecoder, SseFrame
 from app.providers.http import Reader, Wire
@@ -144,14 +145,14 @@ class LineReader(Reader[Event]):
         events = self._events(line.message) if line.message else []
         if line.done:
             self.has_ended = self.is_complete = True
-            self._usage = Usage(line.prompt_eval_count, line.eval_count)
+            self._usage = usage_of(line.prompt_eval_count, line.eval_count)
             # Ollama says "stop" after tool calls too.
             self._reason = "length" if line.done_reason == "length" else "tool_calls" if self._tool_calls else "stop"
         return events
 
     def end(self) -> Sequence[Event]:
         events: list[Event] = [*self._splitter.end()]
-        if self._usage and self._usage != Usage():
+        if self._usage:
             events.append(self._usage)
         return [*events, Finish(self._reason)] if self.is_complete else events
 
@@ -189,8 +190,8 @@ class _Line(msgspec.Struct):
     message: _Message | None = None
     done: bool = False
     done_reason: str | None = None
-    prompt_eval_count: int | None = None
-    eval_count: int | None = None
+    prompt_eval_count: Any = None
+    eval_count: Any = None
     error: Any = None
 
 

@@ -12,6 +12,7 @@ from app.parts import clean
 from app.providers import completions, responses
 from app.providers.amendments import Amendments, Question, converse
 from app.providers.base import Account, ChatRequest, Event, Limits, Model, Provider, TokenCount
+from app.providers.counts import count_of
 from app.providers.errors import BadAnswer, ProviderError
 from app.providers.failures import check_url
 from app.providers.frames import SseDecoder
@@ -77,7 +78,8 @@ class OpenAI(Provider):
             asked = {name: value for name, value in question.body.items() if name in _COUNTED}
             with suppress(ProviderError):
                 counted = await self.wire.fetch("POST", f"{responses.PATH}/input_tokens", _Count, asked)
-                return TokenCount(counted.input_tokens, is_exact=True)
+                if (tokens := count_of(counted.input_tokens)) is not None:
+                    return TokenCount(tokens, is_exact=True)
         return await super().count_tokens(request)
 
     def _question(self, request: ChatRequest) -> Question:
@@ -97,7 +99,7 @@ class OpenAI(Provider):
 
 
 class _Count(msgspec.Struct):
-    input_tokens: int
+    input_tokens: Any
 
 
 def _model(entry: dict[str, Any]) -> Model:

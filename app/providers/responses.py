@@ -28,7 +28,8 @@ from app.parts import (
 from app.providers import failures
 from app.providers.amendments import unknown_field
 from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image
-from app.providers.completions import CONTINUE, count_of, data_url, refuse_file
+from app.providers.completions import CONTINUE, data_url, refuse_file
+from app.providers.counts import usage_of
 from app.providers.errors import BadRequest
 from app.providers.frames import SseFrame
 from app.providers.http import Reader, Wire
@@ -206,8 +207,7 @@ def _usage(value: Any) -> Usage | None:
         return None
     details = value.get("input_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    usage = Usage(count_of(value.get("input_tokens")), count_of(value.get("output_tokens")), count_of(cached))
-    return usage if usage != Usage() else None
+    return usage_of(value.get("input_tokens"), value.get("output_tokens"), cached)
 
 
 def _items(account: Account, message: ChatMessage) -> list[dict[str, Any]]:

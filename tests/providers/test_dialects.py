@@ -1,5 +1,7 @@
 """What all dialects have in common: the same answer, the same events, and prompts that only grow."""
 
+import json
+
 import httpx
 import msgspec
 import pytest
@@ -18,8 +20,8 @@ from app.parts import (
 from app.providers import PROVIDERS
 from app.providers.base import Account, ChatMessage, ChatRequest, Image, Provider, Role
 from app.providers.errors import BadRequest
-from tests.providers.conftest import KEY, collect, conversation, question
-from tests.scripted import SPOKEN, Dialect, ScriptedServer
+from tests.providers.conftest import ADAPTERS, KEY, collect, conversation, question
+from tests.scripted import ANTHROPIC, GEMINI, RESPONSES, SPOKEN, Dialect, ScriptedServer, whole
 
 
 async def test_reasoning_fields_become_reasoning(provider: Provider, server: ScriptedServer, dialect: Dialect) -> None:
@@ -35,6 +37,38 @@ async def test_usage_that_is_not_given_stays_unknown(
 ) -> None:
     server.script(*dialect.answer(("Hi",)))
     assert (await collect(provider.stream(question()))).events == [TextDelta("Hi"), Finish("stop")]
+
+
+@pytest.mark.parametrize("dialect", SPOKEN, ids=[each.kind for each in SPOKEN])
+async def test_counts_that_cannot_be_are_unknown(provider: Provider, server: ScriptedServer, dialect: Dialect) -> None:
+    """Law 4: what is shown was counted. And a column of Postgres holds it, with all that is added to it."""
+    for said, read in {
+        (10**12, 7): [Usage(None, 7)],
+        (-5, 7): [Usage(None, 7)],
+        (5, 10**12): [Usage(5)],
+        (2**31, 2**64): [],
+        (100_000_000, 7): [Usage(100_000_000, 7)],
+    }.items():
+        server.script(*dialect.answer(("Hi",), usage=said))
+        outcome = await collect(provider.stream(question()))
+        assert (outcome.text, outcome.error, outcome.usage) == ("Hi", None, read), said
+
+
+async def test_prompts_that_servers_miscount_are_estimated(client: httpx.AsyncClient, server: ScriptedServer) -> None:
+    for dialect, path, name in COUNTED:
+        provider = ADAPTERS[dialect.kind](Account("Acme", server.url_for(dialect), KEY), client)
+        for tokens, is_exact in ((7, True), (-5, False), (10**12, False), ("7", False)):
+            server.answers[path] = whole(json.dumps({name: tokens}).encode())
+            counted = await provider.count_tokens(question())
+            assert counted.is_exact is is_exact
+            assert 0 < counted.tokens < 1000
+
+
+COUNTED = (
+    (ANTHROPIC, "/v1/messages/count_tokens", "input_tokens"),
+    (GEMINI, "/v1beta/models/scripted:countTokens", "totalTokens"),
+    (RESPONSES, "/v1/responses/input_tokens", "input_tokens"),
+)
 
 
 async def test_tool_calls_come_with_id_name_and_arguments(

@@ -3,7 +3,7 @@
 https://ai.google.dev/api/generate-content, …/api/models, …/api/tokens. The key travels in a header, never in a URL.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import quote
@@ -11,9 +11,8 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from app.parts import clean
 from app.providers.amendments import Amendments, Question, converse
-from app.providers.base import Account, ChatRequest, Event, Limits, Model, Provider, TokenCount
+from app.providers.base import Account, ChatRequest, Event, Limits, Model, Provider, TokenCount, is_model_name
 from app.providers.contents import KIND, ContentsReader, amendment, contents_body
 from app.providers.counts import count_of
 from app.providers.errors import ModelMissing, ProviderError
@@ -23,7 +22,6 @@ from app.words import gettext as _
 
 PAGE_SIZE = 1000
 MAX_PAGES = 10
-MAX_NAME_CHARS = 300
 
 
 class Gemini(Provider):
@@ -46,17 +44,16 @@ class Gemini(Provider):
     def label(cls) -> str:
         return "Google Gemini"
 
-    async def list_models(self) -> list[Model]:
-        found: dict[str, Model] = {}
+    async def read_models(self) -> Iterable[Model]:
+        found: list[Model] = []
         token = ""
         for _page in range(MAX_PAGES):
             page = await self.wire.fetch("GET", f"/models?pageSize={PAGE_SIZE}{token}", _Page)
-            models = (_model(entry) for entry in page.models[:PAGE_SIZE])
-            found |= {model.name: model for model in models if model}
+            found += filter(None, map(_model, page.models[:PAGE_SIZE]))
             if not page.next_page_token:
                 break
             token = f"&pageToken={quote(page.next_page_token, safe='')}"
-        return [found[name] for name in sorted(found)]
+        return found
 
     def body(self, request: ChatRequest) -> dict[str, Any]:
         return contents_body(self.account, request, self.amendments.of(request.model))
@@ -109,7 +106,7 @@ class _Count(msgspec.Struct, rename="camel"):
 
 def _model(entry: _Entry) -> Model | None:
     """One entry; None for what can neither answer nor embed: models that draw, film or speak, and nonsense."""
-    name = clean(entry.name).removeprefix("models/") if isinstance(entry.name, str) else ""
+    name = entry.name.removeprefix("models/") if isinstance(entry.name, str) else ""
     methods = entry.supported_generation_methods
     answers = "generateContent" in methods if isinstance(methods, list) else None
     embeds = "embedContent" in methods if isinstance(methods, list) else None
@@ -117,8 +114,8 @@ def _model(entry: _Entry) -> Model | None:
         return None
     return Model(
         name=name,
-        context_window=_limit(entry.input_token_limit),
-        max_output_tokens=_limit(entry.output_token_limit),
+        context_window=entry.input_token_limit,
+        max_output_tokens=entry.output_token_limit,
         has_reasoning=entry.thinking if isinstance(entry.thinking, bool) else None,
         is_embedding=None if embeds is None else embeds and not answers,
     )
@@ -126,8 +123,4 @@ def _model(entry: _Entry) -> Model | None:
 
 def _is_name(name: str) -> bool:
     """A colon would begin a verb, and cannot be hidden from all that stands between here and there."""
-    return 0 < len(name) <= MAX_NAME_CHARS and name.isprintable() and name.strip(".") != "" and ":" not in name
-
-
-def _limit(value: Any) -> int | None:
-    return value if type(value) is int and 0 < value < 2**31 else None
+    return is_model_name(name) and name.strip(".") != "" and ":" not in name

@@ -6,7 +6,7 @@ silently drops what does not fit (https://github.com/ollama/ollama/blob/main/doc
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -27,7 +27,7 @@ from app.parts import (
 )
 from app.providers import failures
 from app.providers.amendments import Amendments, Question, converse
-from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image, Limits, Model, Provider
+from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image, Limits, Model, Provider, is_model_name
 from app.providers.completions import object_of, refuse_file, tool_entry
 from app.providers.counts import usage_of
 from app.providers.errors import BadRequest, ProviderError
@@ -60,9 +60,9 @@ class Ollama(Provider, OllamaKeeping):
     def label(cls) -> str:
         return "Ollama"
 
-    async def list_models(self) -> list[Model]:
+    async def read_models(self) -> Iterable[Model]:
         tags, running = await asyncio.gather(self.wire.fetch("GET", "/api/tags", _Tags), self._running())
-        entries = {clean(entry.name): entry for entry in tags.models[:MAX_MODELS] if entry.name.isprintable()}
+        entries = {entry.name: entry for entry in tags.models[:MAX_MODELS] if is_model_name(entry.name)}
         at_once = asyncio.Semaphore(_SHOWN_AT_ONCE)
 
         async def describe(name: str, entry: _Tag) -> Model:
@@ -70,7 +70,7 @@ class Ollama(Provider, OllamaKeeping):
                 shown = await self._show(name)
             return _model(name, entry, shown, running)
 
-        return list(await asyncio.gather(*(describe(name, entry) for name, entry in sorted(entries.items()) if name)))
+        return await asyncio.gather(*(describe(name, entry) for name, entry in entries.items()))
 
     def body(self, request: ChatRequest) -> dict[str, Any]:
         parameters = request.parameters
@@ -111,7 +111,7 @@ class Ollama(Provider, OllamaKeeping):
             running = await self.wire.fetch("GET", "/api/ps", _AllRunning)
         except ProviderError:  # older servers and proxies do not have it: whether a model is loaded stays unknown
             return None
-        return {entry.name: entry for entry in running.models}
+        return {entry.name: entry for entry in running.models if is_model_name(entry.name)}
 
     async def _show(self, name: str) -> "_Show":
         try:
@@ -196,13 +196,13 @@ class _Line(msgspec.Struct):
 
 
 class _Details(msgspec.Struct):
-    family: str | None = None
-    quantization_level: str | None = None
+    family: Any = None
+    quantization_level: Any = None
 
 
 class _Tag(msgspec.Struct):
-    name: str = ""
-    size: int | None = None
+    name: Any = None
+    size: Any = None
     details: _Details | None = None
 
 
@@ -213,8 +213,8 @@ class _Tags(msgspec.Struct):
 class _Running(msgspec.Struct):
     """`size` is all that it takes, of which `size_vram` is on graphics cards."""
 
-    name: str = ""
-    size: int | None = None
+    name: Any = None
+    size: Any = None
     expires_at: Any = None
 
 
@@ -229,22 +229,20 @@ class _Show(msgspec.Struct):
 
 def _model(name: str, entry: _Tag, shown: _Show, all_running: dict[str, _Running] | None) -> Model:
     running = (all_running or {}).get(entry.name)
-    memory_bytes = running.size if running else None
     details = entry.details or _Details()
     info = shown.model_info or {}
-    window = info.get(f"{info.get('general.architecture')}.context_length")
 
     def has(capability: str) -> bool | None:
         return None if shown.capabilities is None else capability in shown.capabilities
 
     return Model(
         name=name,
-        context_window=window if type(window) is int and window > 0 else None,
+        context_window=info.get(f"{info.get('general.architecture')}.context_length"),
         size_bytes=entry.size,
-        family=clean(details.family) if details.family else None,
-        quantisation=clean(details.quantization_level) if details.quantization_level else None,
+        family=details.family,
+        quantisation=details.quantization_level,
         is_loaded=None if all_running is None else running is not None,
-        memory_bytes=memory_bytes if memory_bytes and 0 < memory_bytes < 2**63 else None,
+        memory_bytes=running.size if running else None,
         expires_at=moment(running.expires_at) if running else None,
         has_vision=has("vision"),
         has_tools=has("tools"),

@@ -5,8 +5,8 @@ and named at the line that does so. Pure.
 """
 
 import base64
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 import msgspec
 
@@ -141,6 +141,7 @@ class ChatReader(Reader[Event]):
         self._usage: Usage | None = None
         self._reason: FinishReason | None = None
         self._has_tool_calls = False
+        self._has_begun = False
 
     def read(self, frame: SseFrame) -> Sequence[Event]:
         if frame.data.strip() == "[DONE]":
@@ -155,7 +156,9 @@ class ChatReader(Reader[Event]):
         choice = chunk.choices[0]
         if choice.finish_reason in _BROKEN_OFF:
             raise failures.cut(self._wire.account)
-        events = self._events(choice.delta) if choice.delta else []
+        said = choice.delta or (None if self._has_begun else choice.message)
+        events = self._events(said) if said else []
+        self._has_begun = self._has_begun or bool(events)
         if choice.finish_reason and self._reason is None:
             self._reason = _FINISH_REASONS.get(choice.finish_reason, "stop")
             self.is_complete = True
@@ -173,8 +176,8 @@ class ChatReader(Reader[Event]):
         events: list[Event] = []
         if thought := delta.reasoning_content or delta.reasoning:
             events.append(ReasoningDelta(clean(thought)))
-        if delta.content:
-            events += self._splitter.feed(clean(delta.content))
+        for kind, text in _pieces(delta.content):
+            events += [ReasoningDelta(clean(text))] if kind == "thinking" else self._splitter.feed(clean(text))
         if delta.refusal:
             events.append(TextDelta(clean(delta.refusal)))
         for position, call in enumerate(delta.tool_calls or ()):
@@ -200,8 +203,19 @@ class _ToolCall(msgspec.Struct):
     function: _Function | None = None
 
 
+class _Piece(msgspec.Struct):
+    """A piece of what Mistral's reasoning models say: text, or a list of such pieces that they thought.
+
+    https://docs.mistral.ai/studio-api/conversations/reasoning#handling-thinking-chunks
+    """
+
+    type: Any = None
+    text: Any = None
+    thinking: Any = None
+
+
 class _Delta(msgspec.Struct):
-    content: str | None = None
+    content: str | list[_Piece] | None = None
     reasoning_content: str | None = None  # DeepSeek, llama.cpp, vLLM
     reasoning: str | None = None  # OpenRouter, Ollama, newer vLLM
     refusal: str | None = None
@@ -209,7 +223,10 @@ class _Delta(msgspec.Struct):
 
 
 class _Choice(msgspec.Struct):
+    """`message` is the whole of it: from servers that do not stream what they were asked to."""
+
     delta: _Delta | None = None
+    message: _Delta | None = None
     finish_reason: str | None = None
 
 
@@ -218,6 +235,20 @@ class _Chunk(msgspec.Struct):
     usage: Any = None
     error: Any = None
     message: str | None = None
+
+
+def _pieces(content: "str | list[_Piece] | None") -> Iterator[tuple[Literal["text", "thinking"], str]]:
+    """What is said and what is thought, in order. Pieces of other types (references, pictures) have no words for us."""
+    if isinstance(content, str):
+        yield "text", content
+        return
+    for piece in content or ():
+        if piece.type == "text" and isinstance(piece.text, str):
+            yield "text", piece.text
+        if piece.type == "thinking":
+            thoughts = piece.thinking if isinstance(piece.thinking, list) else [{"text": piece.thinking}]
+            found = (thought.get("text") for thought in thoughts if isinstance(thought, dict))
+            yield from (("thinking", thought) for thought in found if isinstance(thought, str) and thought)
 
 
 def _usage(value: Any) -> Usage | None:

@@ -31,6 +31,7 @@ from app.providers.counts import usage_of
 from app.providers.errors import BadRequest
 from app.providers.frames import SseFrame
 from app.providers.http import Reader, Wire
+from app.providers.prompts import in_turn
 from app.providers.thinking import ThinkSplitter
 from app.words import gettext as _
 
@@ -53,7 +54,7 @@ def messages_of(account: Account, request: ChatRequest, *, prefills: bool) -> li
     An answer to go on from stands last where the server continues it (`prefills`). Elsewhere a trailing assistant
     message is refused or answered anew, so the model is asked in words to continue.
     """
-    entries = [entry for message in request.messages for entry in _entries(account, message)]
+    entries = [entry for message in in_turn(request.messages) for entry in _entries(account, message)]
     if request.continues and not prefills:
         entries.append({"role": "user", "content": CONTINUE})
     return entries
@@ -260,24 +261,23 @@ def _usage(value: Any) -> Usage | None:
 
 
 def _entries(account: Account, message: ChatMessage) -> list[dict[str, Any]]:
-    """One message of ours → entries: each tool result is an entry of its own, and an empty answer is none."""
+    """A message with results alone or without → entries: each result is one of its own, and an empty answer is none."""
     for part in message.parts:
         if isinstance(part, FilePart):
             raise refuse_file(account, part)
     results = [part for part in message.parts if isinstance(part, ToolResultPart)]
-    entries: list[dict[str, Any]] = [
-        {"role": "tool", "tool_call_id": result.call_id, "content": result.content} for result in results
-    ]
+    if results:
+        return [{"role": "tool", "tool_call_id": result.call_id, "content": result.content} for result in results]
     calls = [
         {"id": part.call_id, "type": "function", "function": {"name": part.name, "arguments": part.arguments}}
         for part in message.parts
         if isinstance(part, ToolCallPart)
     ]
     content = _content(message)
-    if content or calls or (message.role == "user" and not results):
-        entry: dict[str, Any] = {"role": message.role, "content": content}
-        entries.append(entry | {"tool_calls": calls} if calls else entry)
-    return entries
+    if not (content or calls or message.role == "user"):
+        return []
+    entry: dict[str, Any] = {"role": message.role, "content": content}
+    return [entry | {"tool_calls": calls} if calls else entry]
 
 
 def _content(message: ChatMessage) -> str | list[dict[str, Any]]:

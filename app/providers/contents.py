@@ -32,6 +32,7 @@ from app.providers.counts import total_of, usage_of
 from app.providers.errors import BadAnswer, BadRequest, Filtered
 from app.providers.frames import SseFrame
 from app.providers.http import Reader, Wire
+from app.providers.prompts import in_turn
 from app.providers.signatures import kept, own
 from app.words import gettext as _
 
@@ -240,7 +241,7 @@ def _contents(account: Account, request: ChatRequest) -> list[dict[str, Any]]:
     names: dict[str, str] = {}
     contents = [
         {"role": "model" if message.role == "assistant" else "user", "parts": parts}
-        for message in request.messages
+        for message in in_turn(request.messages)
         if message.role != "system"
         and (parts := [written for part in message.parts for written in _written(account, part, names)])
     ]

@@ -34,6 +34,7 @@ from app.providers.errors import BadRequest, ProviderError
 from app.providers.frames import NdjsonDecoder, SseFrame
 from app.providers.http import Reader, Wire
 from app.providers.ollama_keeping import DEFAULT_CONTEXT_WINDOW, OllamaKeeping, moment
+from app.providers.prompts import in_turn
 from app.providers.thinking import ThinkSplitter
 
 MAX_MODELS = 1000
@@ -85,7 +86,7 @@ class Ollama(Provider, OllamaKeeping):
         }
         body: dict[str, Any] = {
             "model": request.model,
-            "messages": _messages(self.account, request.messages),
+            "messages": _messages(self.account, in_turn(request.messages)),
             "stream": True,
             "truncate": False,
             "shift": False,
@@ -255,7 +256,7 @@ def _messages(account: Account, messages: Sequence[ChatMessage]) -> list[dict[st
     entries: list[dict[str, Any]] = []
     tool_names: dict[str, str] = {}
     for message in messages:
-        calls = []
+        calls, results = [], []
         for part in message.parts:
             if isinstance(part, FilePart):
                 raise refuse_file(account, part)
@@ -266,11 +267,11 @@ def _messages(account: Account, messages: Sequence[ChatMessage]) -> list[dict[st
                 )
             if isinstance(part, ToolResultPart):
                 names = {"tool_call_id": part.call_id, "tool_name": tool_names.get(part.call_id, "")}
-                entries.append({"role": "tool", "content": part.content} | names)
+                results.append({"role": "tool", "content": part.content} | names)
         text = text_of(message.parts)
         images = [base64.b64encode(part.data).decode() for part in message.parts if isinstance(part, Image)]
-        has_results = any(isinstance(part, ToolResultPart) for part in message.parts)
-        if text or images or calls or (message.role == "user" and not has_results):
+        entries += results
+        if text or images or calls or (message.role == "user" and not results):
             entry: dict[str, Any] = {"role": message.role, "content": text}
             entry |= {"images": images} if images else {}
             entries.append(entry | {"tool_calls": calls} if calls else entry)

@@ -33,6 +33,7 @@ from app.providers.counts import usage_of
 from app.providers.errors import BadRequest
 from app.providers.frames import SseFrame
 from app.providers.http import Reader, Wire
+from app.providers.prompts import in_turn
 from app.providers.signatures import kept, own
 
 KIND = "openai"
@@ -46,7 +47,7 @@ def responses_body(account: Account, request: ChatRequest, amendments: frozenset
     A summary of its thoughts is asked for where a person chose how long the model thinks: others refuse to be asked.
     """
     parameters = request.parameters
-    entries = [entry for message in request.messages for entry in _items(account, message)]
+    entries = [entry for message in in_turn(request.messages) for entry in _items(account, message)]
     if request.continues:
         entries.append({"role": "user", "content": CONTINUE})
     body: dict[str, Any] = {"model": request.model, "input": entries, "stream": True, "store": False}

@@ -119,6 +119,47 @@ async def test_what_is_sent_is_exactly_what_the_body_says(
     assert server.questions[0].json == provider.body(request)
 
 
+@pytest.mark.parametrize("dialect", SPOKEN, ids=[each.kind for each in SPOKEN])
+def test_calls_and_results_of_one_message_are_said_in_turn(provider: Provider, dialect: Dialect) -> None:
+    answer = said(
+        "assistant",
+        TextPart("I look."),
+        ToolCallPart("c1", "look", '{"at": "left"}'),
+        ToolResultPart("c1", "found"),
+        ToolCallPart("c2", "look", '{"at": "right"}'),
+        ToolResultPart("c2", "nothing"),
+        TextPart("It is."),
+    )
+    sent = dialect.messages(provider.body(ChatRequest("m", (said("user", TextPart("Where?")), answer))))
+    written = [msgspec.json.encode(entry).decode() for entry in sent]
+    words = ("Where?", "I look.", "left", "found", "right", "nothing", "It is.")
+    places = [next(place for place, entry in enumerate(written) if word in entry) for word in words]
+    assert places == sorted(places)
+    speakers = {word: sent[place].get("role") for word, place in zip(words, places, strict=True)}
+    assert {speakers[word] for word in ("I look.", "left", "right", "It is.")} <= {"assistant", "model", None}
+    assert {speakers[word] for word in ("Where?", "found", "nothing")} <= {"user", "tool", None}
+    assert len({place for word, place in zip(words, places, strict=True) if word in ("left", "found", "right")}) == 3
+
+
+@pytest.mark.parametrize("dialect", SPOKEN, ids=[each.kind for each in SPOKEN])
+def test_calls_without_a_result_are_not_sent(provider: Provider, dialect: Dialect) -> None:
+    """They are refused. Ids begin anew with each answer of some servers, so a later result is not one of theirs."""
+    messages = (
+        said("user", TextPart("Where?")),
+        said("assistant", TextPart("I look."), ToolCallPart("c0", "look", '{"at": "nowhere"}')),
+        said("user", TextPart("Well?")),
+        said("assistant", ReasoningPart("Hm."), ToolCallPart("c0", "look", '{"at": "elsewhere"}')),
+        said("user", TextPart("Well?")),
+        said("assistant", ToolCallPart("c0", "look", '{"at": "left"}'), ToolCallPart("c1", "look", '{"at": "astray"}')),
+        said("tool", ToolResultPart("c0", "found")),
+        said("assistant", ToolCallPart("c0", "look", '{"at": "lost"}')),
+        said("user", TextPart("So?")),
+    )
+    body = msgspec.json.encode(provider.body(ChatRequest("m", messages))).decode()
+    assert [word in body for word in ("I look.", "left", "found", "So?")] == [True] * 4
+    assert not [word for word in ("nowhere", "elsewhere", "astray", "lost") if word in body]
+
+
 def said(role: Role, *parts: Part | Image) -> ChatMessage:
     return ChatMessage(role, parts)
 
@@ -144,11 +185,19 @@ def threads(dialect: Dialect) -> dict[str, list[ChatMessage]]:
         said("user", TextPart("Four?")),
     ]
     with_tools = [*plain[:1], *looked_up("c1", sign), *looked_up("c2", sign), *plain[1:3], *looked_up("c3", sign)]
-    return {"plain": [system, *plain], "with tools": [system, *with_tools, *plain[3:]]}
+    call, result = looked_up("c4", sign)
+    at_once = said("assistant", *call.parts, *result.parts, TextPart("There."))
+    unanswered = said("assistant", TextPart("I look."), ToolCallPart("c4", "look", "{}"))
+    mixed = [plain[0], at_once, plain[2], unanswered, plain[4], at_once, plain[6]]
+    return {
+        "plain": [system, *plain],
+        "with tools": [system, *with_tools, *plain[3:]],
+        "in one message": [system, *mixed],
+    }
 
 
 @pytest.mark.parametrize("dialect", SPOKEN, ids=[each.kind for each in SPOKEN])
-@pytest.mark.parametrize("thread", ["plain", "with tools"])
+@pytest.mark.parametrize("thread", ["plain", "with tools", "in one message"])
 @pytest.mark.parametrize("effort", [None, "high"])
 def test_every_prompt_begins_with_all_of_the_prompt_before_it(
     thread: str, effort: str | None, provider: Provider, dialect: Dialect

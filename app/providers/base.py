@@ -221,6 +221,7 @@ class Provider(ABC):
     @abstractmethod
     def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         """One answer: deltas as they come, at most one `Usage`, and a `Finish` exactly if the server ended it properly.
+        One that breaks off or fails has its `Usage`, too, as far as the server had said.
 
         What is sent is what `body` says, or what an `Amended` event said before it was sent.
         Raises `ProviderError`. Closing the generator closes the upstream socket.

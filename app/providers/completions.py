@@ -149,9 +149,9 @@ class ChatReader(Reader[Event]):
             self.has_ended = self.is_complete = True
             return ()
         chunk = self._wire.decode(frame.data, _Chunk)
+        self._usage = _usage(chunk.usage) or self._usage
         if chunk.error or frame.event == "error":
             raise self._failure(chunk)
-        self._usage = _usage(chunk.usage) or self._usage
         if not chunk.choices:
             return ()
         choice = chunk.choices[0]

@@ -107,9 +107,9 @@ class ContentsReader(Reader[Event]):
         return events
 
     def _events(self, chunk: "_Chunk") -> list[Event]:
+        self._usage = _usage(chunk.usage_metadata) or self._usage
         if chunk.error:
             raise failures.event(self._wire.account, chunk.error)
-        self._usage = _usage(chunk.usage_metadata) or self._usage
         if chunk.prompt_feedback and (reason := chunk.prompt_feedback.block_reason):
             raise self._filtered(reason, chunk.prompt_feedback.block_reason_message)
         if not chunk.candidates:

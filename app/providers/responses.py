@@ -120,9 +120,11 @@ class ResponsesReader(Reader[Event]):
             case "response.completed" | "response.incomplete":
                 self._end(event.response or _Response())
             case "response.failed" | "error":
+                self._usage = _usage((event.response or _Response()).usage) or self._usage
                 value = event.response.error if event.response else event.error or msgspec.to_builtins(event)
                 raise failures.event(self._wire.account, value)
             case "response.cancelled":
+                self._usage = _usage((event.response or _Response()).usage) or self._usage
                 raise failures.cut(self._wire.account)
             case _:
                 pass  # steps on the way, and what is repeated whole when it is done

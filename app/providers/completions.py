@@ -257,6 +257,8 @@ def _usage(value: Any) -> Usage | None:
         return None
     details = value.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    if cached is None:
+        cached = value.get("prompt_cache_hit_tokens")  # DeepSeek: a part of `prompt_tokens`, as the other is
     return usage_of(value.get("prompt_tokens"), value.get("completion_tokens"), cached)
 
 

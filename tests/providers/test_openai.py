@@ -107,6 +107,36 @@ SHAPES: dict[str, tuple[list[Any], list[Any]]] = {
         ],
         [TextDelta("a"), Usage(9, 2, 8), Finish("stop")],
     ),
+    "cached tokens as DeepSeek counts them": (
+        [
+            delta("a", "stop"),
+            {
+                "choices": [],
+                "usage": {
+                    "prompt_tokens": 9,
+                    "completion_tokens": 2,
+                    "prompt_cache_hit_tokens": 8,
+                    "prompt_cache_miss_tokens": 1,
+                    "prompt_tokens_details": None,
+                },
+            },
+        ],
+        [TextDelta("a"), Usage(9, 2, 8), Finish("stop")],
+    ),
+    "cached tokens under both names": (
+        [
+            delta("a", "stop"),
+            {
+                "choices": [],
+                "usage": {
+                    "prompt_tokens": 9,
+                    "prompt_cache_hit_tokens": 8,
+                    "prompt_tokens_details": {"cached_tokens": 0},
+                },
+            },
+        ],
+        [TextDelta("a"), Usage(9, None, 0), Finish("stop")],
+    ),
     "usage that makes no sense": (
         [
             delta("a") | {"usage": "much"},

@@ -22,9 +22,9 @@ from app.chat.requests import keep_request
 from app.database import fetch_row, outlast
 from app.errors import ContextOverflow
 from app.live import Fenced, Tape, Writer
-from app.parts import Finish, ReasoningDelta, Usage
+from app.parts import Delta, Finish, ReasoningDelta, ToolCallDelta, Usage
 from app.providers.base import Amended, ChatRequest, Parameters, Provider
-from app.providers.errors import Filtered, ModelMissing, ProviderError, StreamCut
+from app.providers.errors import Filtered, ModelMissing, ProviderError, SaidNothing, StreamCut
 from app.tables.message import Tried
 from app.words import gettext as _
 from app.words import ngettext
@@ -128,22 +128,33 @@ def _request(claim: Claim, candidate: Candidate, defaults: Options) -> ChatReque
 
 
 async def _stream(provider: Provider, request: ChatRequest, tape: Tape, writer: Writer, ending: Ending) -> None:
+    finish, is_empty = None, True
     async with aclosing(provider.stream(request)) as events:
         async for event in events:
             if isinstance(event, Usage):
                 ending.usage = event
             elif isinstance(event, Finish):
-                ending.finish_reason = event.reason
+                finish = event
             elif isinstance(event, Amended):
                 await _keep(ending, event.body)
             else:
+                is_empty = is_empty and not _says_something(event)
                 ending.see(is_reasoning=isinstance(event, ReasoningDelta))
                 tape.append(event)
                 await writer.room()
-    if not ending.finish_reason:
+    if finish is None:
         sentence = _("%(name)s ended the answer without saying that it is complete.")
         raise StreamCut(sentence % {"name": provider.account.name})
+    # Where its length or a filter ended it, the page says that; and who was to go on may have nothing to add.
+    if is_empty and not request.continues and finish.reason in ("stop", "tool_calls"):
+        raise SaidNothing(_("%(name)s ended the answer without saying anything.") % {"name": provider.account.name})
+    ending.finish_reason = finish.reason
     ending.note_attempt("")
+
+
+def _says_something(delta: Delta) -> bool:
+    """Whether this is more than a signature."""
+    return isinstance(delta, ToolCallDelta) or bool(delta.text)
 
 
 async def _keep(ending: Ending, body: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ https://platform.claude.com/docs/en/api/overview. What is said there stands in `
 """
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -13,9 +13,9 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from app.parts import clean
 from app.providers.amendments import Amendments, Question, converse
 from app.providers.base import Account, ChatRequest, Event, Limits, Model, Provider, TokenCount
+from app.providers.counts import count_of
 from app.providers.errors import ProviderError
 from app.providers.frames import SseDecoder
 from app.providers.http import Wire
@@ -25,7 +25,6 @@ from app.providers.messages import amendment, cut_of, messages_body
 VERSION = "2023-06-01"
 PAGE_SIZE = 1000
 MAX_PAGES = 10
-MAX_NAME_CHARS = 300
 _COUNTED = ("model", "messages", "system", "tools", "thinking")
 
 
@@ -49,17 +48,16 @@ class Anthropic(Provider):
     def label(cls) -> str:
         return "Anthropic"
 
-    async def list_models(self) -> list[Model]:
-        found: dict[str, Model] = {}
+    async def read_models(self) -> Iterable[Model]:
+        found: list[Model] = []
         after = ""
         for _page in range(MAX_PAGES):
             page = await self.wire.fetch("GET", f"/models?limit={PAGE_SIZE}{after}", _Page)
-            models = (_model(entry) for entry in page.data[:PAGE_SIZE])
-            found |= {model.name: model for model in models if model.name}
+            found += map(_model, page.data[:PAGE_SIZE])
             if not (page.has_more and page.last_id):
                 break
             after = f"&after_id={quote(page.last_id, safe='')}"
-        return [found[name] for name in sorted(found)]
+        return found
 
     def body(self, request: ChatRequest) -> dict[str, Any]:
         return messages_body(self.account, request, self.amendments.of(request.model))
@@ -85,9 +83,10 @@ class Anthropic(Provider):
         asked = {name: value for name, value in self.body(request).items() if name in _COUNTED}
         try:
             counted = await self.wire.fetch("POST", "/messages/count_tokens", _Count, asked)
+            tokens = count_of(counted.input_tokens)
         except ProviderError:
-            return await super().count_tokens(request)
-        return TokenCount(counted.input_tokens, is_exact=True)
+            tokens = None
+        return TokenCount(tokens, is_exact=True) if tokens is not None else await super().count_tokens(request)
 
 
 class _VersionedWire(Wire):
@@ -109,7 +108,7 @@ class _Page(msgspec.Struct):
 
 
 class _Count(msgspec.Struct):
-    input_tokens: int
+    input_tokens: Any
 
 
 def _below_version(account: Account) -> Account:
@@ -126,11 +125,10 @@ def _below_version(account: Account) -> Account:
 
 def _model(entry: _Entry) -> Model:
     """One entry. Older and compatible servers give nothing but the id."""
-    name = entry.id if isinstance(entry.id, str) and len(entry.id) <= MAX_NAME_CHARS and entry.id.isprintable() else ""
     return Model(
-        name=clean(name),
-        context_window=_limit(entry.max_input_tokens),
-        max_output_tokens=_limit(entry.max_tokens),
+        name=entry.id,
+        context_window=entry.max_input_tokens,
+        max_output_tokens=entry.max_tokens,
         has_vision=_supports(entry.capabilities, "image_input"),
         has_reasoning=_supports(entry.capabilities, "thinking"),
     )
@@ -140,7 +138,3 @@ def _supports(capabilities: Any, name: str) -> bool | None:
     found = capabilities.get(name) if isinstance(capabilities, dict) else None
     supported = found.get("supported") if isinstance(found, dict) else None
     return supported if isinstance(supported, bool) else None
-
-
-def _limit(value: Any) -> int | None:
-    return value if type(value) is int and 0 < value < 2**31 else None

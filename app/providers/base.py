@@ -1,7 +1,7 @@
 """What every provider is: an account at a model server that lists models, counts tokens and streams answers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
@@ -10,6 +10,7 @@ import msgspec
 
 from app.parts import Delta, Finish, Part, Usage
 from app.providers.keeping import EngineOptions
+from app.providers.known import MOST_TOKENS
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -18,6 +19,10 @@ ReasoningEffort = Literal["low", "medium", "high"]
 
 #: What an image is taken for while tokens are estimated; providers count between 85 and 1,600 for one.
 IMAGE_TOKENS = 1_600
+
+#: Beyond these what a server says of a model is a mistake, or meant to be one.
+MOST_NAME_CHARS, MOST_FAMILY_CHARS, MOST_QUANTISATION_CHARS = 300, 100, 50
+MOST_BYTES = 2**50
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -61,6 +66,38 @@ class Model(msgspec.Struct, frozen=True):
     input_price: float | None = None
     output_price: float | None = None
     cached_price: float | None = None
+
+
+def is_model_name(name: Any) -> bool:
+    """Whether a model can be called so: by some printable characters, none of which stands for one that was lost."""
+    return isinstance(name, str) and 0 < len(name) <= MOST_NAME_CHARS and name.isprintable() and "\ufffd" not in name
+
+
+def listed(models: Iterable[Model]) -> list[Model]:
+    """Models by name and each once, the last that was told. One that cannot be asked is left out, and what cannot be true
+    of one is unknown."""
+    found = {model.name: _possible(model) for model in models if is_model_name(model.name)}
+    return [found[name] for name in sorted(found)]
+
+
+def _possible(model: Model) -> Model:
+    return msgspec.structs.replace(
+        model,
+        context_window=_number(model.context_window, MOST_TOKENS),
+        max_output_tokens=_number(model.max_output_tokens, MOST_TOKENS),
+        size_bytes=_number(model.size_bytes, MOST_BYTES),
+        memory_bytes=_number(model.memory_bytes, MOST_BYTES),
+        family=_word(model.family, MOST_FAMILY_CHARS),
+        quantisation=_word(model.quantisation, MOST_QUANTISATION_CHARS),
+    )
+
+
+def _number(value: Any, most: int) -> int | None:
+    return value if type(value) is int and 0 < value <= most else None
+
+
+def _word(value: Any, most_chars: int) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= most_chars and value.isprintable() else None
 
 
 class Parameters(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -166,9 +203,13 @@ class Provider(ABC):
     def label(cls) -> str:
         """What people call this kind."""
 
-    @abstractmethod
     async def list_models(self) -> list[Model]:
-        """The models of this server, by name. Raises `ProviderError`."""
+        """The models of this server, by name, of each what can be true. Raises `ProviderError`."""
+        return listed(await self.read_models())
+
+    @abstractmethod
+    async def read_models(self) -> Iterable[Model]:
+        """The models as the server tells of them, whatever it says: `list_models` looks at it. Raises `ProviderError`."""
 
     @abstractmethod
     def body(self, request: ChatRequest) -> dict[str, Any]:
@@ -184,6 +225,7 @@ class Provider(ABC):
     @abstractmethod
     def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         """One answer: deltas as they come, at most one `Usage`, and a `Finish` exactly if the server ended it properly.
+        One that breaks off or fails has its `Usage`, too, as far as the server had said.
 
         What is sent is what `body` says, or what an `Amended` event said before it was sent.
         Raises `ProviderError`. Closing the generator closes the upstream socket.

@@ -5,8 +5,8 @@ and named at the line that does so. Pure.
 """
 
 import base64
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 import msgspec
 
@@ -27,9 +27,11 @@ from app.parts import (
 from app.providers import failures
 from app.providers.amendments import unknown_field
 from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image
+from app.providers.counts import usage_of
 from app.providers.errors import BadRequest
 from app.providers.frames import SseFrame
 from app.providers.http import Reader, Wire
+from app.providers.prompts import in_turn
 from app.providers.thinking import ThinkSplitter
 from app.words import gettext as _
 
@@ -52,7 +54,7 @@ def messages_of(account: Account, request: ChatRequest, *, prefills: bool) -> li
     An answer to go on from stands last where the server continues it (`prefills`). Elsewhere a trailing assistant
     message is refused or answered anew, so the model is asked in words to continue.
     """
-    entries = [entry for message in request.messages for entry in _entries(account, message)]
+    entries = [entry for message in in_turn(request.messages) for entry in _entries(account, message)]
     if request.continues and not prefills:
         entries.append({"role": "user", "content": CONTINUE})
     return entries
@@ -122,11 +124,6 @@ def data_url(image: Image) -> str:
     return f"data:{image.media_type};base64,{base64.b64encode(image.data).decode()}"
 
 
-def count_of(value: Any) -> int | None:
-    """A count of tokens; None for what is none."""
-    return value if type(value) is int and 0 <= value < 2**31 else None
-
-
 def object_of(arguments: str) -> dict[str, Any]:
     """Some want an object where others send the model's text; what is none is shown to the model as it was."""
     try:
@@ -145,21 +142,24 @@ class ChatReader(Reader[Event]):
         self._usage: Usage | None = None
         self._reason: FinishReason | None = None
         self._has_tool_calls = False
+        self._has_begun = False
 
     def read(self, frame: SseFrame) -> Sequence[Event]:
         if frame.data.strip() == "[DONE]":
             self.has_ended = self.is_complete = True
             return ()
         chunk = self._wire.decode(frame.data, _Chunk)
+        self._usage = _usage(chunk.usage) or self._usage
         if chunk.error or frame.event == "error":
             raise self._failure(chunk)
-        self._usage = _usage(chunk.usage) or self._usage
         if not chunk.choices:
             return ()
         choice = chunk.choices[0]
         if choice.finish_reason in _BROKEN_OFF:
             raise failures.cut(self._wire.account)
-        events = self._events(choice.delta) if choice.delta else []
+        said = choice.delta or (None if self._has_begun else choice.message)
+        events = self._events(said) if said else []
+        self._has_begun = self._has_begun or bool(events)
         if choice.finish_reason and self._reason is None:
             self._reason = _FINISH_REASONS.get(choice.finish_reason, "stop")
             self.is_complete = True
@@ -177,8 +177,8 @@ class ChatReader(Reader[Event]):
         events: list[Event] = []
         if thought := delta.reasoning_content or delta.reasoning:
             events.append(ReasoningDelta(clean(thought)))
-        if delta.content:
-            events += self._splitter.feed(clean(delta.content))
+        for kind, text in _pieces(delta.content):
+            events += [ReasoningDelta(clean(text))] if kind == "thinking" else self._splitter.feed(clean(text))
         if delta.refusal:
             events.append(TextDelta(clean(delta.refusal)))
         for position, call in enumerate(delta.tool_calls or ()):
@@ -204,8 +204,19 @@ class _ToolCall(msgspec.Struct):
     function: _Function | None = None
 
 
+class _Piece(msgspec.Struct):
+    """A piece of what Mistral's reasoning models say: text, or a list of such pieces that they thought.
+
+    https://docs.mistral.ai/studio-api/conversations/reasoning#handling-thinking-chunks
+    """
+
+    type: Any = None
+    text: Any = None
+    thinking: Any = None
+
+
 class _Delta(msgspec.Struct):
-    content: str | None = None
+    content: str | list[_Piece] | None = None
     reasoning_content: str | None = None  # DeepSeek, llama.cpp, vLLM
     reasoning: str | None = None  # OpenRouter, Ollama, newer vLLM
     refusal: str | None = None
@@ -213,7 +224,10 @@ class _Delta(msgspec.Struct):
 
 
 class _Choice(msgspec.Struct):
+    """`message` is the whole of it: from servers that do not stream what they were asked to."""
+
     delta: _Delta | None = None
+    message: _Delta | None = None
     finish_reason: str | None = None
 
 
@@ -224,34 +238,48 @@ class _Chunk(msgspec.Struct):
     message: str | None = None
 
 
+def _pieces(content: "str | list[_Piece] | None") -> Iterator[tuple[Literal["text", "thinking"], str]]:
+    """What is said and what is thought, in order. Pieces of other types (references, pictures) have no words for us."""
+    if isinstance(content, str):
+        yield "text", content
+        return
+    for piece in content or ():
+        if piece.type == "text" and isinstance(piece.text, str):
+            yield "text", piece.text
+        if piece.type == "thinking":
+            thoughts = piece.thinking if isinstance(piece.thinking, list) else [{"text": piece.thinking}]
+            found = (thought.get("text") for thought in thoughts if isinstance(thought, dict))
+            yield from (("thinking", thought) for thought in found if isinstance(thought, str) and thought)
+
+
 def _usage(value: Any) -> Usage | None:
     if not isinstance(value, dict):
         return None
     details = value.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    usage = Usage(count_of(value.get("prompt_tokens")), count_of(value.get("completion_tokens")), count_of(cached))
-    return usage if usage != Usage() else None
+    if cached is None:
+        cached = value.get("prompt_cache_hit_tokens")  # DeepSeek: a part of `prompt_tokens`, as the other is
+    return usage_of(value.get("prompt_tokens"), value.get("completion_tokens"), cached)
 
 
 def _entries(account: Account, message: ChatMessage) -> list[dict[str, Any]]:
-    """One message of ours → entries: each tool result is an entry of its own, and an empty answer is none."""
+    """A message with results alone or without → entries: each result is one of its own, and an empty answer is none."""
     for part in message.parts:
         if isinstance(part, FilePart):
             raise refuse_file(account, part)
     results = [part for part in message.parts if isinstance(part, ToolResultPart)]
-    entries: list[dict[str, Any]] = [
-        {"role": "tool", "tool_call_id": result.call_id, "content": result.content} for result in results
-    ]
+    if results:
+        return [{"role": "tool", "tool_call_id": result.call_id, "content": result.content} for result in results]
     calls = [
         {"id": part.call_id, "type": "function", "function": {"name": part.name, "arguments": part.arguments}}
         for part in message.parts
         if isinstance(part, ToolCallPart)
     ]
     content = _content(message)
-    if content or calls or (message.role == "user" and not results):
-        entry: dict[str, Any] = {"role": message.role, "content": content}
-        entries.append(entry | {"tool_calls": calls} if calls else entry)
-    return entries
+    if not (content or calls or message.role == "user"):
+        return []
+    entry: dict[str, Any] = {"role": message.role, "content": content}
+    return [entry | {"tool_calls": calls} if calls else entry]
 
 
 def _content(message: ChatMessage) -> str | list[dict[str, Any]]:

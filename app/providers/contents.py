@@ -27,10 +27,12 @@ from app.parts import (
 )
 from app.providers import failures
 from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image, Parameters
-from app.providers.completions import CONTINUE, count_of, object_of, refuse_file
+from app.providers.completions import CONTINUE, object_of, refuse_file
+from app.providers.counts import total_of, usage_of
 from app.providers.errors import BadAnswer, BadRequest, Filtered
 from app.providers.frames import SseFrame
 from app.providers.http import Reader, Wire
+from app.providers.prompts import in_turn
 from app.providers.signatures import kept, own
 from app.words import gettext as _
 
@@ -105,9 +107,9 @@ class ContentsReader(Reader[Event]):
         return events
 
     def _events(self, chunk: "_Chunk") -> list[Event]:
+        self._usage = _usage(chunk.usage_metadata) or self._usage
         if chunk.error:
             raise failures.event(self._wire.account, chunk.error)
-        self._usage = _usage(chunk.usage_metadata) or self._usage
         if chunk.prompt_feedback and (reason := chunk.prompt_feedback.block_reason):
             raise self._filtered(reason, chunk.prompt_feedback.block_reason_message)
         if not chunk.candidates:
@@ -197,10 +199,8 @@ def _usage(value: Any) -> Usage | None:
     """Thoughts are billed as output and counted beside it; the prompt's count includes what was cached."""
     if not isinstance(value, dict):
         return None
-    said, thought = count_of(value.get("candidatesTokenCount")), count_of(value.get("thoughtsTokenCount"))
-    output = None if said is None and thought is None else (said or 0) + (thought or 0)
-    usage = Usage(count_of(value.get("promptTokenCount")), output, count_of(value.get("cachedContentTokenCount")))
-    return usage if usage != Usage() else None
+    output = total_of(value.get("candidatesTokenCount"), value.get("thoughtsTokenCount"))
+    return usage_of(value.get("promptTokenCount"), output, value.get("cachedContentTokenCount"))
 
 
 def _generation_config(account: Account, request: ChatRequest, amendments: frozenset[str]) -> dict[str, Any]:
@@ -241,7 +241,7 @@ def _contents(account: Account, request: ChatRequest) -> list[dict[str, Any]]:
     names: dict[str, str] = {}
     contents = [
         {"role": "model" if message.role == "assistant" else "user", "parts": parts}
-        for message in request.messages
+        for message in in_turn(request.messages)
         if message.role != "system"
         and (parts := [written for part in message.parts for written in _written(account, part, names)])
     ]

@@ -9,6 +9,7 @@ import html
 import math
 import re
 import time
+from datetime import UTC
 from typing import Any
 
 import aiohttp
@@ -99,12 +100,15 @@ def shown(account: Account, text: str) -> str:
 
 
 def retry_after(value: str | None) -> float | None:
-    """Seconds from a `Retry-After` header: a number or a date (RFC 9110, 10.2.3). Anything else counts as absent."""
+    """Seconds from a `Retry-After` header: a number or a date (RFC 9110, 10.2.3 and 5.6.7). Anything else counts as absent."""
     value = (value or "").strip()
     if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value, re.ASCII):
         return float(value)
     try:
-        seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+        date = email.utils.parsedate_to_datetime(value)
+        # One of its three forms names no zone, and all are in UTC; left alone it would be taken for the time here.
+        date = date if date.tzinfo else date.replace(tzinfo=UTC)
+        seconds = date.timestamp() - time.time()
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
     return max(0.0, seconds) if math.isfinite(seconds) else None

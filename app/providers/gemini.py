@@ -3,7 +3,7 @@
 https://ai.google.dev/api/generate-content, …/api/models, …/api/tokens. The key travels in a header, never in a URL.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import quote
@@ -11,10 +11,10 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from app.parts import clean
 from app.providers.amendments import Amendments, Question, converse
-from app.providers.base import Account, ChatRequest, Event, Limits, Model, Provider, TokenCount
+from app.providers.base import Account, ChatRequest, Event, Limits, Model, Provider, TokenCount, is_model_name
 from app.providers.contents import KIND, ContentsReader, amendment, contents_body
+from app.providers.counts import count_of
 from app.providers.errors import ModelMissing, ProviderError
 from app.providers.frames import SseDecoder
 from app.providers.http import Wire
@@ -22,7 +22,6 @@ from app.words import gettext as _
 
 PAGE_SIZE = 1000
 MAX_PAGES = 10
-MAX_NAME_CHARS = 300
 
 
 class Gemini(Provider):
@@ -45,17 +44,16 @@ class Gemini(Provider):
     def label(cls) -> str:
         return "Google Gemini"
 
-    async def list_models(self) -> list[Model]:
-        found: dict[str, Model] = {}
+    async def read_models(self) -> Iterable[Model]:
+        found: list[Model] = []
         token = ""
         for _page in range(MAX_PAGES):
             page = await self.wire.fetch("GET", f"/models?pageSize={PAGE_SIZE}{token}", _Page)
-            models = (_model(entry) for entry in page.models[:PAGE_SIZE])
-            found |= {model.name: model for model in models if model}
+            found += filter(None, map(_model, page.models[:PAGE_SIZE]))
             if not page.next_page_token:
                 break
             token = f"&pageToken={quote(page.next_page_token, safe='')}"
-        return [found[name] for name in sorted(found)]
+        return found
 
     def body(self, request: ChatRequest) -> dict[str, Any]:
         return contents_body(self.account, request, self.amendments.of(request.model))
@@ -79,9 +77,10 @@ class Gemini(Provider):
         try:
             path = f"{self._path_of(request.model)}:countTokens"
             counted = await self.wire.fetch("POST", path, _Count, asked)
+            tokens = count_of(counted.total_tokens)
         except ProviderError:
-            return await super().count_tokens(request)
-        return TokenCount(counted.total_tokens, is_exact=True)
+            tokens = None
+        return TokenCount(tokens, is_exact=True) if tokens is not None else await super().count_tokens(request)
 
     def _path_of(self, model: str) -> str:
         """The model's path, in which nothing of its name means anything to a URL."""
@@ -105,12 +104,12 @@ class _Page(msgspec.Struct, rename="camel"):
 
 
 class _Count(msgspec.Struct, rename="camel"):
-    total_tokens: int
+    total_tokens: Any
 
 
 def _model(entry: _Entry) -> Model | None:
     """One entry; None for what can neither answer nor embed: models that draw, film or speak, and nonsense."""
-    name = clean(entry.name).removeprefix("models/") if isinstance(entry.name, str) else ""
+    name = entry.name.removeprefix("models/") if isinstance(entry.name, str) else ""
     methods = entry.supported_generation_methods
     answers = "generateContent" in methods if isinstance(methods, list) else None
     embeds = "embedContent" in methods if isinstance(methods, list) else None
@@ -118,8 +117,8 @@ def _model(entry: _Entry) -> Model | None:
         return None
     return Model(
         name=name,
-        context_window=_limit(entry.input_token_limit),
-        max_output_tokens=_limit(entry.output_token_limit),
+        context_window=entry.input_token_limit,
+        max_output_tokens=entry.output_token_limit,
         has_reasoning=entry.thinking if isinstance(entry.thinking, bool) else None,
         is_embedding=None if embeds is None else embeds and not answers,
     )
@@ -127,8 +126,4 @@ def _model(entry: _Entry) -> Model | None:
 
 def _is_name(name: str) -> bool:
     """A colon would begin a verb, and cannot be hidden from all that stands between here and there."""
-    return 0 < len(name) <= MAX_NAME_CHARS and name.isprintable() and name.strip(".") != "" and ":" not in name
-
-
-def _limit(value: Any) -> int | None:
-    return value if type(value) is int and 0 < value < 2**31 else None
+    return is_model_name(name) and name.strip(".") != "" and ":" not in name

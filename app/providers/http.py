@@ -7,7 +7,6 @@ import asyncio
 import base64
 import json
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any, Generic, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -15,10 +14,11 @@ from urllib.parse import unquote_to_bytes
 import httpx
 import msgspec
 
-from app.parts import ReasoningDelta, TextDelta, ToolCallDelta, clean
+from app.parts import Usage, clean
 from app.providers import addresses, failures
+from app.providers.answer_size import AnswerSize, too_large
 from app.providers.base import Account, Limits
-from app.providers.errors import BadAnswer, KeyRejected, TimedOut, Unreachable
+from app.providers.errors import BadAnswer, KeyRejected, ProviderError, TimedOut, Unreachable
 from app.providers.frames import FrameTooLarge, NdjsonDecoder, SseDecoder, SseFrame
 from app.providers.patience import Patience
 from app.words import gettext as _
@@ -112,29 +112,31 @@ class Wire:
     async def events(
         self, response: httpx.Response, decoder: SseDecoder | NdjsonDecoder, reader: Reader[E]
     ) -> AsyncGenerator[E, None]:
-        """The events of an opened answer. Closes the response, and with it the socket, however it is left."""
+        """The events of an opened answer. Closes the response, and with it the socket, however it is left.
+
+        Before it raises `ProviderError` it yields what the server had said of usage: what failed was counted, too.
+        """
         chunks = response.aiter_raw()
         clock, patience = asyncio.get_running_loop().time, Patience()
-        alive_at, answer_bytes = clock(), 0
-        call_bytes: Counter[int] = Counter()
+        alive_at, size = clock(), AnswerSize(self.account, self.limits)
         try:
             while not reader.has_ended:
-                chunk = await self._next_chunk(chunks, reader, patience, alive_at, has_begun=answer_bytes > 0)
+                chunk = await self._next_chunk(chunks, reader, patience, alive_at, has_begun=size.bytes > 0)
                 for frame in self._decode(decoder, chunk):
                     for event in self._read_frame(reader, frame, is_last=not chunk):
-                        answer_bytes += _size(event)
-                        if answer_bytes > self.limits.max_answer_bytes:
-                            raise self._too_large()
-                        if isinstance(event, ToolCallDelta):
-                            call_bytes[event.index] += _size(event)
-                            if call_bytes[event.index] > self.limits.max_call_bytes:
-                                raise self._too_much_to_call()
+                        size.add(event)
                         yield event
                         alive_at = clock()  # after it: how long our reader takes is not the server's silence
                     if reader.has_ended:
                         break
                 if not chunk:
                     break
+        except ProviderError:
+            for event in reader.end():
+                if isinstance(event, Usage):
+                    yield event
+            raise
+        else:
             for event in reader.end():
                 yield event
             if not reader.is_complete:
@@ -172,7 +174,7 @@ class Wire:
         try:
             return decoder.feed(chunk) if chunk else decoder.end()
         except FrameTooLarge:
-            raise self._too_large() from None
+            raise too_large(self.account) from None
 
     def _read_frame(self, reader: Reader[E], frame: SseFrame, *, is_last: bool) -> Sequence[E]:
         try:
@@ -251,7 +253,7 @@ class Wire:
                     _("%(name)s broke off in the middle of its answer.") % {"name": self.account.name}
                 ) from None
         if is_whole and size > max_bytes:
-            raise self._too_large()
+            raise too_large(self.account)
         return b"".join(pieces)[:max_bytes]
 
     def decode(self, answer: str | bytes, expected: type[T]) -> T:
@@ -270,14 +272,6 @@ class Wire:
     def _timed_out(self, sentence: str, seconds: float) -> TimedOut:
         return TimedOut(sentence % {"name": self.account.name, "seconds": f"{seconds:g}"})
 
-    def _too_large(self) -> BadAnswer:
-        sentence = _("%(name)s sent more than any answer may have, so the rest was not read.")
-        return BadAnswer(sentence % {"name": self.account.name})
-
-    def _too_much_to_call(self) -> BadAnswer:
-        sentence = _("%(name)s wrote more arguments for a tool than the %(most)s bytes that a call may have.")
-        return BadAnswer(sentence % {"name": self.account.name, "most": f"{self.limits.max_call_bytes:,}"})
-
 
 def _pieces(content: bytes) -> bytes | AsyncIterator[bytes]:
     """A large body goes out bit by bit: written at once it would hold the event loop."""
@@ -287,14 +281,3 @@ def _pieces(content: bytes) -> bytes | AsyncIterator[bytes]:
             yield content[start : start + _PIECE_BYTES]
 
     return content if len(content) <= _PIECE_BYTES else bit_by_bit()
-
-
-def _size(event: object) -> int:
-    match event:
-        case TextDelta() | ReasoningDelta():
-            return len(event.text.encode()) + len(event.signature or "")
-        case ToolCallDelta():
-            words = len(event.name) + len(event.call_id) + len(event.signature or "")
-            return len(event.arguments.encode()) + words
-        case _:
-            return 0

@@ -1,7 +1,7 @@
 """The embedded engine: GGUF files in a folder, each run by a llama.cpp process of ours (`engines`) on loopback."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ class LlamaCpp(Provider, LlamaCppKeeping):
     def label(cls) -> str:
         return _("On this machine")
 
-    async def list_models(self) -> list[Model]:
+    async def read_models(self) -> Iterable[Model]:
         found = await asyncio.to_thread(model_files.scan, self.account.models_folder)
         return [_model(path, header, self.engines.find(path)) for path, header in found.items()]
 

@@ -11,7 +11,7 @@ import msgspec
 from app.parts import Finish, FinishReason, ReasoningDelta, ReasoningPart, TextDelta, ToolCallDelta, Usage, clean
 from app.providers import failures
 from app.providers.base import Event
-from app.providers.completions import count_of
+from app.providers.counts import total_of, usage_of
 from app.providers.frames import SseFrame
 from app.providers.http import Reader, Wire
 from app.providers.signatures import kept, own
@@ -26,6 +26,7 @@ _FINISH_REASONS: dict[str, FinishReason] = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
+_IN = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
 
 class MessageReader(Reader[Event]):
@@ -37,7 +38,7 @@ class MessageReader(Reader[Event]):
     def __init__(self, wire: Wire, owed: str = "") -> None:
         self._wire = wire
         self._owed = owed
-        self._usage: dict[str, int] = {}
+        self._usage: dict[str, Any] = {}
         self._reason: FinishReason = "stop"
         self._calls: dict[int | None, _Call] = {}
         self._thoughts: list[tuple[int | None, str]] = []
@@ -66,7 +67,7 @@ class MessageReader(Reader[Event]):
 
     def end(self) -> Sequence[Event]:
         usage = self._total()
-        events: list[Event] = [usage] if usage != Usage() else []
+        events: list[Event] = [usage] if usage else []
         return [*events, Finish(self._reason)] if self.is_complete else events
 
     def _begin(self, index: int | None, block: "_Block") -> list[Event]:
@@ -133,18 +134,17 @@ class MessageReader(Reader[Event]):
     def _count(self, usage: Any) -> None:
         """Counts are cumulative: later ones replace earlier ones."""
         if isinstance(usage, dict):
-            self._usage |= {name: count for name, value in usage.items() if (count := count_of(value)) is not None}
+            self._usage |= {name: usage[name] for name in (*_IN, "output_tokens") if usage.get(name) is not None}
 
-    def _total(self) -> Usage:
+    def _total(self) -> Usage | None:
         """All tokens in, those from and for the prompt cache included, which the API counts apart.
 
         https://platform.claude.com/docs/en/build-with-claude/prompt-caching#tracking-cache-performance. The count of a
         message that has only begun says nothing of tokens out.
         """
-        names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-        counts = [self._usage[name] for name in names if name in self._usage]
+        tokens_in = total_of(*(self._usage.get(name) for name in _IN))
         tokens_out = self._usage.get("output_tokens") if self.is_complete else None
-        return Usage(sum(counts) if counts else None, tokens_out, self._usage.get("cache_read_input_tokens"))
+        return usage_of(tokens_in, tokens_out, self._usage.get("cache_read_input_tokens"))
 
 
 def blocks_of(part: ReasoningPart) -> list[dict[str, Any]]:

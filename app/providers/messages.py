@@ -5,22 +5,25 @@ https://platform.claude.com/docs/en/api/messages/create. Three choices are worth
 * The prompt cache is asked for once, beside the messages (`cache_control` of the body): the server sets the mark on the
   last block by itself. A mark of ours would wander from message to message, and a request would not begin with the
   bytes of the one before it. https://platform.claude.com/docs/en/build-with-claude/prompt-caching#automatic-caching
-* What a message becomes depends on that message alone, never on what follows it, for the same reason.
+* What a message becomes depends on that message alone, never on what follows it, for the same reason: but for calls of
+  tools that nothing answers (`prompts`).
 * Claude up to 4.5 thinks within a budget of tokens and goes on from an unfinished answer; later ones choose by themselves
   how long to think and refuse to go on. Names tell the two apart, and refusals correct the names (`amendment`).
 """
 
 import base64
 import re
-from collections.abc import Iterable
 from typing import Any, assert_never
 
-from app.parts import ErrorPart, FilePart, ReasoningPart, TextPart, ToolCallPart, ToolResultPart, text_of
+import msgspec
+
+from app.parts import ErrorPart, FilePart, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart, text_of
 from app.providers.amendments import unknown_field
-from app.providers.base import Account, ChatMessage, ChatRequest, Image, Parameters
+from app.providers.base import Account, ChatMessage, ChatRequest, Image, Parameters, Role
 from app.providers.completions import CONTINUE, object_of, refuse_file
 from app.providers.errors import BadRequest
 from app.providers.message_events import blocks_of
+from app.providers.prompts import in_turn
 
 #: What an answer may take where neither the person nor the model's description says: every Claude since 3.5 takes it.
 DEFAULT_MAX_TOKENS = 8_192
@@ -42,6 +45,7 @@ def messages_body(account: Account, request: ChatRequest, amendments: frozenset[
     Amendments: `prefill` (ask in words to go on), `adaptive` and `budget` (how the model wants to be told to think; both
     mean not at all), `unsigned` (send no reasoning back), `max_tokens=n` (the model's limit), and names of fields.
     """
+    request = msgspec.structs.replace(request, messages=tuple(in_turn(request.messages)))
     thinking = _thinking(request, amendments)
     answer_tokens = _answer_tokens(request, amendments)
     limit = _model_limit(request, amendments)
@@ -160,17 +164,19 @@ def _messages(
     account: Account, request: ChatRequest, amendments: frozenset[str], *, is_thinking: bool
 ) -> list[dict[str, Any]]:
     """The prompt without its system messages. An answer to go on from stands last, where the model goes on from it."""
-    answered = {part.call_id for m in request.messages for part in m.parts if isinstance(part, ToolResultPart)}
     entries: list[dict[str, Any]] = []
     has_results = False  # whether the last entry consists of them: those of one round belong together
     for message in request.messages:
-        for role, blocks in _entries(account, message, answered, amendments):
-            are_results = blocks[0]["type"] == "tool_result"
-            if has_results and are_results:
-                entries[-1]["content"] += blocks
-            else:
-                entries.append({"role": role, "content": blocks})
-            has_results = are_results
+        role = "assistant" if message.role == "assistant" else "user"  # who says what a tool found, too
+        blocks = _blocks(account, message, amendments) if message.role != "system" else []
+        if not blocks:
+            continue
+        are_results = blocks[0]["type"] == "tool_result"
+        if has_results and are_results:
+            entries[-1]["content"] += blocks
+        else:
+            entries.append({"role": role, "content": blocks})
+        has_results = are_results
     if request.continues and entries and entries[-1]["role"] == "assistant":
         if is_thinking or "prefill" in amendments or is_recent(request.model):
             entries.append({"role": "user", "content": [{"type": "text", "text": CONTINUE}]})
@@ -181,45 +187,30 @@ def _messages(
     return entries
 
 
-def _entries(
-    account: Account, message: ChatMessage, answered: set[str], amendments: frozenset[str]
-) -> Iterable[tuple[str, list[dict[str, Any]]]]:
-    """One message of ours → entries, of which none is empty: tool results are said by the user."""
-    if message.role == "system":
-        return
-    role = "assistant" if message.role == "assistant" else "user"
-    has_call = any(isinstance(part, ToolCallPart) and part.call_id in answered for part in message.parts)
-    said: list[dict[str, Any]] = []
-    for part in message.parts:
-        match part:
-            case ToolResultPart():
-                if said:
-                    yield role, said
-                    said = []
-                yield "user", [_result(part)]
-            case ReasoningPart():
-                # Without a call the thoughts of an earlier answer need not come back, and cost tokens.
-                said += blocks_of(part) if has_call and "unsigned" not in amendments else []
-            case _:
-                said += _blocks(account, part, role, answered)
-    if said:
-        yield role, said
+def _blocks(account: Account, message: ChatMessage, amendments: frozenset[str]) -> list[dict[str, Any]]:
+    has_call = any(isinstance(part, ToolCallPart) for part in message.parts)
+    # Without a call the thoughts of an earlier answer need not come back, and cost tokens.
+    is_thought_sent = has_call and "unsigned" not in amendments
+    parts = (part for part in message.parts if is_thought_sent or not isinstance(part, ReasoningPart))
+    return [block for part in parts for block in _written(account, part, message.role)]
 
 
-def _blocks(
-    account: Account, part: TextPart | ToolCallPart | FilePart | ErrorPart | Image, role: str, answered: set[str]
-) -> list[dict[str, Any]]:
+def _written(account: Account, part: Part | Image, role: Role) -> list[dict[str, Any]]:
     match part:
         case TextPart(text=text):
             return [{"type": "text", "text": text}] if text.strip() else []  # blank ones are refused
+        case ReasoningPart():
+            return blocks_of(part)
         case ToolCallPart():
             call = {"id": _id(part.call_id), "name": part.name, "input": object_of(part.arguments)}
-            return [{"type": "tool_use", **call}] if part.call_id in answered else []  # refused without their results
+            return [{"type": "tool_use", **call}]
         case FilePart():
             raise refuse_file(account, part)
         case Image(media_type=media_type, data=data):
             source = {"type": "base64", "media_type": media_type, "data": base64.b64encode(data).decode()}
-            return [{"type": "image", "source": source}] if role == "user" else []
+            return [{"type": "image", "source": source}] if role != "assistant" else []
+        case ToolResultPart():
+            return [_result(part)]
         case ErrorPart():
             return []
         case _:

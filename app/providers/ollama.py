@@ -6,7 +6,7 @@ silently drops what does not fit (https://github.com/ollama/ollama/blob/main/doc
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -27,12 +27,14 @@ from app.parts import (
 )
 from app.providers import failures
 from app.providers.amendments import Amendments, Question, converse
-from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image, Limits, Model, Provider
+from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image, Limits, Model, Provider, is_model_name
 from app.providers.completions import object_of, refuse_file, tool_entry
+from app.providers.counts import usage_of
 from app.providers.errors import BadRequest, ProviderError
 from app.providers.frames import NdjsonDecoder, SseFrame
 from app.providers.http import Reader, Wire
 from app.providers.ollama_keeping import DEFAULT_CONTEXT_WINDOW, OllamaKeeping, moment
+from app.providers.prompts import in_turn
 from app.providers.thinking import ThinkSplitter
 
 MAX_MODELS = 1000
@@ -59,9 +61,9 @@ class Ollama(Provider, OllamaKeeping):
     def label(cls) -> str:
         return "Ollama"
 
-    async def list_models(self) -> list[Model]:
+    async def read_models(self) -> Iterable[Model]:
         tags, running = await asyncio.gather(self.wire.fetch("GET", "/api/tags", _Tags), self._running())
-        entries = {clean(entry.name): entry for entry in tags.models[:MAX_MODELS] if entry.name.isprintable()}
+        entries = {entry.name: entry for entry in tags.models[:MAX_MODELS] if is_model_name(entry.name)}
         at_once = asyncio.Semaphore(_SHOWN_AT_ONCE)
 
         async def describe(name: str, entry: _Tag) -> Model:
@@ -69,7 +71,7 @@ class Ollama(Provider, OllamaKeeping):
                 shown = await self._show(name)
             return _model(name, entry, shown, running)
 
-        return list(await asyncio.gather(*(describe(name, entry) for name, entry in sorted(entries.items()) if name)))
+        return await asyncio.gather(*(describe(name, entry) for name, entry in entries.items()))
 
     def body(self, request: ChatRequest) -> dict[str, Any]:
         parameters = request.parameters
@@ -84,7 +86,7 @@ class Ollama(Provider, OllamaKeeping):
         }
         body: dict[str, Any] = {
             "model": request.model,
-            "messages": _messages(self.account, request.messages),
+            "messages": _messages(self.account, in_turn(request.messages)),
             "stream": True,
             "truncate": False,
             "shift": False,
@@ -113,7 +115,7 @@ class Ollama(Provider, OllamaKeeping):
             running = await self.wire.fetch("GET", "/api/ps", _AllRunning)
         except ProviderError:  # older servers and proxies do not have it: whether a model is loaded stays unknown
             return None
-        return {entry.name: entry for entry in running.models}
+        return {entry.name: entry for entry in running.models if is_model_name(entry.name)}
 
     async def _show(self, name: str) -> "_Show":
         try:
@@ -147,14 +149,14 @@ class LineReader(Reader[Event]):
         events = self._events(line.message) if line.message else []
         if line.done:
             self.has_ended = self.is_complete = True
-            self._usage = Usage(line.prompt_eval_count, line.eval_count)
+            self._usage = usage_of(line.prompt_eval_count, line.eval_count)
             # Ollama says "stop" after tool calls too.
             self._reason = "length" if line.done_reason == "length" else "tool_calls" if self._tool_calls else "stop"
         return events
 
     def end(self) -> Sequence[Event]:
         events: list[Event] = [*self._splitter.end()]
-        if self._usage and self._usage != Usage():
+        if self._usage:
             events.append(self._usage)
         return [*events, Finish(self._reason)] if self.is_complete else events
 
@@ -192,19 +194,19 @@ class _Line(msgspec.Struct):
     message: _Message | None = None
     done: bool = False
     done_reason: str | None = None
-    prompt_eval_count: int | None = None
-    eval_count: int | None = None
+    prompt_eval_count: Any = None
+    eval_count: Any = None
     error: Any = None
 
 
 class _Details(msgspec.Struct):
-    family: str | None = None
-    quantization_level: str | None = None
+    family: Any = None
+    quantization_level: Any = None
 
 
 class _Tag(msgspec.Struct):
-    name: str = ""
-    size: int | None = None
+    name: Any = None
+    size: Any = None
     details: _Details | None = None
 
 
@@ -215,8 +217,8 @@ class _Tags(msgspec.Struct):
 class _Running(msgspec.Struct):
     """`size` is all that it takes, of which `size_vram` is on graphics cards."""
 
-    name: str = ""
-    size: int | None = None
+    name: Any = None
+    size: Any = None
     expires_at: Any = None
 
 
@@ -231,22 +233,20 @@ class _Show(msgspec.Struct):
 
 def _model(name: str, entry: _Tag, shown: _Show, all_running: dict[str, _Running] | None) -> Model:
     running = (all_running or {}).get(entry.name)
-    memory_bytes = running.size if running else None
     details = entry.details or _Details()
     info = shown.model_info or {}
-    window = info.get(f"{info.get('general.architecture')}.context_length")
 
     def has(capability: str) -> bool | None:
         return None if shown.capabilities is None else capability in shown.capabilities
 
     return Model(
         name=name,
-        context_window=window if type(window) is int and window > 0 else None,
+        context_window=info.get(f"{info.get('general.architecture')}.context_length"),
         size_bytes=entry.size,
-        family=clean(details.family) if details.family else None,
-        quantisation=clean(details.quantization_level) if details.quantization_level else None,
+        family=details.family,
+        quantisation=details.quantization_level,
         is_loaded=None if all_running is None else running is not None,
-        memory_bytes=memory_bytes if memory_bytes and 0 < memory_bytes < 2**63 else None,
+        memory_bytes=running.size if running else None,
         expires_at=moment(running.expires_at) if running else None,
         has_vision=has("vision"),
         has_tools=has("tools"),
@@ -259,7 +259,7 @@ def _messages(account: Account, messages: Sequence[ChatMessage]) -> list[dict[st
     entries: list[dict[str, Any]] = []
     tool_names: dict[str, str] = {}
     for message in messages:
-        calls = []
+        calls, results = [], []
         for part in message.parts:
             if isinstance(part, FilePart):
                 raise refuse_file(account, part)
@@ -270,11 +270,11 @@ def _messages(account: Account, messages: Sequence[ChatMessage]) -> list[dict[st
                 )
             if isinstance(part, ToolResultPart):
                 names = {"tool_call_id": part.call_id, "tool_name": tool_names.get(part.call_id, "")}
-                entries.append({"role": "tool", "content": part.content} | names)
+                results.append({"role": "tool", "content": part.content} | names)
         text = text_of(message.parts)
         images = [base64.b64encode(part.data).decode() for part in message.parts if isinstance(part, Image)]
-        has_results = any(isinstance(part, ToolResultPart) for part in message.parts)
-        if text or images or calls or (message.role == "user" and not has_results):
+        entries += results
+        if text or images or calls or (message.role == "user" and not results):
             entry: dict[str, Any] = {"role": message.role, "content": text}
             entry |= {"images": images} if images else {}
             entries.append(entry | {"tool_calls": calls} if calls else entry)

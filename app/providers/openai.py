@@ -1,17 +1,17 @@
 """Any server that speaks OpenAI's protocol: `/models`, `/chat/completions`, perhaps `/responses` below its base URL."""
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing, suppress
 from typing import Any, ClassVar
 
 import httpx
 import msgspec
 
-from app.parts import clean
 from app.providers import completions, responses
 from app.providers.amendments import Amendments, Question, converse
 from app.providers.base import Account, ChatRequest, Event, Limits, Model, Provider, TokenCount
+from app.providers.counts import count_of
 from app.providers.errors import BadAnswer, ProviderError
 from app.providers.failures import check_url
 from app.providers.frames import SseDecoder
@@ -19,7 +19,6 @@ from app.providers.http import Wire
 from app.words import gettext as _
 
 MAX_MODELS = 5000
-MAX_NAME_CHARS = 300
 _COUNTED = ("model", "input", "tools", "reasoning")
 
 
@@ -48,14 +47,13 @@ class OpenAI(Provider):
     def label(cls) -> str:
         return _("OpenAI-compatible")
 
-    async def list_models(self) -> list[Model]:
+    async def read_models(self) -> Iterable[Model]:
         answer = await self.wire.fetch("GET", "/models", Any)
         entries = answer.get("data") if isinstance(answer, dict) else answer  # Together answers with the bare list
         if not isinstance(entries, list):
             sentence = _("%(name)s did not answer with a list of models. %(check)s")
             raise BadAnswer(sentence % {"name": self.account.name, "check": check_url(self.wire.account)})
-        models = (_model(entry) for entry in entries[:MAX_MODELS] if isinstance(entry, dict))
-        return sorted({model.name: model for model in models if model.name}.values(), key=lambda model: model.name)
+        return (_model(entry) for entry in entries[:MAX_MODELS] if isinstance(entry, dict))
 
     def body(self, request: ChatRequest) -> dict[str, Any]:
         return self._question(request).body
@@ -80,7 +78,8 @@ class OpenAI(Provider):
             asked = {name: value for name, value in question.body.items() if name in _COUNTED}
             with suppress(ProviderError):
                 counted = await self.wire.fetch("POST", f"{responses.PATH}/input_tokens", _Count, asked)
-                return TokenCount(counted.input_tokens, is_exact=True)
+                if (tokens := count_of(counted.input_tokens)) is not None:
+                    return TokenCount(tokens, is_exact=True)
         return await super().count_tokens(request)
 
     def _question(self, request: ChatRequest) -> Question:
@@ -100,12 +99,11 @@ class OpenAI(Provider):
 
 
 class _Count(msgspec.Struct):
-    input_tokens: int
+    input_tokens: Any
 
 
 def _model(entry: dict[str, Any]) -> Model:
     """One entry. The protocol knows only `id`; vLLM, Groq, Mistral, OpenRouter and llama.cpp add the rest."""
-    name = entry.get("id")
     capabilities = entry.get("capabilities")
     architecture = entry.get("architecture")
     supported = entry.get("supported_parameters")
@@ -114,13 +112,13 @@ def _model(entry: dict[str, Any]) -> Model:
     modalities = architecture.get("input_modalities") if isinstance(architecture, dict) else None
     says = capabilities if isinstance(capabilities, dict) else {}
     return Model(
-        name=clean(name) if isinstance(name, str) and len(name) <= MAX_NAME_CHARS and name.isprintable() else "",
+        name=entry.get("id", ""),
         context_window=_first_count(
             *(entry.get(key) for key in ("max_model_len", "context_length", "context_window", "max_context_length")),
             meta.get("n_ctx_train"),
         ),
-        max_output_tokens=_first_count(entry.get("max_completion_tokens")),
-        size_bytes=_first_count(meta.get("size")),
+        max_output_tokens=entry.get("max_completion_tokens"),
+        size_bytes=meta.get("size"),
         has_vision=_claim(says.get("vision"), "image" in modalities if isinstance(modalities, list) else None),
         has_tools=_claim(says.get("function_calling"), "tools" in supported if isinstance(supported, list) else None),
         has_reasoning=_claim(None, "reasoning" in supported if isinstance(supported, list) else None),
@@ -128,7 +126,7 @@ def _model(entry: dict[str, Any]) -> Model:
 
 
 def _first_count(*values: Any) -> int | None:
-    return next((value for value in values if type(value) is int and 0 < value < 2**50), None)
+    return next((value for value in values if type(value) is int and value > 0), None)
 
 
 def _claim(said: Any, derived: bool | None) -> bool | None:

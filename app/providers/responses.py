@@ -28,10 +28,12 @@ from app.parts import (
 from app.providers import failures
 from app.providers.amendments import unknown_field
 from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image
-from app.providers.completions import CONTINUE, count_of, data_url, refuse_file
+from app.providers.completions import CONTINUE, data_url, refuse_file
+from app.providers.counts import usage_of
 from app.providers.errors import BadRequest
 from app.providers.frames import SseFrame
 from app.providers.http import Reader, Wire
+from app.providers.prompts import in_turn
 from app.providers.signatures import kept, own
 
 KIND = "openai"
@@ -45,7 +47,7 @@ def responses_body(account: Account, request: ChatRequest, amendments: frozenset
     A summary of its thoughts is asked for where a person chose how long the model thinks: others refuse to be asked.
     """
     parameters = request.parameters
-    entries = [entry for message in request.messages for entry in _items(account, message)]
+    entries = [entry for message in in_turn(request.messages) for entry in _items(account, message)]
     if request.continues:
         entries.append({"role": "user", "content": CONTINUE})
     body: dict[str, Any] = {"model": request.model, "input": entries, "stream": True, "store": False}
@@ -118,9 +120,11 @@ class ResponsesReader(Reader[Event]):
             case "response.completed" | "response.incomplete":
                 self._end(event.response or _Response())
             case "response.failed" | "error":
+                self._usage = _usage((event.response or _Response()).usage) or self._usage
                 value = event.response.error if event.response else event.error or msgspec.to_builtins(event)
                 raise failures.event(self._wire.account, value)
             case "response.cancelled":
+                self._usage = _usage((event.response or _Response()).usage) or self._usage
                 raise failures.cut(self._wire.account)
             case _:
                 pass  # steps on the way, and what is repeated whole when it is done
@@ -206,8 +210,7 @@ def _usage(value: Any) -> Usage | None:
         return None
     details = value.get("input_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    usage = Usage(count_of(value.get("input_tokens")), count_of(value.get("output_tokens")), count_of(cached))
-    return usage if usage != Usage() else None
+    return usage_of(value.get("input_tokens"), value.get("output_tokens"), cached)
 
 
 def _items(account: Account, message: ChatMessage) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
 from app.parts import Finish, TextDelta, Usage, text_of
@@ -74,7 +74,7 @@ class Scripted(Provider):
     def label(cls) -> str:
         return _("Demo")
 
-    async def list_models(self) -> list[Model]:
+    async def read_models(self) -> Iterable[Model]:
         return [
             Model(name=MODEL, context_window=8192, family="demo", is_loaded=True, has_vision=False, has_tools=False)
         ]

@@ -64,6 +64,14 @@ async def test_counts_that_their_columns_cannot_hold_together_cost_no_answer(cha
     assert (done["input_tokens"], done["output_tokens"]) == (2**31 - 1, None)
 
 
+async def test_an_answer_that_is_gone_on_from_may_have_had_its_end(chat: Chat, worker: Worker) -> None:
+    answer = await begun(chat)
+    chat.server.script(*OPENAI.answer((), usage=(7, 0)))
+    done = await go_on(chat, answer)
+    assert (done["status"], done["finish_reason"], done["content"]) == ("complete", "stop", "One two ")
+    assert (done["error_code"], done["error_sentence"]) == ("", "")
+
+
 async def test_an_answer_that_does_not_fit_keeps_its_text_and_its_end(chat: Chat, worker: Worker) -> None:
     answer = await begun(chat, "One two " * 500)
     await fetch("UPDATE model SET set_by_owner = $1", '{"context_window": 1000}')

@@ -63,6 +63,32 @@ async def test_a_thread_is_told_to_the_model_again_byte_for_byte(dialect: Dialec
         before = written.removesuffix(b"]")
 
 
+async def test_an_answer_of_nothing_says_so(dialect: Dialect, chat: Chat, worker: Worker) -> None:
+    chat.server.script(*dialect.answer((), usage=(9, 0)))
+    answer = await chat.final((await chat.ask()).answer)
+    assert (answer["status"], answer["error_code"], answer["content"]) == ("failed", "said_nothing", "")
+    assert answer["error_sentence"] == "Scripted ended the answer without saying anything."
+    assert answer["input_tokens"] == 9
+    provider = (await fetch("SELECT state, failures FROM provider WHERE kind = $1", dialect.kind))[0]
+    assert (provider["state"], provider["failures"]) == ("ok", 0)
+    assert len(chat.server.questions) == 1
+
+
+async def test_thoughts_or_a_call_are_an_answer(dialect: Dialect, chat: Chat, worker: Worker) -> None:
+    call = dialect.tool_call("c1", "look", {})
+    for script in (dialect.answer((), thoughts=("Hm.",)), dialect.answer((), tool_calls=[call], reason="tool_calls")):
+        chat.server.script(*script)
+        answer = await chat.final((await chat.ask()).answer)
+        assert (answer["status"], answer["error_sentence"]) == ("complete", "")
+
+
+async def test_an_end_at_the_longest_length_is_no_silence(dialect: Dialect, chat: Chat, worker: Worker) -> None:
+    """The page says it already: a model may have spent all of it on thoughts that it keeps to itself."""
+    chat.server.script(*dialect.answer((), reason="length"))
+    answer = await chat.final((await chat.ask()).answer)
+    assert (answer["status"], answer["finish_reason"]) == ("complete", "length")
+
+
 async def test_stopping_keeps_the_text_so_far_in_every_dialect(dialect: Dialect, chat: Chat, worker: Worker) -> None:
     chat.server.script(dialect.head(), Send(chunk(dialect.text("One ") + dialect.text("two"))), Stall())
     turn = await chat.ask()

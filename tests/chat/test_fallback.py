@@ -81,8 +81,9 @@ async def open_circuit(provider: uuid.UUID) -> None:
         (whole(b'{"error": {"message": "bad key"}}', status=401), "key_rejected"),
         (whole(b'{"error": {"message": "slow down"}}', status=429, Retry_After="3600"), "rate_limited"),
         (whole(b"<html>Hello</html>", content_type="text/html"), "bad_answer"),
+        (OPENAI.answer(()), "said_nothing"),
     ],
-    ids=["503", "reset", "key", "429", "html"],
+    ids=["503", "reset", "key", "429", "html", "nothing"],
 )
 async def test_the_next_model_answers_when_the_first_one_does_not(
     chat: Chat, spare: Spare, worker: Worker, fault: Any, error: str

@@ -151,6 +151,20 @@ async def test_a_server_that_comes_back_is_asked_again_and_usage_counts_once(cha
     assert (second["error"], second["usage"]["input_tokens"], second["usage"]["output_tokens"]) == ("", 11, 2)
 
 
+async def test_a_call_that_failed_counts_with_what_its_server_had_said(chat: Chat, database: str) -> None:
+    used = b'data: {"choices": [], "usage": {"prompt_tokens": 9}}\n\n'
+    chat.server.script(*OPENAI.stream(used, OPENAI.error("boom")))
+    chat.server.script(*OPENAI.answer(["One ", "two"], usage=(11, 2)))
+    turns = await ask_each(chat, database, ["lantern"])
+    answer = await chat.message(turns["lantern"].answer)
+    assert (answer["status"], answer["input_tokens"], answer["output_tokens"]) == ("complete", 11, 2)
+    generation = await fetch_row("SELECT provider_attempts FROM generation")
+    assert generation is not None
+    first, second = json.loads(generation["provider_attempts"])
+    assert (first["error"], first["usage"]["input_tokens"], first["usage"]["output_tokens"]) == ("overloaded", 9, None)
+    assert (second["error"], second["usage"]["input_tokens"]) == ("", 11)
+
+
 async def test_the_deadline_ends_an_endless_answer_and_keeps_its_text(chat: Chat, database: str) -> None:
     chat.server.script(OPENAI.head(), Repeat(chunk(OPENAI.text("on ")), None, 0.05))
     settings = read({"PARLEY_GENERATION_DEADLINE_SECONDS": "1", "PARLEY_DRAIN_SECONDS": "0"})

@@ -1,6 +1,8 @@
 """Foreign words in our sentences: cleaned, shortened, and without anybody's secrets."""
 
 import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -121,6 +123,26 @@ def test_every_other_refusal_may_not(status: int) -> None:
 )
 def test_a_retry_after_that_makes_no_sense_is_absent(value: str) -> None:
     assert retry_after(value) is None
+
+
+@pytest.fixture(params=["UTC", "America/New_York", "Asia/Kolkata"])
+def _zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The machine stands elsewhere."""
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_zone")
+@pytest.mark.parametrize("form", ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"])
+def test_a_retry_after_is_the_same_moment_everywhere(form: str) -> None:
+    """The three forms of a date in HTTP, of which the last names no zone."""
+    later = (datetime.now(UTC) + timedelta(seconds=60)).strftime(form)
+    seconds = retry_after(later)
+    assert seconds is not None
+    assert 55 < seconds <= 60
 
 
 def test_a_retry_after_in_the_past_is_now() -> None:

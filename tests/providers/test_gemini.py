@@ -172,7 +172,9 @@ async def test_signatures_stay_with_the_parts_they_came_with(provider: Gemini, s
         TextPart("", signature="gemini:ZW5k"),
     )
     assert outcome.finish == [Finish("tool_calls")]
-    sent = provider.body(ChatRequest("m", (ChatMessage("assistant", outcome.parts),)))  # type: ignore[arg-type]
+    results = said("tool", ToolResultPart("gemini_call_0", "here"), ToolResultPart("g2", "gone"))
+    answered = (ChatMessage("assistant", outcome.parts), results)  # type: ignore[arg-type]
+    sent = provider.body(ChatRequest("m", answered))
     assert [part.get("thoughtSignature") for part in sent["contents"][0]["parts"]] == [
         "dGhvdWdodA==",
         "dGV4dA==",

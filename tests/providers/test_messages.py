@@ -119,12 +119,6 @@ def test_pictures_results_and_oddities_have_their_places(provider: Anthropic) ->
     ]
 
 
-def test_calls_and_results_of_one_message_are_said_in_turn(provider: Anthropic) -> None:
-    both = said("assistant", ToolCallPart("c1", "look", "{}"), ToolResultPart("c1", "found"), TextPart("It is."))
-    sent = provider.body(ChatRequest("m", (said("user", TextPart("Where?")), both)))["messages"]
-    assert [message["role"] for message in sent] == ["user", "assistant", "user", "assistant"]
-
-
 NAMES = {
     "claude-2.1": False,
     "claude-instant-1.2": False,

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.parts import Finish, TextDelta, ToolCallDelta, ToolCallPart, Usage
+from app.parts import Finish, TextDelta, ToolCallDelta, ToolCallPart, ToolResultPart, Usage
 from app.providers.base import Account, ChatMessage, ChatRequest, Model
 from app.providers.errors import KeyRejected, Overloaded, PromptTooLong, ProviderError, StreamCut
 from app.providers.ollama import Ollama
@@ -68,7 +68,8 @@ def test_prompts_are_written_as_the_protocol_wants_them(provider: Ollama) -> Non
 def test_arguments_that_are_no_object_are_shown_to_the_model_as_they_were(provider: Ollama) -> None:
     for written in ("nonsense", "[1]", "7", "[" * 100_000):
         call = ToolCallPart("c1", "look", written)
-        body = provider.body(ChatRequest("m", (ChatMessage("assistant", (call,)),)))
+        answered = (ChatMessage("assistant", (call,)), ChatMessage("tool", (ToolResultPart("c1", "No."),)))
+        body = provider.body(ChatRequest("m", answered))
         arguments = body["messages"][0]["tool_calls"][0]["function"]["arguments"]
         assert arguments == {"invalid_json": written}
 

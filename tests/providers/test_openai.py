@@ -29,6 +29,11 @@ def delta(content: Any = None, finish: str | None = None, **fields: Any) -> dict
     return {"choices": [{"delta": {"content": content, **fields}, "finish_reason": finish}]}
 
 
+def thinking(text: str) -> dict[str, Any]:
+    """As Mistral's reasoning models write it, in the place of a string (BerriAI/litellm#16272)."""
+    return {"type": "thinking", "thinking": [{"type": "text", "text": text}]}
+
+
 def test_the_body_has_the_parameters_that_the_protocol_knows(provider: OpenAI) -> None:
     every = {"temperature": 0.5, "top_p": 0.9, "top_k": 5, "repeat_penalty": 1.1, "max_tokens": 7, "context_window": 99}
     assert provider.body(question("Why?", **every, stop=("END",))) == {
@@ -102,11 +107,88 @@ SHAPES: dict[str, tuple[list[Any], list[Any]]] = {
         ],
         [TextDelta("a"), Usage(9, 2, 8), Finish("stop")],
     ),
+    "cached tokens as DeepSeek counts them": (
+        [
+            delta("a", "stop"),
+            {
+                "choices": [],
+                "usage": {
+                    "prompt_tokens": 9,
+                    "completion_tokens": 2,
+                    "prompt_cache_hit_tokens": 8,
+                    "prompt_cache_miss_tokens": 1,
+                    "prompt_tokens_details": None,
+                },
+            },
+        ],
+        [TextDelta("a"), Usage(9, 2, 8), Finish("stop")],
+    ),
+    "cached tokens under both names": (
+        [
+            delta("a", "stop"),
+            {
+                "choices": [],
+                "usage": {
+                    "prompt_tokens": 9,
+                    "prompt_cache_hit_tokens": 8,
+                    "prompt_tokens_details": {"cached_tokens": 0},
+                },
+            },
+        ],
+        [TextDelta("a"), Usage(9, None, 0), Finish("stop")],
+    ),
     "usage that makes no sense": (
         [
             delta("a") | {"usage": "much"},
             delta(None, "stop") | {"usage": {"prompt_tokens": -1, "completion_tokens": True}},
         ],
+        [TextDelta("a"), Finish("stop")],
+    ),
+    "Mistral's lists of thoughts and words": (
+        [
+            delta(""),
+            delta([thinking("I "), {"type": "text", "text": ""}]),
+            delta(
+                [{"type": "thinking", "thinking": [{"type": "text", "text": "thi"}, {"type": "text", "text": "nk\0."}]}]
+            ),
+            delta([thinking("!"), {"type": "text", "text": "So "}]),
+            delta("be "),
+            delta([{"type": "text", "text": "it."}], "stop"),
+        ],
+        [
+            ReasoningDelta("I "),
+            ReasoningDelta("thi"),
+            ReasoningDelta("nk\ufffd."),
+            ReasoningDelta("!"),
+            TextDelta("So "),
+            TextDelta("be "),
+            TextDelta("it."),
+            Finish("stop"),
+        ],
+    ),
+    "pieces of no known type": (
+        [
+            delta([{"type": "reference", "reference_ids": [1]}, {"type": "image_url", "image_url": {"url": "x"}}, {}]),
+            delta(
+                [{"type": "thinking"}, {"type": "thinking", "thinking": [7, None, {"type": "reference", "text": 7}]}]
+            ),
+            delta([{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": {"a": 1}}, {"type": ["text"]}]),
+            delta([], "stop"),
+        ],
+        [ReasoningDelta("Hm."), Finish("stop")],
+    ),
+    "a whole message": (
+        [
+            {
+                "choices": [
+                    {"message": {"content": [thinking("Hm."), {"type": "text", "text": "a"}]}, "finish_reason": "stop"}
+                ]
+            }
+        ],
+        [ReasoningDelta("Hm."), TextDelta("a"), Finish("stop")],
+    ),
+    "a whole message after its pieces": (
+        [delta("a"), {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}],
         [TextDelta("a"), Finish("stop")],
     ),
     "null wherever it is allowed": (

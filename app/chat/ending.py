@@ -63,8 +63,9 @@ class Ending:
             self.reasoning_ms = round((now - self._reasoning_since) * 1000)
 
     def use(self, candidate: Mapping[str, Any]) -> None:
-        """Another model writes it from now on."""
+        """Another model writes it from now on: what the one before counted stands with its call."""
         self.row = {**self.row, **candidate}
+        self.usage = None
 
     def begin_call(self) -> None:
         """The model is called; `note_attempt` ends the call, and so does every end of the answer."""

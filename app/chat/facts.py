@@ -17,6 +17,7 @@ from app.database import AWAY, fetch
 from app.providers import PROVIDERS
 from app.providers.base import Model, Parameters
 from app.providers.known import Facts, known_facts
+from app.words import gettext as _
 
 Source = Literal["owner", "server", "known"]
 
@@ -70,6 +71,14 @@ def not_taken(row: Mapping[str, Any]) -> tuple[str, ...]:
     if row["has_reasoning"] is False:
         refused.add("reasoning_effort")
     return tuple(sorted(refused))
+
+
+def notes(parameters: Parameters, row: Mapping[str, Any]) -> dict[str, str]:
+    """Parameter → how it is sent, where that is not as it was chosen."""
+    highest = PROVIDERS[row["kind"]].highest_temperature
+    if parameters.temperature is None or parameters.temperature <= highest:
+        return {}
+    return {"temperature": _("Sent as %(most)s: this model takes no more.") % {"most": f"{highest:g}"}}
 
 
 def chosen(parameters: Parameters) -> frozenset[str]:

@@ -239,6 +239,7 @@ def options_context(thread: Thread | None, chosen: Any, errors: dict[str, str], 
         "changed": options.changed(held, defaults),
         "errors": errors,
         "not_taken": facts.not_taken(model) if model else (),
+        "notes": facts.notes(held.parameters, model) if model else {},
     }
 
 

@@ -20,7 +20,7 @@ from app.providers.errors import ProviderError
 from app.providers.frames import SseDecoder
 from app.providers.http import Wire
 from app.providers.message_events import KIND, MessageReader
-from app.providers.messages import amendment, cut_of, messages_body
+from app.providers.messages import HIGHEST_TEMPERATURE, amendment, cut_of, messages_body
 
 VERSION = "2023-06-01"
 PAGE_SIZE = 1000
@@ -36,6 +36,7 @@ class Anthropic(Provider):
     """
 
     kind = KIND
+    highest_temperature = HIGHEST_TEMPERATURE
     takes = frozenset({"temperature", "top_p", "top_k", "max_tokens", "stop", "reasoning_effort"})
     usual_url = "https://api.anthropic.com"
 

@@ -184,12 +184,14 @@ class Provider(ABC):
 
     `takes` names the fields of `Parameters` that reach the server; what it does not name has no effect there.
     `usual_url` is the address of the service that a kind is named for, where there is one. Built-in kinds come with
-    Parley; the others are connected by a person. Models of a kind that `runs_here` are run by processes of our workers.
+    Parley; the others are connected by a person. A temperature above the highest is sent as that. Models of a kind that
+    `runs_here` are run by processes of our workers.
     """
 
     kind: ClassVar[str]
     takes: ClassVar[frozenset[str]]
     usual_url: ClassVar[str] = ""
+    highest_temperature: ClassVar[float] = 2.0
     is_builtin: ClassVar[bool] = False
     runs_here: ClassVar[bool] = False
 

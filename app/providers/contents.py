@@ -29,7 +29,7 @@ from app.providers import failures
 from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image, Parameters
 from app.providers.completions import CONTINUE, object_of, refuse_file
 from app.providers.counts import total_of, usage_of
-from app.providers.errors import BadAnswer, BadRequest, Filtered
+from app.providers.errors import BadRequest, Filtered, GaveUp
 from app.providers.frames import SseFrame
 from app.providers.http import Reader, Wire
 from app.providers.prompts import in_turn
@@ -146,7 +146,9 @@ class ContentsReader(Reader[Event]):
         if reason not in _ENDS and reason not in _FILTERS:
             sentence = _("%(name)s ended the answer for a reason of its own: %(reason)s.")
             said = failures.shown(self._wire.account, reason)
-            raise BadAnswer(sentence % {"name": self._wire.account.name, "reason": said})
+            self.failure = GaveUp(sentence % {"name": self._wire.account.name, "reason": said})
+            self.has_ended = True
+            return
         self._reason = _ENDS.get(reason, "content_filter")
         self.is_complete = True
 

@@ -14,6 +14,7 @@ ProviderError                `sentence` for the person, `is_retryable`, `retry_a
 ├── NoMemory                   no room for the model there, or in our own engine none while others answer
 ├── SourceRefused              what was asked for cannot be pulled (`keeping`)
 ├── Filtered                   the provider's safety system ended it
+├── GaveUp                     it ended the answer properly, for a reason of its own that is none of an answer's
 ├── SaidNothing                it ended the answer properly, and there is nothing in it
 └── StreamCut                  the stream ended without its end marker, or was reset midway: never a complete answer
 """
@@ -85,6 +86,10 @@ class NoMemory(ProviderError):
 
 class Filtered(ProviderError):
     code = "filtered"
+
+
+class GaveUp(ProviderError):
+    code = "gave_up"
 
 
 class SaidNothing(ProviderError):

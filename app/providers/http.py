@@ -45,6 +45,9 @@ class Reader(ABC, Generic[E]):
     is_complete = False
     """The server said why the answer ends. Usage may still follow; if the line breaks now, nothing was lost."""
 
+    failure: ProviderError | None = None
+    """Why the server ended it without an answer: raised once all that came with that is told."""
+
     @abstractmethod
     def read(self, frame: SseFrame) -> Sequence[E]:
         """The events of one frame. Raises `ProviderError` for an error event and for what the protocol does not say."""
@@ -131,6 +134,8 @@ class Wire:
                         break
                 if not chunk:
                     break
+            if reader.failure is not None:
+                raise reader.failure
         except ProviderError:
             for event in reader.end():
                 if isinstance(event, Usage):

@@ -27,6 +27,7 @@ from app.providers.prompts import in_turn
 
 #: What an answer may take where neither the person nor the model's description says: every Claude since 3.5 takes it.
 DEFAULT_MAX_TOKENS = 8_192
+HIGHEST_TEMPERATURE = 1.0
 #: More is asked for only by the person: a limit takes its tokens from the room that Claude up to 4.1 has for the prompt.
 MOST_UNASKED_TOKENS = 32_000
 #: Tokens to think, by effort. They come on top of the answer's, which the server counts together.
@@ -152,7 +153,7 @@ def _sampling(parameters: Parameters, *, is_thinking: bool) -> dict[str, Any]:
     """
     temperature, top_p = parameters.temperature, parameters.top_p
     fields = {
-        "temperature": None if temperature is None or is_thinking else min(temperature, 1.0),
+        "temperature": None if temperature is None or is_thinking else min(temperature, HIGHEST_TEMPERATURE),
         "top_p": None if is_thinking and top_p is not None and top_p < _LEAST_TOP_P_THINKING else top_p,
         "top_k": None if is_thinking else parameters.top_k,
         "stop_sequences": [stop for stop in parameters.stop if stop.strip()] or None,  # blank ones are refused

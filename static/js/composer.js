@@ -80,7 +80,7 @@ document.addEventListener("change", ({ target }) => {
   if (target.id !== "model") return;
   const says = document.getElementById("says");
   if (says) says.textContent = target.selectedOptions[0].dataset.says;
-  mark();
+  mark(true);
   htmx.trigger(document.getElementById("picker"), "parley:catalog"); // whether it is loaded, and the way to load it
 });
 
@@ -91,11 +91,13 @@ document.addEventListener("htmx:after:swap", (event) => {
 });
 
 // The options that the picked model does not take: what stands there is kept, and not sent.
-function mark() {
+function mark(isAnother) {
   const untaken = document.getElementById("model")?.selectedOptions[0]?.dataset.untaken.split(" ");
   if (!untaken) return;
   for (const field of document.querySelectorAll("#options-panel [data-parameter]")) {
     const isUntaken = untaken.includes(field.dataset.parameter);
+    // What the page says of the model that it was drawn for stands until another one is picked.
+    if (!isAnother && field.classList.contains("untaken") === isUntaken) continue;
     field.classList.toggle("untaken", isUntaken);
     field.querySelector(".hint").textContent = isUntaken ? words.untaken : "";
   }

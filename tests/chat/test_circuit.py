@@ -19,10 +19,12 @@ from app.providers.client import make_client
 from app.providers.errors import (
     BadAnswer,
     BadRequest,
+    GaveUp,
     KeyRejected,
     NoMemory,
     Overloaded,
     RateLimited,
+    SaidNothing,
     StreamCut,
     TimedOut,
     Unreachable,
@@ -139,7 +141,7 @@ async def test_failures_that_lie_far_apart_open_nothing(provider: uuid.UUID) -> 
     assert not is_open(await row_of(provider))
 
 
-@pytest.mark.parametrize("kind", [RateLimited, KeyRejected, BadRequest, NoMemory])
+@pytest.mark.parametrize("kind", [RateLimited, KeyRejected, BadRequest, NoMemory, GaveUp, SaidNothing])
 async def test_what_says_that_the_server_is_there_does_not_count(provider: uuid.UUID, kind: type[Any]) -> None:
     for _ in range(2 * MOST_FAILURES):
         await note_failure(provider, kind(SENTENCE))

@@ -97,6 +97,15 @@ def test_what_a_model_does_not_take_is_known() -> None:
     assert "temperature" in facts.not_taken(row(not_taken='["temperature"]'))
 
 
+@pytest.mark.parametrize(
+    ("kind", "temperature", "is_said"),
+    [("anthropic", 1.7, True), ("anthropic", 1.0, False), ("anthropic", None, False), ("openai", 1.7, False)],
+)
+def test_a_temperature_that_is_sent_lower_is_said(kind: str, temperature: float | None, is_said: bool) -> None:
+    found = facts.notes(Parameters(temperature=temperature), row(kind=kind))
+    assert found == ({"temperature": "Sent as 1: this model takes no more."} if is_said else {})
+
+
 def test_what_is_not_taken_is_not_sent() -> None:
     asked = Parameters(temperature=0.5, max_tokens=9, stop=("END",), reasoning_effort="high")
     sent = facts.taken(asked, row(has_reasoning=False, not_taken='["temperature"]'))

@@ -19,9 +19,9 @@ from app.parts import (
 )
 from app.providers.base import Account, Amended, ChatMessage, ChatRequest, Image, Model, Role, Tool
 from app.providers.errors import (
-    BadAnswer,
     BadRequest,
     Filtered,
+    GaveUp,
     KeyRejected,
     ModelMissing,
     Overloaded,
@@ -201,11 +201,11 @@ ENDS: dict[str, tuple[str, Any]] = {
     "SPII": ("content_filter", None),
     "LANGUAGE": ("content_filter", None),
     "IMAGE_SAFETY": ("content_filter", None),
-    "OTHER": ("", BadAnswer),
-    "MALFORMED_FUNCTION_CALL": ("", BadAnswer),
-    "UNEXPECTED_TOOL_CALL": ("", BadAnswer),
-    "MISSING_THOUGHT_SIGNATURE": ("", BadAnswer),
-    "A_REASON_OF_NEXT_YEAR": ("", BadAnswer),
+    "OTHER": ("", GaveUp),
+    "MALFORMED_FUNCTION_CALL": ("", GaveUp),
+    "UNEXPECTED_TOOL_CALL": ("", GaveUp),
+    "MISSING_THOUGHT_SIGNATURE": ("", GaveUp),
+    "A_REASON_OF_NEXT_YEAR": ("", GaveUp),
     "FINISH_REASON_UNSPECIFIED": ("", StreamCut),
 }
 
@@ -217,6 +217,14 @@ async def test_every_finish_reason_is_an_end_or_an_error(reason: str, provider: 
     outcome = await collect(provider.stream(question()))
     assert [each.reason for each in outcome.finish] == ([finish] if finish else [])
     assert (outcome.text, type(outcome.error)) == ("Hi", error or type(None))
+
+
+async def test_what_came_with_an_unknown_reason_is_kept(provider: Gemini, server: ScriptedServer) -> None:
+    server.script(*GEMINI.stream(chunk({"text": "Hi"}, reason="OTHER", usageMetadata={"promptTokenCount": 9})))
+    outcome = await collect(provider.stream(question()))
+    assert outcome.events == [TextDelta("Hi"), Usage(9)]
+    assert isinstance(outcome.error, GaveUp)
+    assert outcome.error.sentence == "Acme ended the answer for a reason of its own: OTHER."
 
 
 BLOCKS = {

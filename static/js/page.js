@@ -80,7 +80,7 @@ function localise(root) {
 
 const since = new WeakMap(); // element → what the server said of its wait, and when that began
 let ticking;
-let drawn = performance.getEntriesByType("navigation")[0].responseStart; // what stands here before the page is loaded
+let drawn = performance.getEntriesByType("navigation")[0]?.responseStart; // what stands here before the page is loaded
 
 function tick() {
   const waiting = document.querySelectorAll("[data-waits], [data-retries]");

@@ -102,7 +102,7 @@ async def test_on_a_slow_link_waiting_is_counted_from_when_the_page_was_drawn(
         await asyncio.sleep(3)
         await route.continue_()
 
-    instance.models.say_until(gate := asyncio.Event(), ())
+    instance.models.say_until(gate := asyncio.Event(), (), ["Yes."])
     page = await windows.open(olive)
     await page.goto("/")
     await ask(page, "Are you awake?")

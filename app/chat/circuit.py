@@ -76,7 +76,8 @@ def counts(error: ProviderError, *, has_begun: bool = False) -> bool:
 
 
 async def note_failure(provider_id: uuid.UUID, error: ProviderError, *, has_begun: bool = False) -> None:
-    """A call failed. The one that fills the measure opens the circuit, and tells all open pages."""
+    """A call failed: its server is looked at within seconds. The one that fills the measure opens the circuit, and tells
+    all open pages."""
     if not counts(error, has_begun=has_begun):
         return
     _failing.add(provider_id)
@@ -144,7 +145,7 @@ WITH before AS MATERIALIZED (
     FROM provider, LATERAL (SELECT coalesce(failing_since > now() - make_interval(secs => $2), false)) AS s (is_streak)
     WHERE id = $1 AND failures < $3 FOR NO KEY UPDATE OF provider
 ), counted AS (
-    UPDATE provider AS p SET failures = b.count, probes = b.pauses,
+    UPDATE provider AS p SET failures = b.count, probes = b.pauses, probe_at = coalesce(p.probe_at, now()),
         failing_since = CASE WHEN b.is_streak THEN p.failing_since ELSE now() END
     FROM before AS b WHERE p.id = b.id AND b.count < $3
     RETURNING p.name, p.failures, NULL AS state

@@ -114,6 +114,17 @@ async def test_failures_in_a_row_open_the_circuit_and_a_probe_closes_it(
     assert heard == ["catalog", "catalog"]
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_a_call_that_failed_has_its_server_looked_at(provider: uuid.UUID, is_there: bool) -> None:
+    if not is_there:
+        await fetch("UPDATE provider SET base_url = 'http://127.0.0.1:9/v1'")
+    await fail(provider, 1)
+    await probe()
+    row = await row_of(provider)
+    assert (row["state"], row["failures"]) == ("ok" if is_there else "down", 1)
+    assert (row["probe_at"] is None) is is_there
+
+
 async def test_a_good_call_in_between_begins_the_count_anew(provider: uuid.UUID) -> None:
     await fail(provider, MOST_FAILURES - 1)
     await note_success(provider)

@@ -197,13 +197,18 @@ WHERE (m.size_bytes, m.family, m.quantisation, m.is_loaded, m.memory_bytes, m.ex
 RETURNING (xmax = 0) AS is_new
 """
 
+# Whether another model would write the answer now in the place of `m`.
+_HAS_FALLBACK = f"""EXISTS (
+    SELECT 1 FROM jsonb_array_elements_text(m.fallbacks) AS f (id) JOIN model AS b ON b.id = f.id::uuid AND b.gone_at IS NULL
+    JOIN provider AS q ON q.id = b.provider AND q.is_enabled AND q.state <> 'down' WHERE {may_use("$1::uuid", "b")})"""
+
 _PICKER = f"""
 SELECT m.id, m.name, m.name AS label, p.id AS provider, p.name AS provider_name, p.kind, m.context_window, m.size_bytes,
        {IS_LOADED} AS is_loaded, coalesce(e.is_starting, false) OR EXISTS (
            SELECT 1 FROM model_task AS t WHERE t.provider = m.provider AND t.model_name = m.name AND t.kind = 'load'
            AND t.state IN ('queued', 'running')) AS is_loading, m.has_vision, m.has_tools, m.has_reasoning,
        m.input_price, m.output_price, {facts.NOT_TAKEN} AS not_taken, p.state <> 'down' AS is_available,
-       p.down_since
+       p.state = 'down' AND {_HAS_FALLBACK} AS has_fallback, p.down_since
 FROM model AS m JOIN provider AS p ON p.id = m.provider {RESIDENCE}
 WHERE m.gone_at IS NULL AND p.is_enabled AND m.is_embedding IS NOT TRUE AND {may_use("$1::uuid")}
 ORDER BY p.created_at, m.name

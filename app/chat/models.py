@@ -1,6 +1,7 @@
 """All models in one list: found by a part of their name, narrowed down, sorted, a page at a time."""
 
 import uuid
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import asyncpg
@@ -65,6 +66,11 @@ async def find_model(user: uuid.UUID, model: uuid.UUID) -> asyncpg.Record | None
     return await fetch_row(_ONE, user, model)
 
 
+async def list_gone(models: Sequence[uuid.UUID]) -> list[asyncpg.Record]:
+    """Those of these models that are not listed any more, by id, with their names."""
+    return await fetch(_GONE, models)
+
+
 async def list_providers() -> list[asyncpg.Record]:
     """Id, name and kind of those that are connected, oldest first."""
     return await fetch("SELECT id, name, kind FROM provider WHERE is_enabled ORDER BY created_at, id")
@@ -100,6 +106,11 @@ WHERE p.is_enabled AND {may_use("$1::uuid")}
   AND (m.gone_at IS NOT NULL) = ($5 = 'gone')
   AND CASE $5 WHEN 'loaded' THEN {IS_LOADED} WHEN 'local' THEN m.size_bytes IS NOT NULL
               WHEN 'restricted' THEN m.allowed_users IS NOT NULL ELSE true END
+"""
+
+_GONE = """
+SELECT m.id, m.name AS label, p.name AS provider_name FROM model AS m JOIN provider AS p ON p.id = m.provider
+WHERE m.id = ANY($1) AND m.gone_at IS NOT NULL
 """
 
 _ONE = f"SELECT {_COLUMNS} {_FROM} WHERE m.id = $2 AND p.is_enabled AND {may_use('$1::uuid')}"

@@ -30,7 +30,8 @@ class Chain(msgspec.Struct):
 async def update(request: AnyRequest, current_user: CurrentUser, model_id: FromPath[uuid.UUID]) -> Response[Any]:
     """Sets which models are tried next."""
     row = await my_model(current_user, model_id)
-    offered = {choice["id"] for choice in await catalog.list_models(current_user.id)} - {model_id}
+    held = msgspec.json.decode(row["fallbacks"], type=set[uuid.UUID])
+    offered = ({choice["id"] for choice in await catalog.list_models(current_user.id)} | held) - {model_id}
     filled = _checked(read_form(request, Chain), offered)
     if filled.values is None:
         return await model_page(request, current_user, row, "fallbacks", filled)

@@ -9,7 +9,7 @@ import msgspec
 from litestar import Request, Response
 
 from app.chat import catalog, facts
-from app.chat.models import find_model
+from app.chat.models import find_model, list_gone
 from app.chat.tasks import can_be_kept
 from app.controllers.forms import Fields, Filled
 from app.controllers.pages import page, redirect, with_sidebar
@@ -100,12 +100,13 @@ async def _facts(_user: User, row: asyncpg.Record, filled: Filled[Any] | None) -
 
 
 async def _fallbacks(user: User, row: asyncpg.Record, filled: Filled[Any] | None) -> dict[str, Any]:
-    choices = [choice for choice in await catalog.list_models(user.id) if choice["id"] != row["id"]]
-    stored = msgspec.json.decode(row["fallbacks"], type=list[str])
-    kept = [one for one in stored if any(str(choice["id"]) == one for choice in choices)]
+    stored = msgspec.json.decode(row["fallbacks"], type=list[uuid.UUID])
+    choices = [dict(choice) for choice in await catalog.list_models(user.id) if choice["id"] != row["id"]]
+    # One that is gone may come back: it keeps its place until it is taken out.
+    choices += [dict(one) | {"is_gone": True} for one in await list_gone(stored)]
     return {
         "choices": choices,
-        "chain": filled.typed if filled else Fields(zip(CHAIN, kept, strict=False)),
+        "chain": filled.typed if filled else Fields(zip(CHAIN, map(str, stored), strict=False)),
         "chain_errors": filled.errors if filled else Fields(),
     }
 

@@ -30,6 +30,27 @@ async def test_what_is_chosen_stays_chosen_and_can_be_sent_to_though_it_is_down(
     assert "data-none" in answer.text
 
 
+async def test_one_that_is_down_can_be_picked_where_another_answers_in_its_place(alice: Browser) -> None:
+    (first, one), (second, two) = await add_model("first"), await add_model("second")
+    await fetch("UPDATE model SET fallbacks = jsonb_build_array($2::text) WHERE id = $1", one, str(two))
+    await fetch("UPDATE provider SET state = 'down', down_since = now() WHERE id = $1", first)
+
+    async def option() -> str:
+        answer = await alice.get(f"/catalog?model={two}", headers=PARTIAL)
+        return next(line for line in answer.text.splitlines() if f'value="{one}"' in line)
+
+    found = await option()
+    assert " disabled" not in found
+    assert "data-down" in found
+    assert "first · down, another one answers<" in found
+    assert "another model answers in its place" in found
+    await fetch("UPDATE model SET allowed_users = '[]' WHERE id = $1", two)
+    assert " disabled" in await option(), "nobody answers whom Alice may not ask"
+    await fetch("UPDATE model SET allowed_users = NULL")
+    await fetch("UPDATE provider SET state = 'down', down_since = now() WHERE id = $1", second)
+    assert " disabled" in await option()
+
+
 async def test_the_picker_of_a_page_and_of_a_refresh_are_the_same(alice: Browser) -> None:
     known = await converse(alice.user)
     page = (await alice.get(f"/threads/{known.thread}")).text

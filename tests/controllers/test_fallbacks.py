@@ -47,9 +47,17 @@ async def test_what_is_no_model_of_ours_is_refused(olive: Browser) -> None:
     assert await chain_of(model) == []
 
 
-async def test_one_that_has_gone_since_is_not_shown(olive: Browser) -> None:
+async def test_one_that_has_gone_since_keeps_its_place_until_it_is_taken_out(olive: Browser) -> None:
     _provider, model = await add_model("first")
-    _other, gone = await add_model("gone")
+    (_p, gone), (_q, there) = await add_model("gone-7b"), await add_model("there-7b")
     await olive.put(f"/models/{model}/fallbacks", data={"first": str(gone)})
     await fetch("UPDATE model SET gone_at = now() WHERE id = $1", gone)
+    page = (await olive.get(f"/models/{model}")).text
+    assert f'<option value="{gone}" selected>gone-7b · gone</option>' in page
+    answer = await olive.put(
+        f"/models/{model}/fallbacks", data={"first": str(gone), "second": str(there)}, headers=HTMX
+    )
+    assert answer.status_code == 200
+    assert await chain_of(model) == [str(gone), str(there)]
+    await olive.put(f"/models/{model}/fallbacks", data={"first": str(there)}, headers=HTMX)
     assert str(gone) not in (await olive.get(f"/models/{model}")).text

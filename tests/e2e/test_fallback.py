@@ -58,6 +58,22 @@ async def test_another_model_answers_and_the_page_says_so(
 
 
 @SCRIPTS
+async def test_the_form_shows_the_order_that_is_stored(
+    windows: Windows, instance: Instance, olive: Person, has_scripts: bool
+) -> None:
+    page = await windows.open(olive, java_script_enabled=has_scripts)
+    await page.goto("/models")
+    await page.get_by_role("link", name="lantern-7b").click()
+    await page.get_by_label("After that").select_option(label="tide-2b")
+    await page.get_by_role("button", name="Set the order").click()
+    await expect(page.locator("#flash")).to_have_text("Saved.")
+    await expect(page.get_by_label("Then try").locator("option:checked")).to_have_text("tide-2b")
+    await expect(page.get_by_label("After that").locator("option:checked")).to_have_text("nothing")
+    if has_scripts:
+        await expect(page.get_by_role("button", name="Set the order")).to_be_focused()
+
+
+@SCRIPTS
 async def test_the_page_counts_down_to_the_next_try(
     windows: Windows, instance: Instance, olive: Person, has_scripts: bool
 ) -> None:

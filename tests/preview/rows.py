@@ -143,6 +143,7 @@ def model(number: int, label: str, provider: str, **changes: Any) -> SimpleNames
         input_price=None,
         output_price=None,
         is_available=True,
+        has_fallback=False,
     )
     vars(row).update(changes)
     return row
@@ -161,7 +162,7 @@ MODELS = [
         input_price=0.25,
         output_price=2.0,
     ),
-    model(4, "tiny.gguf", "This machine", is_available=False, size_bytes=512_000),
+    model(4, "tiny.gguf", "On this machine", is_available=False, size_bytes=512_000),
 ]
 
 

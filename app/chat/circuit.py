@@ -55,7 +55,8 @@ def all_down(names: Sequence[str]) -> AllDown:
 
 
 async def list_answerable(answers: Sequence[uuid.UUID]) -> set[uuid.UUID]:
-    """Those of these answers that the model that was asked, or one that is tried after it, could write now."""
+    """Those of these failed answers that the model that was asked, or one that is tried after it, could write now: it was
+    looked at since, or nobody had been asked."""
     return {row["id"] for row in await fetch(_ANSWERABLE, answers)}
 
 
@@ -202,7 +203,7 @@ SELECT a.id FROM message AS a WHERE a.id = ANY($1) AND EXISTS (
     SELECT 1 FROM model AS asked, jsonb_array_elements_text(jsonb_build_array(asked.id) || asked.fallbacks) AS w (id)
     JOIN model AS m ON m.id = w.id::uuid AND m.gone_at IS NULL
     JOIN provider AS p ON p.id = m.provider AND p.is_enabled AND p.state <> 'down'
-    WHERE asked.id = a.model
+    WHERE asked.id = a.model AND (a.error_code = 'all_down' OR p.refreshed_at > a.finished_at)
 )
 """
 

@@ -36,7 +36,7 @@ async def draw(messages: Iterable[Message]) -> list[Message]:
                 RENDERER_VERSION,
             )
         message.body = Markup('<div class="body" id="b-{}">{}</div>').format(message.short, _inner(message))
-    if waiting := [message for message in drawn if message.error_code == circuit.AllDown.code]:
+    if waiting := [message for message in drawn if message.waits_for_server]:
         answerable = await circuit.list_answerable([message.id for message in waiting])
         for message in waiting:
             message.is_back = message.id in answerable

@@ -99,6 +99,11 @@ class Message(Table, tablename="message", db=engine):
         return decode_parts(self.parts)
 
     @property
+    def waits_for_server(self) -> bool:
+        """Whether it failed because its model server was away, or all that could have written it were."""
+        return self.status == "failed" and self.error_code in ("all_down", "unreachable", "timed_out", "overloaded")
+
+    @property
     def is_final(self) -> bool:
         """Whether nothing will change any more by itself."""
         return self.status not in RUNNING
@@ -136,7 +141,7 @@ class Message(Table, tablename="message", db=engine):
     # What a page adds to a row while it draws it: `chat/tree.py` and `chat/drawing.py`.
     body = Markup()
     seq = 0
-    is_back = False  # nobody could be asked, and now somebody can
+    is_back = False  # whoever could not be asked answers again
     sibling_index = 1
     sibling_count = 1
     previous_sibling: uuid.UUID | None = None

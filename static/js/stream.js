@@ -199,7 +199,7 @@ const named = {
     touch(message);
     await fetchMessage(message);
     // Nobody could be asked. Who is down may have been told before this page listened: the list of models asks.
-    if (articleOf(message)?.querySelector(".problem.all-down")) htmx.trigger(document.getElementById("picker"), "parley:catalog");
+    if (articleOf(message)?.querySelector(".problem.away")) htmx.trigger(document.getElementById("picker"), "parley:catalog");
   },
   branch() {
     return fetchWindow();
@@ -258,7 +258,7 @@ let isAgain = false;
 const askForCatalog = () => setTimeout(() => {
   htmx.trigger(document.getElementById("picker"), "parley:catalog");
   // What nobody could answer is drawn with whether somebody can now.
-  for (const waiting of log().querySelectorAll(".problem.all-down")) fetchMessage(waiting.closest("article").dataset.message);
+  for (const waiting of log().querySelectorAll(".problem.away")) fetchMessage(waiting.closest("article").dataset.message);
 }, 1500 * Math.random());
 
 document.addEventListener("htmx:sse:after:connection", () => {

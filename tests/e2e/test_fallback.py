@@ -154,3 +154,27 @@ async def test_when_it_is_down_the_question_is_kept_until_it_is_back(
     await button(page, "Try again").click()
     await done(page)
     await expect(body(page)).to_contain_text("Seven quiet lanterns")
+
+
+async def test_a_server_that_goes_is_found_out_and_its_return_said_where_it_failed(
+    windows: Windows, instance: Instance, olive: Person
+) -> None:
+    """All of it by itself: the call fails, the server is looked at, shown as down, probed, and found back."""
+    move = "UPDATE provider SET base_url = replace(base_url, $1, $2) WHERE kind = 'openai'"
+    page = await windows.open(olive)
+    await page.goto("/")
+    await instance.sql(move, "127.0.0.1", "127.0.0.2")  # where nobody listens
+    try:
+        await ask(page, "Is anybody there?")
+        await done(page, "failed")
+        card = answers(page).last
+        await expect(card).to_contain_text("could not be reached")
+        await expect(card).to_contain_text("This page says when it is back.")
+        await expect(card.locator(".figures")).to_contain_text("lantern-7b did not answer")
+        await expect(page.locator("#model option:checked")).to_contain_text("down", timeout=60_000)
+    finally:
+        await instance.sql(move, "127.0.0.2", "127.0.0.1")
+    await expect(card).to_contain_text("It answers again: you can try again now.", timeout=60_000)
+    await button(page, "Try again").click()
+    await done(page)
+    await expect(body(page)).to_contain_text("Seven quiet lanterns")

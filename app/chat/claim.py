@@ -80,7 +80,7 @@ WITH claimed AS (
     UPDATE message SET status = 'running' FROM claimed WHERE message.id = claimed.message
     RETURNING message.model, message.model_label
 )
-SELECT c.id, c.message, c.thread, c.attempt, c.is_continuation, c.provider_attempts,
+SELECT c.id, c.message, c.thread, c.attempt, c.is_continuation, c.provider_attempts, c.language,
        extract(epoch FROM now() - c.queued_at) * 1000 AS waited_ms,
        extract(epoch FROM now() - c.started_at) AS spent_seconds,
        NOT (t.is_named OR EXISTS (SELECT 1 FROM message AS m WHERE m.thread = c.thread AND m.role = 'assistant'

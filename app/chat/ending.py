@@ -18,6 +18,7 @@ from app.live import Fenced, Row, to_delta
 from app.parts import FinishReason, Part, ReasoningPart, Usage, encode_parts, fold, join, text_of
 from app.providers.base import ChatRequest
 from app.tables.message import short
+from app.words import SOURCE, speaking
 from app.words import gettext as _
 
 #: Rendering costs about 0.1 ms a kB, highlighting more: beyond this it runs in a thread.
@@ -147,7 +148,8 @@ async def finish(ending: Ending, rows: Sequence[Row]) -> None:
     content = ending.content = text_of(parts)
     if ending.is_without_effect(new):
         return await _keep(ending)
-    html = await _render(parts, ending.row["message"])
+    with speaking(SOURCE):  # whoever looks at it next
+        html = await _render(parts, ending.row["message"])
     usage = filled(ending.usage, _estimate(ending, new))
     if new:
         ending.note_usage(usage)

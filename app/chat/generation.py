@@ -18,6 +18,7 @@ from app.errors import AppError
 from app.live import Fenced, Row, Tape, Writer
 from app.parts import clean
 from app.providers.errors import ProviderError, StreamCut
+from app.words import choose, speak
 from app.words import gettext as _
 
 log = structlog.get_logger()
@@ -44,6 +45,7 @@ async def run(
     claim, is_cancelled = await _undisturbed(outlast(lambda: claim_generation(generation_id, worker_id), "claim"))
     if claim is None:
         return None
+    speak(choose(claim.row["language"], ""))
     structlog.contextvars.bind_contextvars(
         generation_id=str(generation_id), thread_id=str(claim.row["thread"]), user_id=str(claim.row["user"])
     )

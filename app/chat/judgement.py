@@ -160,8 +160,9 @@ def _provider(provider: ProviderFacts, now: datetime) -> Line:
     since = _time(_age(provider.down_since, now) * 1000)
     facts = say(_("Down for %(time)s: %(error)s"), time=since, error=provider.error)
     if provider.next_probe_at is not None:
-        soon = max(0.0, -_age(provider.next_probe_at, now))
-        facts = say(_("%(facts)s Asked again in %(time)s."), facts=facts, time=_time(soon * 1000))
+        soon = -_age(provider.next_probe_at, now)
+        again = say(_("Asked again in %(time)s."), time=_time(soon * 1000)) if soon >= 1 else say(_("Asked again now."))
+        facts = say("%(facts)s %(again)s", facts=facts, again=again)
     return Line(name, "down", facts, _("Start it, or mend its address or key."), MODELS)
 
 

@@ -19,6 +19,7 @@ from app.chat.tree import find_message
 from app.database import AWAY, Outage, fetch, fetch_row, transaction
 from app.jobs import enqueue
 from app.live import read_log
+from app.words import choose, speaking
 from app.words import gettext as _
 
 log = structlog.get_logger()
@@ -89,7 +90,8 @@ async def _resolve_running(generation_id: uuid.UUID) -> None:
         rows = await read_log(row["id"])
         ending = Ending(row, (await find_message(row["message"])).part_list, row["worker"])
         ending.begin_call()
-        ending.cut("stopped" if row["is_stop_requested"] else "interrupted")
+        with speaking(choose(row["language"], "")):
+            ending.cut("stopped" if row["is_stop_requested"] else "interrupted")
         may_repeat = not rows and not row["is_stop_requested"] and row["attempt"] < MOST_CALLS
         if may_repeat:
             await fetch(_REPEAT, row["id"], row["message"], ending.log_of_attempts())
@@ -106,7 +108,8 @@ async def _resolve_queued(generation_id: uuid.UUID, *, has_worker: bool) -> None
             await enqueue("generation", str(generation_id), key=str(generation_id))
         elif taken := await fetch_row(_TAKE_QUEUED, generation_id):
             ending = Ending(taken, (await find_message(taken["message"])).part_list, None)
-            ending.cut("interrupted", _("No worker was there to write this answer."))
+            with speaking(choose(taken["language"], "")):
+                ending.cut("interrupted", _("No worker was there to write this answer."))
             await finish(ending, [])
 
 
@@ -134,7 +137,7 @@ UPDATE worker SET is_alive = false FROM dead WHERE worker.id = dead.id RETURNING
 """
 
 _COLUMNS = """
-g.id, g.message, g.thread, g.attempt, g.worker, g.is_continuation, g.is_stop_requested, g.provider_attempts,
+g.id, g.message, g.thread, g.language, g.attempt, g.worker, g.is_continuation, g.is_stop_requested, g.provider_attempts,
 extract(epoch FROM now() - g.queued_at) * 1000 AS waited_ms,
 coalesce(p.name, '') AS provider_name, coalesce(p.kind, '') AS kind, coalesce(p.id::text, '') AS provider_id,
 coalesce(m.name, '') AS model_name

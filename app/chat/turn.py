@@ -19,6 +19,7 @@ from app.live import News
 from app.parts import TextPart, encode_parts
 from app.tables.message import Message
 from app.words import gettext as _
+from app.words import language
 
 #: The index that lets a thread have one answer at a time that is not ended.
 ONE_ANSWER = "generation_one_per_thread"
@@ -66,7 +67,7 @@ async def start_turn(
     question, answer = new_id(), new_id()
     arguments = (
         thread_id, user_id, new.request_id, new.model, question, answer, new_id(),
-        encode_parts([TextPart(new.text)]), new.text, instead_of,
+        encode_parts([TextPart(new.text)]), new.text, instead_of, language(),
     )  # fmt: skip
     found = await _turn(arguments)
     if found is None or not found["is_known"]:
@@ -122,7 +123,7 @@ async def start_sibling(user_id: uuid.UUID, answer: Message, model: uuid.UUID | 
             _SIBLING,
             _id(answer.thread), answer.parent, answer.depth, answer_id, generation,
             model or answer.model, thread["label"], thread["is_demo"],
-            _news(_id(answer.thread), thread["version"], "branch"), user_id,
+            _news(_id(answer.thread), thread["version"], "branch"), user_id, language(),
         )  # fmt: skip
         await enqueue("generation", str(generation))
     return Turn(_id(answer.thread), answer.parent or answer_id, answer_id, is_new=True)
@@ -137,7 +138,7 @@ async def continue_answer(user_id: uuid.UUID, answer: Message) -> None:
         await _insert(
             _CONTINUATION,
             _id(answer.thread), answer.id, new_id(),
-            _news(_id(answer.thread), thread["version"], "message", message=answer.id), user_id,
+            _news(_id(answer.thread), thread["version"], "message", message=answer.id), user_id, language(),
         )  # fmt: skip
         generation = await fetch_row("SELECT id FROM generation WHERE message = $1 AND state = 'queued'", answer.id)
         if generation is None:
@@ -216,7 +217,7 @@ WITH mine AS MATERIALIZED (
     INSERT INTO message (id, thread, parent, depth, role, status, model, model_label, is_demo, created_at)
     SELECT $6, $1, $5, depth + 1, 'assistant', 'queued', model, label, is_demo, now() FROM begun
 ), generation AS (
-    INSERT INTO generation (id, message, thread, queued_at) SELECT $7, $6, $1, now() FROM begun
+    INSERT INTO generation (id, message, thread, language, queued_at) SELECT $7, $6, $1, $11, now() FROM begun
 ), thread AS (
     UPDATE thread SET leaf = $6, model = begun.model, draft = CASE WHEN $10 IS NULL THEN '' ELSE thread.draft END,
         version = thread.version + 1, updated_at = now()
@@ -236,7 +237,7 @@ WITH answer AS (
     INSERT INTO message (id, thread, parent, depth, role, status, model, model_label, is_demo, created_at)
     VALUES ($4, $1, $2, $3, 'assistant', 'queued', $6, $7, $8, now())
 ), generation AS (
-    INSERT INTO generation (id, message, thread, queued_at) VALUES ($5, $4, $1, now())
+    INSERT INTO generation (id, message, thread, language, queued_at) VALUES ($5, $4, $1, $11, now())
 ), thread AS (
     UPDATE thread SET leaf = $4, version = version + 1, updated_at = now() WHERE id = $1
 )
@@ -249,8 +250,8 @@ WITH answer AS (
         WHEN 0 THEN jsonb_build_array(jsonb_build_object('model', model, 'label', model_label)) ELSE writers END
     WHERE id = $2 AND status NOT IN ('queued', 'running') RETURNING id
 ), generation AS (
-    INSERT INTO generation (id, message, thread, is_continuation, queued_at)
-    SELECT $3, id, $1, true, now() FROM answer
+    INSERT INTO generation (id, message, thread, is_continuation, language, queued_at)
+    SELECT $3, id, $1, true, $6, now() FROM answer
 ), thread AS (
     UPDATE thread SET version = version + 1, updated_at = now() WHERE id = $1
 )

@@ -11,9 +11,10 @@ from app.tables.thread import Thread
 class Generation(Table, tablename="generation", db=engine):
     """`state` is queued, running or ended; at most one of a thread is not ended (a unique index says so).
 
-    `attempt` grows with every claim: the fencing number. `worker` is who holds it. `request` names the blocks that were
-    sent, in order, by the number of the first call that they were sent with; `provider_attempts` says what was tried,
-    with what outcome and usage. `naming` is the same of the call that asked for a title after it.
+    `attempt` grows with every claim: the fencing number. `worker` is who holds it. `language` is that of the page which asked.
+    `request` names the blocks that were sent, in order, by the number of the first call that they were sent with;
+    `provider_attempts` says what was tried, with what outcome and usage. `naming` is the same of the call that asked for a
+    title after it.
     """
 
     id = UUID(primary_key=True, default=None)
@@ -24,6 +25,7 @@ class Generation(Table, tablename="generation", db=engine):
     state = Varchar(length=20, default="queued")
     is_continuation = Boolean(default=False)
     is_stop_requested = Boolean(default=False)
+    language = Varchar(length=10, default="")
     request = JSONB(default="{}")
     provider_attempts = JSONB(default="[]")
     naming = JSONB(default="{}")

@@ -230,6 +230,7 @@ document.addEventListener("htmx:finally:request", (event) => {
   if (!sent) return;
   const typed = sent.area.value;
   const area = box();
+  isTooEarly = response?.status === 409;
   if (response?.status < 400) {
     release();
     forgive();
@@ -241,6 +242,10 @@ document.addEventListener("htmx:finally:request", (event) => {
   if (sent.draftWasTravelling || area.value) saveDraft();
   goOn();
 });
+
+// A question that came while an answer was being written can be sent once that is over.
+let isTooEarly = false;
+document.addEventListener("parley:answered", () => isTooEarly && forgive());
 
 // What was wrong with an earlier send is over.
 function forgive() {

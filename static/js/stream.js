@@ -198,6 +198,7 @@ const named = {
   async message({ message }) {
     touch(message);
     await fetchMessage(message);
+    if (articleOf(message)?.dataset.status !== "running") document.dispatchEvent(new Event("parley:answered"));
     // Nobody could be asked. Who is down may have been told before this page listened: the list of models asks.
     if (articleOf(message)?.querySelector(".problem.away")) htmx.trigger(document.getElementById("picker"), "parley:catalog");
   },

@@ -4,6 +4,7 @@ import asyncio
 
 import structlog
 
+from app import words
 from app.chat.new_message import NewMessage
 from app.chat.resolution import resolve
 from app.chat.stop import stop
@@ -14,7 +15,7 @@ from app.jobs import enqueue
 from app.live import read_log
 from tests.chat.conftest import Chat, refusing
 from tests.scripted.dialects import OPENAI
-from tests.scripted.steps import Send, Stall, chunk
+from tests.scripted.steps import Send, Stall, chunk, whole
 
 
 async def test_an_answer_is_stored_as_it_was_streamed(chat: Chat, worker: Worker) -> None:
@@ -99,3 +100,19 @@ async def test_an_end_that_is_refused_whatever_it_says_is_left_to_whoever_ends_t
     answer = await chat.message(turn.answer)
     assert (answer["status"], answer["content"]) == ("interrupted", "Seven quiet lanterns drift over the harbour. ")
     assert (await chat.final((await chat.ask()).answer))["status"] == "complete"
+
+
+async def test_how_it_ended_is_said_in_the_language_that_was_asked_in(chat: Chat, worker: Worker) -> None:
+    chat.server.script(*whole(OPENAI.error_body("No such model"), 404))
+    with words.speaking("de"):
+        turn = await chat.ask()
+    answer = await chat.final(turn.answer)
+    assert str(answer["error_sentence"]).startswith("Scripted hat dieses Modell nicht")
+    chat.server.script(*whole(OPENAI.error_body("No such model"), 404))
+    answer = await chat.final((await chat.ask()).answer)
+    assert "does not have this model" in str(answer["error_sentence"])
+    chat.server.script(*OPENAI.answer(["# So\n\nHello"], thoughts=["Hm."]))
+    with words.speaking("de"):
+        turn = await chat.ask()
+    html = str((await chat.final(turn.answer))["html"])
+    assert "Thought" in html, "what is stored is drawn in the source's language"

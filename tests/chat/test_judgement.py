@@ -90,6 +90,8 @@ def test_a_model_server_that_is_down_says_since_when_and_when_it_is_asked_again(
     line = lines_of(stored(providers=(down,)))["providers"]
     assert line.state == "down"
     assert "2 min 5 s: Harbour cannot be reached. Asked again in 20 s." in line.facts
+    now = msgspec.structs.replace(down, next_probe_at=ago(1))
+    assert lines_of(stored(providers=(now,)))["providers"].facts.endswith("Asked again now.")
     assert (line.advice, line.page) == ("Start it, or mend its address or key.", "/providers")
 
 

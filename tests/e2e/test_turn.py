@@ -34,6 +34,26 @@ async def test_a_question_is_answered_as_it_streams_and_stored(
     await assert_as_reloaded(page)
 
 
+async def test_what_was_refused_while_an_answer_was_written_is_not_said_any_more_after_it(
+    page: Page, models: ModelServer, windows: Windows
+) -> None:
+    gate = asyncio.Event()
+    models.say_until(gate, ANSWER[:3], ANSWER[3:])
+    await ask(page, "First")
+    await expect(body(page).locator("strong")).to_have_text("lit")
+    windows.expect([409])
+    await ask(page, "Second")
+    await expect(page.locator("#error-text")).to_contain_text("An answer is still being written")
+    gate.set()
+    await done(page)
+    await expect(page.locator("#error-text")).to_have_count(0)
+    await expect(box(page)).to_have_value("Second")
+    models.say("At dawn.")
+    await box(page).press("Enter")
+    await expect(answers(page)).to_have_count(2)
+    await done(page)
+
+
 async def test_the_first_turn_names_the_thread_everywhere(page: Page, models: ModelServer) -> None:
     models.say("At dusk.")
     await ask(page, "When are the lanterns lit?")

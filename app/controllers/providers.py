@@ -111,7 +111,8 @@ async def update(
         if is_other and (field := field_of(listing.failure)):
             filled, change = wrong(filled, field, listing.error), None
     if change is None:
-        change_context = {"of": provider_id, "typed": filled.typed, "errors": filled.errors}
+        typed = {"typed": filled.typed, "errors": filled.errors, "is_key_lost": _has_key(request)}
+        change_context = {"of": provider_id, **typed}
         return await _page(request, current_user, client, change=change_context, status_code=422)
     sealed = seal(change.key) if change.key else row["key_sealed"]
     await fetch(_CHANGE, provider_id, change.name, change.base_url, sealed, change.allows_private)
@@ -195,9 +196,15 @@ async def _page(
         "kinds": [(kind, PROVIDERS[kind].label()) for kind in CONNECTABLE],
         "form": filled.typed if filled else Fields(),
         "errors": filled.errors if filled else Fields(),
+        "is_key_lost": filled is not None and _has_key(request),
         "test": test,
     }
     return page(request, "providers/index.html", await with_sidebar(owner, known | context), status_code=status_code)
+
+
+def _has_key(request: AnyRequest) -> bool:
+    """Whether a key was typed, which a page that is drawn again does not hold."""
+    return any((visit_of(request).form or {}).get("key", []))
 
 
 def _starter(rows: list[asyncpg.Record]) -> dict[str, Any] | None:

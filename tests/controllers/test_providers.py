@@ -143,3 +143,39 @@ async def test_without_an_address_the_service_itself_is_meant(
     (row,) = await fetch("SELECT name, base_url, state FROM provider WHERE id = $1", provider)
     assert tuple(row) == ("Mine", server.url_for(dialect), "ok")
     assert "Leave it empty for OpenAI (https://api.openai.com/v1)" in (await olive.get("/providers")).text
+
+
+NOT_KEPT = "Type it again to connect."
+
+
+async def test_a_page_that_lost_the_key_says_so(olive: Browser, server: ScriptedServer) -> None:
+    """Without scripts the form comes back with an empty field: Connect would connect without the key."""
+    form = form_of(server.url_for(OPENAI), key="sk-lantern")
+    answer = await olive.post("/providers/test", data=form)
+    assert "1 model" in answer.text
+    assert f"The key was used for this test and is not kept. {NOT_KEPT}" in answer.text
+    assert "sk-lantern" not in answer.text
+    assert NOT_KEPT not in (await olive.post("/providers/test", data=form, headers=HTMX)).text
+    for silent in (await olive.post("/providers/test", data=form | {"key": ""}), await olive.get("/providers")):
+        assert (silent.status_code, NOT_KEPT in silent.text) == (200, False)
+
+
+@pytest.mark.parametrize("address", ["/providers", "/providers/test"])
+@pytest.mark.parametrize("fault", [{"base_url": "harbour"}, {"key": "sk a"}, {"name": "two\nlines"}], ids=str)
+async def test_a_form_with_a_fault_says_that_it_lost_the_key(
+    olive: Browser, server: ScriptedServer, address: str, fault: dict[str, str]
+) -> None:
+    answer = await olive.post(address, data=form_of(server.url_for(OPENAI), key="sk-lantern") | fault)
+    assert beside(answer, next(iter(fault)))
+    assert f"The key that you typed is not kept. {NOT_KEPT}" in answer.text
+    answer = await olive.post(address, data=form_of("harbour"))
+    assert (bool(beside(answer, "base_url")), NOT_KEPT in answer.text) == (True, False)
+
+
+async def test_a_change_with_a_fault_says_that_it_lost_the_key(olive: Browser, server: ScriptedServer) -> None:
+    provider = await connected(olive, server.url_for(OPENAI), key="sk-one")
+    change = {"name": "Harbour", "base_url": "harbour", "key": "sk-two"}
+    answer = await olive.patch(f"/providers/{provider}", data=change)
+    assert (answer.status_code, "is not kept. Type it again." in answer.text) == (422, True)
+    answer = await olive.patch(f"/providers/{provider}", data=change | {"key": ""})
+    assert (answer.status_code, "is not kept" in answer.text) == (422, False)

@@ -124,3 +124,11 @@ def _entries(translations: gettext.GNUTranslations) -> dict[object, str]:
     entries: dict[object, str] = dict(translations._catalog)  # type: ignore[attr-defined]
     entries.pop("", None)
     return entries
+
+
+def test_one_thing_has_one_german_name() -> None:
+    with (folder("locale") / "de" / "LC_MESSAGES" / "parley.po").open("rb") as file:
+        catalog = pofile.read_po(file, locale="de")
+    said = "\n".join(text for message in messages_of(catalog) for text in forms_of(message.string))
+    assert "System-Prompt" in said
+    assert re.findall(r"Systemprompt|[Vv]erträglich|\b(?:Million|in) Token\b|%\(\w+\)s Token\b|Token/s", said) == []

@@ -18,11 +18,13 @@ async def show(
     request: Request[Any, Any, Any], current_user: CurrentUser, provider_id: FromPath[uuid.UUID]
 ) -> Response[bytes]:
     """The question, in a dialog or on a page of its own."""
-    provider = await fetch_row("SELECT id, name, key_sealed <> '' AS has_key FROM provider WHERE id = $1", provider_id)
+    provider = await fetch_row(_PROVIDER, provider_id)
     if provider is None:
         raise NotFound(_("There is no such provider."))
     context = await with_sidebar(current_user, {"provider": provider})
     return page(request, "providers/disconnection.html", context)
 
+
+_PROVIDER = "SELECT id, name, base_url, key_sealed <> '' AS has_key FROM provider WHERE id = $1"
 
 ROUTES = [show]

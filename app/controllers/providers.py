@@ -18,9 +18,17 @@ from app.chat.residence import IS_LOADED, RESIDENCE, RUN_HERE
 from app.controllers.forms import Fields, Filled, read_form, wrong
 from app.controllers.guard import CurrentUser, owner_only
 from app.controllers.pages import page, redirect, with_sidebar
-from app.controllers.provider_form import CONNECTABLE, NewProvider, ProviderChange, checked, checked_new, field_of
+from app.controllers.provider_form import (
+    CONNECTABLE,
+    NewProvider,
+    ProviderChange,
+    alone,
+    checked,
+    checked_new,
+    field_of,
+)
 from app.controllers.visit import visit_of
-from app.database import fetch, fetch_row, new_id
+from app.database import fetch, fetch_row, new_id, transaction
 from app.errors import Conflict, NotFound
 from app.live import News, tell
 from app.providers import PROVIDERS
@@ -31,6 +39,9 @@ from app.tables.user import User
 from app.words import gettext as _
 
 log = structlog.get_logger()
+
+#: Any number that nothing else locks: servers are connected one after the other, so that none is twice.
+PROVIDERS_LOCK = 0x70726F7669646572
 
 
 class Test(msgspec.Struct, frozen=True):
@@ -65,12 +76,12 @@ async def create(
 ) -> Response[Any]:
     """Ask a model server for its models, and connect it; one that is away is connected too, and looked at again later."""
     filled, listing = await _asked(await checked_new(request, read_form(request, NewProvider)), client)
+    provider_id = new_id()
+    if filled.values is not None:
+        filled = await _insert(provider_id, filled, filled.values)
     new = filled.values
     if new is None or listing is None:
         return await _page(request, current_user, client, filled=filled, status_code=422)
-    provider_id = new_id()
-    sealed = seal(new.key) if new.key else ""
-    await fetch(_INSERT, provider_id, new.kind, _name(new), new.base_url, sealed, new.allows_private)
     log.info("provider_connected", kind=new.kind, provider_id=str(provider_id))
     await catalog.keep(provider_id, new.base_url, listing)
     return redirect(request, "/providers")
@@ -102,7 +113,7 @@ async def update(
     row = await _find(provider_id)
     if row["kind"] not in CONNECTABLE:
         raise Conflict(_("This one comes with Parley and cannot be changed."))
-    filled = await checked(request, read_form(request, ProviderChange), row["kind"])
+    filled = await checked(request, read_form(request, ProviderChange), row["kind"], row)
     change = filled.values
     if change is not None:
         key = change.key or (unseal(row["key_sealed"]) if row["key_sealed"] else "")
@@ -111,7 +122,8 @@ async def update(
         if is_other and (field := field_of(listing.failure)):
             filled, change = wrong(filled, field, listing.error), None
     if change is None:
-        change_context = {"of": provider_id, "typed": filled.typed, "errors": filled.errors}
+        typed = {"typed": filled.typed, "errors": filled.errors, "is_key_lost": _has_key(request)}
+        change_context = {"of": provider_id, **typed}
         return await _page(request, current_user, client, change=change_context, status_code=422)
     sealed = seal(change.key) if change.key else row["key_sealed"]
     await fetch(_CHANGE, provider_id, change.name, change.base_url, sealed, change.allows_private)
@@ -155,6 +167,17 @@ async def _asked(
     return filled, listing
 
 
+async def _insert(provider_id: uuid.UUID, filled: Filled[NewProvider], new: NewProvider) -> Filled[NewProvider]:
+    """Store it, unless its twin was connected while its server was asked: of two clicks the second finds the first."""
+    async with transaction():
+        await fetch("SELECT pg_advisory_xact_lock($1)", PROVIDERS_LOCK)
+        filled = await alone(filled, new.kind)
+        if filled.values is not None:
+            sealed = seal(new.key) if new.key else ""
+            await fetch(_INSERT, provider_id, new.kind, _name(new), new.base_url, sealed, new.allows_private)
+    return filled
+
+
 def _provider(
     form: NewProvider | ProviderChange, kind: str, name: str, key: str, client: httpx.AsyncClient
 ) -> Provider:
@@ -195,9 +218,15 @@ async def _page(
         "kinds": [(kind, PROVIDERS[kind].label()) for kind in CONNECTABLE],
         "form": filled.typed if filled else Fields(),
         "errors": filled.errors if filled else Fields(),
+        "is_key_lost": filled is not None and _has_key(request),
         "test": test,
     }
     return page(request, "providers/index.html", await with_sidebar(owner, known | context), status_code=status_code)
+
+
+def _has_key(request: AnyRequest) -> bool:
+    """Whether a key was typed, which a page that is drawn again does not hold."""
+    return any((visit_of(request).form or {}).get("key", []))
 
 
 def _starter(rows: list[asyncpg.Record]) -> dict[str, Any] | None:

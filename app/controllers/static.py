@@ -36,7 +36,15 @@ BUNDLES = {
         "css/palette.css",
     ),
     "pages.css": ("css/pages.css", "css/models.css", "css/settings.css"),
-    "js/page.js": ("js/page.js", "js/copy.js", "js/focus.js", "js/sidebar.js", "js/palette.js", "js/speech.js"),
+    "js/page.js": (
+        "js/page.js",
+        "js/copy.js",
+        "js/focus.js",
+        "js/busy.js",
+        "js/sidebar.js",
+        "js/palette.js",
+        "js/speech.js",
+    ),
     "js/composer.js": ("js/composer.js", "js/picker.js", "js/options.js", "js/slash.js", "js/revision.js"),
     "htmx.js": ("vendor/htmx.min.js", "vendor/hx-sse.min.js", "vendor/hx-csp.min.js"),
 }

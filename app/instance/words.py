@@ -86,4 +86,6 @@ def _choices() -> dict[str, str]:
         "all": _("Answers as they come"),
         "done": _("When an answer is done"),
         "off": _("Nothing by itself"),
+        "always": _("always"),
+        "never": _("never"),
     }

@@ -42,6 +42,7 @@ class Anthropic(Provider):
 
     def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits | None = None) -> None:
         super().__init__(account, client, limits)
+        account = msgspec.structs.replace(account, usual_path="/v1")
         self.wire = _VersionedWire(_below_version(account), client, self.limits, key_header="x-api-key")
         self.amendments = Amendments(account)
 
@@ -119,7 +120,7 @@ def _below_version(account: Account) -> Account:
     except httpx.InvalidURL:
         return account
     path = url.path.rstrip("/")
-    if not url.host or re.search(r"/v\d+$", path):
+    if not url.host or re.search(r"/v\d+(beta)?$", path):
         return account
     return msgspec.structs.replace(account, base_url=str(url.copy_with(path=path + "/v1")))
 

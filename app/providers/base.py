@@ -28,8 +28,9 @@ MOST_BYTES = 2**50
 class Account(msgspec.Struct, frozen=True):
     """Where a provider's server is and how to sign in there. `key` is in the clear: never log or show one of these.
 
-    `usual_path` is what the base URLs of such servers mostly end in, for who forgot it. `engine`: how our own engine runs
-    the model that is asked. `hub_url` and `hub_token`: where model files are pulled from by name.
+    `usual_path` is what the base URLs of such servers mostly end in, for who forgot it; None where nobody types them.
+    `engine`: how our own engine runs the model that is asked. `hub_url` and `hub_token`: where model files are pulled from
+    by name.
     """
 
     name: str
@@ -37,7 +38,7 @@ class Account(msgspec.Struct, frozen=True):
     key: str = ""
     allows_private: bool = True
     models_folder: str = ""
-    usual_path: str = ""
+    usual_path: str | None = None
     engine: EngineOptions = EngineOptions()
     hub_url: str = ""
     hub_token: str = ""

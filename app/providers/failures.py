@@ -1,6 +1,7 @@
 """What went wrong with a model server, in our own words: foreign exceptions, status codes, messages → our tree.
 
-Sentences name the account and at most `host:port`: never a key, userinfo, a path or a query.
+Sentences name the account and at most `host:port`, with a path that everybody's has: never a key, userinfo, another path
+or a query.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ import httpx
 import msgspec
 
 from app.parts import clean
-from app.providers.addresses import Fault, refusal_in
+from app.providers.addresses import Fault, fault_of_url, refusal_in
 from app.providers.base import Account
 from app.providers.errors import (
     AddressRefused,
@@ -43,6 +44,8 @@ TRANSPORT_ERRORS = (httpx.HTTPError, httpx.StreamError, aiohttp.ClientError, OSE
 REQUEST_ERRORS = (*TRANSPORT_ERRORS, httpx.InvalidURL, ValueError)
 """What sending a question raises: also an address or a header that cannot be written."""
 
+#: What base URLs of the kinds mostly end in: nothing secret, and easily taken one for the other.
+_USUAL_PATHS = ("", "/v1", "/v1beta", "/api")
 _MAX_MESSAGE_CHARS = 300
 _MAX_READ_CHARS = 2000  # of a hostile message: some of the patterns below take the square of its length
 _TOO_LONG = re.compile(
@@ -77,12 +80,12 @@ def address(account: Account) -> str:
 
 
 def check_url(account: Account) -> str:
-    """What to do where a server answers, but not as one of its kind: the path of such servers may be forgotten."""
+    """What to do where a server answers, but not as one of its kind: the path may be forgotten, or that of another kind."""
     with contextlib.suppress(httpx.InvalidURL):
         url = httpx.URL(account.base_url)
-        if account.usual_path and not url.path.strip("/"):
-            meant = f"{url.scheme}://{url.netloc.decode()}{account.usual_path}"
-            return _("Did you mean %(url)s?") % {"url": meant}
+        path, usual = url.path.rstrip("/"), account.usual_path
+        if usual is not None and path in _USUAL_PATHS and path != usual:
+            return _did_you_mean(url.scheme, url, usual)
     return _("Check its base URL.")
 
 
@@ -147,6 +150,34 @@ def unreachable(account: Account, error: BaseException) -> ProviderError:
     if isinstance(cause, ValueError):
         return BadRequest(_("The request to %(name)s could not be written: its address or key is malformed.") % named)
     return Unreachable(_("%(name)s closed the connection before it answered.") % named)
+
+
+async def unreachable_by(account: Account, error: BaseException) -> ProviderError:
+    """The same, and http proposed where a server nearby is called by https and does not seem to speak it.
+
+    Never for one on the internet: who followed that would send their key and their threads in the clear.
+    """
+    failure = unreachable(account, error)
+    if not _seems_to_lack_tls(error.__cause__ or error) or not account.base_url.lower().startswith("https:"):
+        return failure
+    if await fault_of_url(account.base_url, allows_private=False) != "private":
+        return failure
+    url = httpx.URL(account.base_url)
+    path = url.path.rstrip("/")
+    meant = _did_you_mean("http", url, path if path in _USUAL_PATHS else "/…")
+    return Unreachable(f"{failure.sentence} {meant}")
+
+
+def _seems_to_lack_tls(cause: BaseException) -> bool:
+    """Some servers answer a handshake in HTTP, some hang up, and some wait for the end of what they take for a request."""
+    if isinstance(cause, aiohttp.ClientConnectorCertificateError):
+        return False
+    has_hung_up = isinstance(getattr(cause, "os_error", None), ConnectionResetError)
+    return has_hung_up or isinstance(cause, (aiohttp.ClientSSLError, aiohttp.ServerTimeoutError, TimeoutError))
+
+
+def _did_you_mean(scheme: str, url: httpx.URL, path: str) -> str:
+    return _("Did you mean %(url)s?") % {"url": f"{scheme}://{url.netloc.decode()}{path}"}
 
 
 def sentence_of(fault: Fault) -> str:

@@ -81,7 +81,11 @@ class Wire:
 
     async def fetch(self, method: str, path: str, expected: type[T], body: dict[str, Any] | None = None) -> T:
         """A small answer in JSON, decoded. Raises `ProviderError`."""
-        return self.decode(await self.ask(method, path, body), expected)
+        answer = await self.ask(method, path, body)
+        try:
+            return self.decode(answer, expected)
+        except BadAnswer as error:
+            raise BadAnswer(f"{error.sentence} {failures.check_url(self.account)}") from None
 
     async def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
         """A small answer as it is, perhaps empty. Raises `ProviderError`."""
@@ -212,7 +216,7 @@ class Wire:
                     is_again = True
                     continue
                 # Not chained: aiohttp's errors carry the request's headers, and with them the key, to whatever logs them.
-                raise failures.unreachable(self.account, error) from None
+                raise await failures.unreachable_by(self.account, error) from None
 
     def _authorization(self) -> dict[str, str]:
         """The account's key, or else what stands before the host of its base URL."""

@@ -54,7 +54,7 @@ class Ollama(Provider, OllamaKeeping):
 
     def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits | None = None) -> None:
         super().__init__(account, client, limits)
-        self.wire = Wire(account, client, self.limits)
+        self.wire = Wire(msgspec.structs.replace(account, usual_path=""), client, self.limits)
         self.amendments = Amendments(account)
 
     @classmethod

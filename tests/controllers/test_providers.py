@@ -1,5 +1,6 @@
 """A model server is asked before it is stored: what only another address or key can mend stands beside that field."""
 
+import asyncio
 import re
 import uuid
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ from app.providers import PROVIDERS
 from app.secrets import unseal
 from tests.people import Browser
 from tests.scripted import ANTHROPIC, GEMINI, OPENAI, Dialect, ScriptedServer
-from tests.scripted.steps import Script, whole
+from tests.scripted.steps import Script, Sleep, whole
 
 HTMX = {"hx-request": "true"}
 
@@ -143,3 +144,94 @@ async def test_without_an_address_the_service_itself_is_meant(
     (row,) = await fetch("SELECT name, base_url, state FROM provider WHERE id = $1", provider)
     assert tuple(row) == ("Mine", server.url_for(dialect), "ok")
     assert "Leave it empty for OpenAI (https://api.openai.com/v1)" in (await olive.get("/providers")).text
+
+
+NOT_KEPT = "Type it again to connect."
+
+
+async def test_a_page_that_lost_the_key_says_so(olive: Browser, server: ScriptedServer) -> None:
+    """Without scripts the form comes back with an empty field: Connect would connect without the key."""
+    form = form_of(server.url_for(OPENAI), key="sk-lantern")
+    answer = await olive.post("/providers/test", data=form)
+    assert "1 model" in answer.text
+    assert f"The key was used for this test and is not kept. {NOT_KEPT}" in answer.text
+    assert "sk-lantern" not in answer.text
+    assert NOT_KEPT not in (await olive.post("/providers/test", data=form, headers=HTMX)).text
+    for silent in (await olive.post("/providers/test", data=form | {"key": ""}), await olive.get("/providers")):
+        assert (silent.status_code, NOT_KEPT in silent.text) == (200, False)
+
+
+@pytest.mark.parametrize("address", ["/providers", "/providers/test"])
+@pytest.mark.parametrize("fault", [{"base_url": "harbour"}, {"key": "sk a"}, {"name": "two\nlines"}], ids=str)
+async def test_a_form_with_a_fault_says_that_it_lost_the_key(
+    olive: Browser, server: ScriptedServer, address: str, fault: dict[str, str]
+) -> None:
+    answer = await olive.post(address, data=form_of(server.url_for(OPENAI), key="sk-lantern") | fault)
+    assert beside(answer, next(iter(fault)))
+    assert f"The key that you typed is not kept. {NOT_KEPT}" in answer.text
+    answer = await olive.post(address, data=form_of("harbour"))
+    assert (bool(beside(answer, "base_url")), NOT_KEPT in answer.text) == (True, False)
+
+
+async def test_a_change_with_a_fault_says_that_it_lost_the_key(olive: Browser, server: ScriptedServer) -> None:
+    provider = await connected(olive, server.url_for(OPENAI), key="sk-one")
+    change = {"name": "Harbour", "base_url": "harbour", "key": "sk-two"}
+    answer = await olive.patch(f"/providers/{provider}", data=change)
+    assert (answer.status_code, "is not kept. Type it again." in answer.text) == (422, True)
+    answer = await olive.patch(f"/providers/{provider}", data=change | {"key": ""})
+    assert (answer.status_code, "is not kept" in answer.text) == (422, False)
+
+
+TWIN = "Harbour is connected to this address already."
+
+
+async def test_a_server_is_connected_once_for_each_key(olive: Browser, server: ScriptedServer) -> None:
+    url = server.url_for(OPENAI)
+    await connected(olive, url, key="sk-one")
+    asked = len(server.requests)
+    for address in ("/providers", "/providers/test"):
+        again = form_of(url.replace("http:", "HTTP:") + "/", name="Pier", key=" sk-one ")
+        assert beside(await olive.post(address, data=again), "base_url") == TWIN
+    assert len(server.requests) == asked
+    for other in ({"key": "sk-two"}, {"key": ""}, {"kind": "anthropic", "key": "sk-one"}):
+        assert (await olive.post("/providers", data=form_of(url, name="Pier", **other))).status_code == 303, other
+
+
+async def test_of_two_clicks_one_connects(olive: Browser, server: ScriptedServer) -> None:
+    server.answers["/v1/models"] = (Sleep(0.3), *whole(b'{"data": []}'))
+    answers = await asyncio.gather(*(olive.post("/providers", data=form_of(server.url_for(OPENAI))) for _click in "ab"))
+    assert sorted(answer.status_code for answer in answers) == [303, 422]
+    assert TWIN in answers[0].text + answers[1].text
+    assert len(await fetch("SELECT 1 FROM provider WHERE kind = 'openai'")) == 1
+
+
+async def test_a_change_makes_no_twin(olive: Browser, server: ScriptedServer) -> None:
+    url = server.url_for(OPENAI)
+    await connected(olive, url, key="sk-one")
+    assert (await olive.post("/providers", data=form_of(url, name="Pier", key="sk-two"))).status_code == 303
+    (row,) = await fetch("SELECT id FROM provider WHERE name = 'Pier'")
+    change = {"name": "Quay", "base_url": url, "key": "sk-one", "allows_private": "true"}
+    answer = await olive.patch(f"/providers/{row['id']}", data=change)
+    assert (answer.status_code, beside(answer, f"base_url-{row['id']}")) == (422, TWIN)
+    for key in ("", "sk-two", "sk-three"):
+        assert (await olive.patch(f"/providers/{row['id']}", data=change | {"key": key})).status_code == 303
+    elsewhere = {"kind": "openai", "name": "Far", "base_url": f"{server.url}/v9", "key": "sk-one"}
+    server.answers["/v9/models"] = whole(b'{"data": []}')
+    assert (await olive.post("/providers", data=elsewhere | {"allows_private": "true"})).status_code == 303
+    (row,) = await fetch("SELECT id FROM provider WHERE name = 'Far'")
+    answer = await olive.patch(f"/providers/{row['id']}", data=change | {"key": ""})
+    assert (answer.status_code, beside(answer, f"base_url-{row['id']}")) == (422, TWIN)
+
+
+async def test_a_key_that_cannot_be_read_any_more_is_no_twin(olive: Browser, server: ScriptedServer) -> None:
+    url = server.url_for(OPENAI)
+    provider = await connected(olive, url, key="sk-one")
+    await fetch("UPDATE provider SET key_sealed = 'sealed by somebody else' WHERE id = $1", provider)
+    assert (await olive.post("/providers", data=form_of(url, key="sk-one"))).status_code == 303
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "dialog"])
+async def test_who_disconnects_sees_from_where(olive: Browser, server: ScriptedServer, headers: dict[str, str]) -> None:
+    provider = await connected(olive, server.url_for(OPENAI))
+    answer = await olive.get(f"/providers/{provider}/disconnection", headers=headers)
+    assert f'<p class="address">{server.url_for(OPENAI)}</p>' in answer.text

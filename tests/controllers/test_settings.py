@@ -319,3 +319,9 @@ async def test_a_save_that_fails_takes_away_what_said_that_the_one_before_was_sa
     bad = await olive.post("/settings/models?_method=PUT", data={"default_temperature": "-3"}, headers=headers)
     assert bad.status_code == 422
     assert '<hx-partial hx-target="#flash" hx-swap="textContent"></hx-partial>' in bad.text
+
+
+async def test_what_is_chosen_among_is_said_in_the_persons_language(olive: Browser) -> None:
+    page = (await olive.get("/settings/safety", headers={"accept-language": "de"})).text
+    assert '<option value="always">immer</option>' in page
+    assert '<option value="never">nie</option>' in page

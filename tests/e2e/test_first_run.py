@@ -1,5 +1,6 @@
 """From nothing to a stored answer, as a newcomer goes: the owner's account, a model server, the first thread."""
 
+import asyncio
 import socket
 
 import pytest
@@ -9,11 +10,18 @@ from tests.e2e.chatting import answers, ask, assert_as_reloaded, body, box, done
 from tests.e2e.instance import Instance, thread_of
 from tests.e2e.model_server import TITLE
 from tests.e2e.windows import Windows
-from tests.scripted import ANTHROPIC, GEMINI, OLLAMA, OPENAI, Dialect
+from tests.scripted import ANTHROPIC, GEMINI, OLLAMA, OPENAI, Dialect, Wait, whole
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 KEY = "sk-lantern-0123456789"
+
+_TELL_WHAT_IS_SEEN_LAST = """
+addEventListener("pagehide", () => {
+  const isSaid = document.querySelector(".asking").checkVisibility({ visibilityProperty: true });
+  sessionStorage.seen = `${isSaid}, ${getComputedStyle(document.querySelector("[data-asks] .htmx-request")).cursor}`;
+})
+"""
 
 
 async def test_from_nothing_to_a_stored_answer(fresh: Instance, fresh_windows: Windows) -> None:
@@ -83,6 +91,51 @@ async def test_every_other_kind_is_connected_with_its_key(
     (asked, *_titles) = fresh.models.asked
     assert dialect.is_question(asked)
     assert dialect.key_headers(KEY).items() <= asked.headers.items()
+
+
+@pytest.mark.parametrize("reduced_motion", ["no-preference", "reduce"])
+async def test_while_a_server_is_asked_the_page_says_so(
+    fresh: Instance, fresh_windows: Windows, reduced_motion: str
+) -> None:
+    gate = asyncio.Event()
+    fresh.models.answers[OPENAI.listing_path] = (Wait(gate), *whole(b'{"data": [{"id": "lantern-7b"}]}'))
+    page = await fresh_windows.open(reduced_motion=reduced_motion)
+    await page.goto("/")
+    await _make_owner(page, fresh_windows)
+    form = page.locator("form").filter(has=page.get_by_label("Kind"))
+    await form.get_by_label("Base URL").fill(fresh.models.url_for(OPENAI))
+    await form.get_by_label("It is on this machine or in my own network").check()
+    asking = form.get_by_text("Asking the server…")
+    await expect(asking).to_be_hidden()
+    await form.get_by_role("button", name="Test", exact=True).click()
+    await expect(asking).to_be_visible()
+    await expect(form.get_by_role("button", name="Test", exact=True)).to_have_css("cursor", "progress")
+    gate.set()
+    await expect(page.locator("#test")).to_contain_text("1 model in")
+    await expect(asking).to_be_hidden()
+    gate.clear()
+    await page.evaluate(_TELL_WHAT_IS_SEEN_LAST)  # Playwright itself looks at no page that is about to be left
+    await form.get_by_role("button", name="Connect").click(no_wait_after=True)
+    await asyncio.sleep(0.6)
+    gate.set()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Model servers")
+    assert await page.evaluate("sessionStorage.seen") == "true, progress"
+    await expect(asking).to_be_hidden()
+
+
+async def test_the_way_to_another_server_stands_at_the_top(fresh: Instance, fresh_windows: Windows) -> None:
+    page = await fresh_windows.open(width=390, height=844)
+    await page.goto("/")
+    await _make_owner(page, fresh_windows)
+    await expect(page).to_have_title("Connect a model · Parley")
+    await expect(page.get_by_role("link", name="Connect another")).to_have_count(0)
+    await _connect(page, "OpenAI-compatible", "Harbour", fresh.models.url_for(OPENAI), "")
+    await expect(page).to_have_title("Model servers · Parley")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Model servers")
+    await expect(page.get_by_label("Kind")).not_to_be_in_viewport()
+    await page.get_by_role("link", name="Connect another").click()
+    await expect(page.get_by_role("heading", name="A model server or service")).to_be_in_viewport(ratio=1)
+    await expect(page.get_by_label("Kind")).to_be_in_viewport(ratio=1)
 
 
 async def test_without_a_model_the_page_leads_to_one(fresh: Instance, fresh_windows: Windows) -> None:

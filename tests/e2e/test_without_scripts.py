@@ -52,6 +52,29 @@ async def test_from_nothing_to_a_stored_answer(fresh: Instance, fresh_windows: W
     assert [row["content"] for row in await fresh.stored(thread_of(page.url))] == ["When?", "At dusk."]
 
 
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)], ids=["desk", "phone"])
+async def test_what_a_test_found_is_seen(windows: Windows, instance: Instance, width: int, height: int) -> None:
+    olive = await instance.add_person("Olive", is_owner=True)
+    page = await windows.open(olive, width=width, height=height, java_script_enabled=False)
+    await page.goto("/providers")
+    form = page.locator("form").filter(has=page.get_by_label("Kind"))
+    await form.get_by_label("Key").fill("sk-lantern")
+    await form.get_by_label("It is on this machine or in my own network").check()
+    for url, found in (
+        (instance.models.url_for(OPENAI), "2 models in"),
+        ("http://127.0.0.1:9/v1", "could not be reached at 127.0.0.1:9"),
+        (instance.models.url + "/v2", "has nothing at this address"),
+    ):
+        await form.get_by_label("Base URL").fill(url)
+        await form.get_by_role("button", name="Test", exact=True).click()
+        await expect(form.get_by_text(found).first).to_be_in_viewport(ratio=1)
+    await form.get_by_label("Base URL").fill(instance.models.url_for(OPENAI))
+    await form.get_by_label("Key").fill("sk-lantern")
+    await form.get_by_role("button", name="Test", exact=True).click()
+    await expect(form.get_by_text("is not kept. Type it again to connect.")).to_be_in_viewport(ratio=1)
+    await expect(form.get_by_label("Key")).to_have_value("")
+
+
 async def test_the_answer_grows_in_a_frame(page: Page, models: ModelServer) -> None:
     gate = asyncio.Event()
     models.say_until(gate, ["The **first** part.\n\n"], ["The second."])

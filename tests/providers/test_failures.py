@@ -90,9 +90,17 @@ def test_a_forgotten_path_is_proposed() -> None:
     for account in (
         Account("Acme", "http://models.example"),
         Account("Acme", "http://[::1", usual_path="/v1"),
+        Account("Acme", "http://models.example/v1/", usual_path="/v1"),
+        Account("Acme", "http://models.example/team/v1", usual_path=""),
         ACCOUNT,
     ):
         assert check_url(account) == "Check its base URL."
+
+
+@pytest.mark.parametrize(("typed", "usual"), [("/v1/", ""), ("/api", ""), ("/v1", "/v1beta"), ("/v1beta", "/v1")])
+def test_the_path_of_another_kind_is_corrected(typed: str, usual: str) -> None:
+    account = Account("Acme", f"https://models.example{typed}", usual_path=usual)
+    assert check_url(account) == f"Did you mean https://models.example{usual}?"
 
 
 @pytest.mark.parametrize("status", [500, 501, 502, 503, 504, 520, 529, 599])

@@ -77,7 +77,8 @@ class Watch:
         self._version = state["version"]
         if is_stale:
             lines += self._catch_up(state)
-        lines += await self._follow(viewer, state)
+        rows = await self._follow(viewer, state)
+        lines += self._feed(rows)
         # The sidebar may lack what was told before this page listened, or listened again: the page looks. Without an id:
         # where the page stands in the answer is what it said itself, and nothing that was told since shows more.
         return [*lines, _named("sidebar", {"mark": mark_of(state["signs"])})]
@@ -88,19 +89,19 @@ class Watch:
         facts: dict[str, dict[str, object]] = {"branch": {}, "title": title}
         return [_named(event, each, self._here()) for event, each in facts.items()]
 
-    async def _follow(self, viewer: Viewer, state: Mapping[str, Any]) -> list[bytes]:
-        """Begin to tell of the running answer: from where the cursor stands in it, or from now on."""
+    async def _follow(self, viewer: Viewer, state: Mapping[str, Any]) -> list[Row]:
+        """Begin to tell of the running answer: from where the cursor stands in it, or from now on. What there is of it."""
         if state["generation"] is None:
             self._reader.unfollow(viewer)
             self._view = None
             return []
         rows = await self._reader.follow(viewer, state["generation"])
         self._short = short(state["answer"])
-        seen = self._cursor.seq if self._cursor.short == self._short else -1
+        seen = self._cursor.seq if self._cursor.short == self._short else state.get("seen", -1)
         before = decode_parts(state["parts"])
         self._view = view_of(self._short, before, [row for row in rows if seen < 0 or row[0] <= seen])
         self._cursor = Cursor()
-        return self._feed(rows)
+        return rows
 
     async def _tell(self, viewer: Viewer, items: list[Item]) -> list[bytes]:
         lines: list[bytes] = []
@@ -139,22 +140,24 @@ class Watch:
         if state is None and (state := await fetch_row(_STATE, self._thread_id)) is None:
             return []
         if state["generation"] is None or state["generation"] != viewer.follows:
-            tail = await self._follow(viewer, state)
+            rows = await self._follow(viewer, state)
         else:
-            tail = []
+            rows = []
         lines = [_named(news.event, _facts(news), self._here())] if is_next else self._catch_up(state)
-        return [*lines, *tail]
+        return lines + self._feed(rows)
 
     def _here(self) -> str:
         return str(Cursor(self._version, self._short if self._view else "", self._view.seq if self._view else 0))
 
 
 def _state_in(news: News) -> Mapping[str, Any] | None:
-    """Which generation runs from here on, as far as the news say."""
+    """Which generation runs from here on, as far as the news say. Who asked has drawn the answer before a word of it came
+    (`seen`) and fetches nothing."""
     if news.is_final:
         return {"generation": None}
     if news.event == "turn" and news.generation:
-        return {"generation": uuid.UUID(news.generation), "answer": uuid.UUID(news.messages[-1]), "parts": "[]"}
+        return {"generation": uuid.UUID(news.generation), "answer": uuid.UUID(news.messages[-1]), "parts": "[]",
+                "seen": 0}  # fmt: skip
     return None
 
 

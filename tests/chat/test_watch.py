@@ -9,11 +9,12 @@ import pytest
 
 from app.chat.circuit import MOST_FAILURES, note_failure
 from app.chat.cursor import Cursor
+from app.chat.new_message import NewMessage
 from app.chat.page_stream import page_stream
 from app.chat.stop import stop
 from app.chat.threads import delete_thread, my_message, my_thread
 from app.chat.title import store_title
-from app.chat.turn import Turn
+from app.chat.turn import Turn, start_turn
 from app.chat.watch import Watch
 from app.chat.worker import Worker
 from app.database import fetch, new_id
@@ -53,6 +54,7 @@ class Page:
     def __init__(self, watch: Watch) -> None:
         self.events: list[str] = []
         self.frames: list[str] = []
+        self.places: list[tuple[str, str]] = []
         self.marks: list[str] = []
         self.last_id = ""
         self.is_over = False
@@ -76,6 +78,7 @@ class Page:
         self.events += [name] if name not in ("", "sidebar") else []
         self.last_id = fields.get("id", self.last_id)
         self.frames += [fields["id"]] if not name and "id" in fields else []
+        self.places += [(name or "frame", fields["id"])] if "id" in fields else []
 
     async def until(self, event: str, seconds: float = 5) -> None:
         async with asyncio.timeout(seconds):
@@ -120,6 +123,31 @@ async def begun(chat: Chat, gate: asyncio.Event) -> Turn:
 
 async def version_of(turn: Turn) -> int:
     return int((await fetch("SELECT version FROM thread WHERE id = $1", turn.thread))[0]["version"])
+
+
+async def test_words_that_are_there_before_the_turn_is_heard_of_are_told(
+    chat: Chat, reader: Reader, session: uuid.UUID
+) -> None:
+    """A fast model, a busy process: the page that asked has drawn an empty answer, and fetches nothing."""
+    first = await chat.ask()
+    await fetch("UPDATE generation SET state = 'ended'")
+    await fetch("UPDATE message SET status = 'complete' WHERE id = $1", first.answer)
+    await fetch(
+        "CREATE FUNCTION speak_at_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " INSERT INTO delta (generation_id, seq, kind, body) VALUES (NEW.id, 1, 'text', 'Wait. '); RETURN NULL; END $$"
+    )
+    await fetch("CREATE TRIGGER speak_at_once AFTER INSERT ON generation FOR EACH ROW EXECUTE FUNCTION speak_at_once()")
+    try:
+        version = await version_of(first)
+        async with open_page(chat, reader, first.thread, session, Cursor(version)) as page:
+            await page.until("begun")
+            turn = await start_turn(chat.user, first.thread, NewMessage("And?", chat.model, new_id()))
+            await page.until("frame")
+            name = short(turn.answer)
+            told = [place for place in page.places if place[0] in ("turn", "frame")]
+            assert told == [("turn", f"{version + 1}.{name}.0"), ("frame", f"{version + 1}.{name}.0.1")]
+    finally:
+        await fetch("DROP FUNCTION speak_at_once() CASCADE")
 
 
 async def test_a_page_that_comes_back_gets_what_it_lacks_and_no_more(

@@ -24,7 +24,7 @@ from app.words import gettext as _
 #: Rendering costs about 0.1 ms a kB, highlighting more: beyond this it runs in a thread.
 INLINE_CHARS = 4_000
 #: What a column of counts holds at most.
-MOST_COUNTED = 2**31 - 1
+MOST_STORED = 2**31 - 1
 
 
 class Ending:
@@ -217,9 +217,7 @@ def _estimate(ending: Ending, new: Sequence[Part]) -> Usage:
 def _sum(column: str, value: str) -> str:
     """SQL of a count that is added to a continued answer's: unknown if either is, and never more than its column holds."""
     so_far = f"CASE WHEN $23::boolean THEN message.{column} ELSE 0 END"
-    return (
-        f"CASE WHEN {so_far} + {value}::bigint IS NOT NULL THEN least({so_far} + {value}::bigint, {MOST_COUNTED}) END"
-    )
+    return f"CASE WHEN {so_far} + {value}::bigint IS NOT NULL THEN least({so_far} + {value}::bigint, {MOST_STORED}) END"
 
 
 # Guarded twice: by the attempt that was claimed, and by the worker's fence. One statement, one commit, one notification.

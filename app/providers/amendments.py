@@ -48,7 +48,8 @@ class Amendments:
         return frozenset(found | {"reasoning_effort"} if made >= {"adaptive", "budget"} else found)
 
     def learn(self, model: str, name: str) -> None:
-        """One more, from now on and for whoever comes later; the oldest of too many are forgotten."""
+        """One more, from now on, and unless the model's row remembers it for whoever comes later; the oldest of too many are
+        forgotten."""
         self._made[model] = self.of(model) | {name}
         if name in _PARAMETERS:
             return

@@ -259,7 +259,7 @@ let isAgain = false;
 const askForCatalog = () => setTimeout(() => {
   htmx.trigger(document.getElementById("picker"), "parley:catalog");
   // What nobody could answer is drawn with whether somebody can now.
-  for (const waiting of log().querySelectorAll(".problem.away")) fetchMessage(waiting.closest("article").dataset.message);
+  for (const waiting of log().querySelectorAll(".problem:is(.away, .all-down)")) fetchMessage(waiting.closest("article").dataset.message);
 }, 1500 * Math.random());
 
 document.addEventListener("htmx:sse:after:connection", () => {

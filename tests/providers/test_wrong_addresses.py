@@ -13,7 +13,7 @@ from app.providers import PROVIDERS
 from app.providers.base import Account
 from app.providers.client import make_client
 from app.providers.errors import BadAnswer, ProviderError, Unreachable
-from app.providers.failures import unreachable_by
+from app.providers.unreachable import unreachable_by
 from tests.providers.conftest import KEY, QUICK, collect, question
 from tests.scripted import GEMINI, Script, ScriptedServer, Send, Stall, chunk, whole
 

@@ -18,9 +18,9 @@ DAY = datetime.timedelta(days=1)
 class Authority:
     """Signs certificates. `pem`: its own, for those who are to trust it."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "Acme's own authority") -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Acme's own authority")])
+        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         self._certificate = (
             _builder(self._name, self._name, self._key.public_key(), DAY)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

@@ -64,11 +64,11 @@ async def unreachable_by(account: Account, error: BaseException, *, is_question:
     failure, cause = unreachable(account, error), error.__cause__ or error
     if account.base_url.lower().startswith("https:"):
         if _seems_to_lack_tls(cause) and await fault_of_url(account.base_url, allows_private=False) == "private":
-            failure.sentence += " " + _other_scheme(account, "http")
+            return Unreachable(f"{failure.sentence} {_other_scheme(account, 'http')}")
     elif _ALERT in str(cause):
         return _wants_https(account)
     elif not is_question and _has_hung_up(cause) and await _speaks_tls(account):
-        failure.sentence += " " + _other_scheme(account, "https")
+        return Unreachable(f"{failure.sentence} {_other_scheme(account, 'https')}")
     return failure
 
 

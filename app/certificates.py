@@ -1,4 +1,4 @@
-"""Whose certificates are believed: those that the machine trusts, and those in a file that the owner names beside them."""
+"""The certificates that we trust: the machine's own, and those in a file that the owner names."""
 
 import pathlib
 import ssl
@@ -11,7 +11,7 @@ from app.settings import BadSetting, environment_name
 
 
 def make_context(ca_file: str = "") -> ssl.SSLContext:
-    """What servers are verified with. Raises `BadSetting` for a file that is none, or has no certificate in it."""
+    """The context that verifies servers. Raises `BadSetting` if the file cannot be read or has no certificates."""
     context = _machine_context()
     if ca_file:
         _add(context, pathlib.Path(ca_file).expanduser())
@@ -22,8 +22,8 @@ def _machine_context() -> ssl.SSLContext:
     context: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if sys.platform in ("darwin", "win32"):
         return context  # the system itself verifies
-    # Elsewhere truststore reads the machine's whole store for every connection: 16 ms on the event loop. What it has
-    # filled for one connection serves them all.
+    # Elsewhere truststore reads the machine's whole store for each connection: 16 ms on the event loop. The context that
+    # it fills for one connection serves them all.
     filled = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost").context
     if filled.cert_store_stats()["x509_ca"] or _has_folder():
         return filled

@@ -60,7 +60,7 @@ class CheckedResolver(AbstractResolver):
         return [_result(host, each, port) for each in found]
 
     async def close(self) -> None:
-        """There is nothing to close: the look-ups are the process's."""
+        """Nothing to close: the look-ups belong to the process."""
 
 
 def _result(host: str, address: str, port: int) -> ResolveResult:
@@ -128,7 +128,7 @@ async def resolve(host: str, look_ups: LookUps = LOOK_UPS) -> list[str]:
     """The IP addresses of a name as it resolves now, however it is written; none if it is not found in time."""
     try:
         return await look_ups.find(host.rstrip("."))
-    except (OSError, UnicodeError):
+    except (OSError, ValueError):
         return []
 
 

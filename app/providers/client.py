@@ -1,8 +1,7 @@
-"""The one HTTP client of the app, and when it uses a connection again.
+"""The one HTTP client of the app. It reuses connections over https alone (docs/decisions/0039).
 
-Over plain http every request has a connection of its own and says so (`Connection: close`): servers keep them for a few
-seconds, close them without a word or answer the next request with a bare 400, and a new one costs next to nothing
-nearby. Over https connections are kept, and a request that went out on a kept one that was dead is repeated.
+Over plain http every request has a connection of its own and says `Connection: close`. Over https connections are kept
+for a few seconds; a request that went out on a kept connection that turns out dead is sent once more on a new one.
 """
 
 import functools
@@ -28,7 +27,7 @@ MAX_CONNECTIONS = 4096
 CONNECT_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 4.0  # uvicorn and llama.cpp close after 5; a request on a closing connection would fail
 
-#: What this context's calls do when a request was sent a second time: it is the same call (I6), and on its record.
+#: Called when a request of this context is sent a second time. The repeat is the same call (I6) and belongs on its record.
 on_repeat: ContextVar[Callable[[], None] | None] = ContextVar("on_repeat", default=None)
 
 
@@ -85,10 +84,10 @@ class _ByPolicy(httpx.AsyncBaseTransport):
 
 
 class _Repeating(httpx.AsyncBaseTransport):
-    """Sends over a kept connection where that is good, and once more over a new one if the kept one was dead.
+    """Sends https requests over kept connections, and once more over a new one if the kept one was dead.
 
-    Whatever the method: RFC 9112, 9.3.1 asks for a reason to believe that a POST was not worked on, and a kept connection
-    that ends before a byte of the answer is the usual race with a server that was just closing it.
+    POSTs are repeated too: a kept connection that ends before any byte of an answer is the usual race with a server that
+    was closing it (RFC 9112, 9.3.1).
     """
 
     def __init__(self, kept: httpx.AsyncBaseTransport, fresh: httpx.AsyncBaseTransport) -> None:
@@ -98,12 +97,12 @@ class _Repeating(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if request.url.scheme != "https":
             return await self._send_fresh(request)
-        _line.set(None)
+        _last_protocol.set(None)
         try:
             return await self._kept.handle_async_request(request)
         except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
-            line = _line.get()
-            if line is None or not line.was_dead:
+            protocol = _last_protocol.get()
+            if protocol is None or not protocol.was_dead:
                 raise
             log.info("request_repeated", host=request.url.host, error=type(error.__cause__ or error).__name__)
         if note := on_repeat.get():
@@ -119,8 +118,8 @@ class _Repeating(httpx.AsyncBaseTransport):
         await self._fresh.aclose()
 
 
-class _Line(ResponseHandler):
-    """A connection that knows whether it had been used before, and whether its server has said anything since."""
+class _Protocol(ResponseHandler):
+    """Knows whether its connection was reused for the last request, and whether any byte came since."""
 
     is_used = False
     is_reused = False
@@ -128,7 +127,7 @@ class _Line(ResponseHandler):
 
     @property
     def was_dead(self) -> bool:
-        """Of one that failed: whether it had been kept, and gave no byte of an answer."""
+        """Whether a request that failed on it may be repeated: it was a kept connection, and no byte of an answer came."""
         return self.is_reused and not self.has_heard
 
     def data_received(self, data: bytes) -> None:
@@ -137,11 +136,11 @@ class _Line(ResponseHandler):
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Tells which connection a request goes out on, and passes over one that was spoken on while nothing was asked."""
+    """Notes which connection a request uses. Discards a kept one on which bytes came while no request was under way."""
 
     def __init__(self, **options: object) -> None:
         super().__init__(**options)  # type: ignore[arg-type]
-        self._factory = functools.partial(_Line, loop=self._loop)  # type: ignore[assignment]
+        self._factory = functools.partial(_Protocol, loop=self._loop)  # type: ignore[assignment]
 
     async def connect(
         self,
@@ -151,15 +150,15 @@ class _Connector(aiohttp.TCPConnector):
     ) -> Connection:
         while True:
             connection = await super().connect(req, traces, timeout)
-            line = connection.protocol
-            assert isinstance(line, _Line)
-            if not line.is_used or not line.should_close:
+            protocol = connection.protocol
+            assert isinstance(protocol, _Protocol)
+            if not protocol.is_used or not protocol.should_close:
                 break
-            connection.close()  # a 408, for instance, that would be read as the answer to this request
-        line.is_used, line.is_reused, line.has_heard = True, line.is_used, False
-        _line.set(line)
+            connection.close()  # such as a 408, which would be read as the answer to this request
+        protocol.is_used, protocol.is_reused, protocol.has_heard = True, protocol.is_used, False
+        _last_protocol.set(protocol)
         return connection
 
 
-#: The connection that the last request of this context went out on.
-_line: ContextVar[_Line | None] = ContextVar("line", default=None)
+#: The protocol of the connection that the last request of this context used.
+_last_protocol: ContextVar[_Protocol | None] = ContextVar("last_protocol", default=None)

@@ -18,15 +18,15 @@ from app.words import gettext as _
 
 HANDSHAKE_SECONDS = 2.0
 
-#: What OpenSSL calls a certificate whose issuer is not trusted, one out of its time, and one for another host (x509_vfy.h).
+#: OpenSSL's codes (x509_vfy.h).
 _UNKNOWN_ISSUER, _EXPIRED, _NOT_YET_VALID, _OTHER_HOST = (2, 18, 19, 20, 21), 10, 9, (62, 64)
 
-#: nginx, Go, Apache and Tomcat, each to plain http at a port for https.
+#: What nginx, Go, Apache and Tomcat answer to plain http at a port for https.
 _WANTS_TLS = re.compile(
     r"plain HTTP request was sent to HTTPS port|HTTP request to an HTTPS server|plain HTTP to an SSL-enabled|requires TLS\b",
     re.IGNORECASE,
 )
-#: An alert of TLS (RFC 8446, 5.1), as aiohttp quotes what is no status line.
+#: A TLS alert (RFC 8446, 5.1), as aiohttp quotes bytes that are no status line.
 _ALERT = r"b'\x15\x03"
 
 
@@ -56,10 +56,10 @@ def unreachable(account: Account, error: BaseException) -> ProviderError:
 
 
 async def unreachable_by(account: Account, error: BaseException, *, is_question: bool = True) -> ProviderError:
-    """The same, and the other of http and https proposed where the server seems to speak that.
+    """Like `unreachable`, and proposes https for http, or http for https, where the server seems to speak that.
 
-    http is never proposed for a server on the internet: who followed that would send their key and their threads in the
-    clear. Whether one that hangs up speaks TLS is tried out, but not while a person waits for an answer to a question.
+    http is never proposed for a server on the internet: a person who followed that would send their key and their threads
+    in the clear. A handshake finds out whether a server that hangs up speaks TLS, but no question waits for one.
     """
     failure, cause = unreachable(account, error), error.__cause__ or error
     if account.base_url.lower().startswith("https:"):
@@ -73,7 +73,7 @@ async def unreachable_by(account: Account, error: BaseException, *, is_question:
 
 
 def refused_plain_http(account: Account, status: int, body: bytes) -> ProviderError | None:
-    """An answer that says that https is spoken there, where http was sent."""
+    """The error for an answer that says that the server expects https."""
     is_said = status == 400 and _WANTS_TLS.search(body[:4000].decode("utf-8", "replace"))
     return _wants_https(account) if is_said and account.base_url.lower().startswith("http:") else None
 
@@ -103,7 +103,7 @@ def _certificate_sentence(error: Exception) -> str:
 
 def _name_sentence(error: OSError) -> str:
     if error.errno == socket.EAI_AGAIN:
-        return _("No name server answered in time for the name of %(name)s's server: %(address)s.")
+        return _("No name server answered in time for the address of %(name)s: %(address)s.")
     return _("The name of %(name)s's server was not found: %(address)s.")
 
 
@@ -121,7 +121,7 @@ def _has_hung_up(cause: BaseException) -> bool:
 
 
 async def _speaks_tls(account: Account) -> bool:
-    """Whether a handshake gets as far as a certificate. None is trusted here, and nothing is sent."""
+    """Whether a handshake gets as far as a certificate. No certificate is trusted here, and no request is sent."""
     url = httpx.URL(account.base_url)
     try:
         async with asyncio.timeout(HANDSHAKE_SECONDS):
@@ -148,7 +148,7 @@ async def _shakes_hands(ip: str, url: httpx.URL) -> bool:
 
 def _wants_https(account: Account) -> ProviderError:
     named = {"name": account.name, "address": address(account)}
-    sentence = _("%(name)s speaks https at %(address)s, and http was sent.") % named
+    sentence = _("%(name)s expects https at %(address)s, but http was sent.") % named
     return BadAnswer(f"{sentence} {_other_scheme(account, 'https')}")
 
 

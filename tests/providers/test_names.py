@@ -92,7 +92,7 @@ async def test_another_name_is_found_while_eight_hang(names: NameServer) -> None
 @pytest.mark.parametrize(
     ("host", "sentence"),
     [
-        ("hung.example", "No name server answered in time for the name of Acme's server: hung.example."),
+        ("hung.example", "No name server answered in time for the address of Acme: hung.example."),
         ("none.example", "The name of Acme's server was not found: none.example."),
     ],
 )
@@ -163,3 +163,23 @@ def test_a_process_ends_while_a_look_up_hangs() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=120, text=True, check=True)
     assert done.stdout == "not found\n"
     assert time.monotonic() - began < 100
+
+
+async def test_a_name_that_hangs_is_not_waited_for_again(names: NameServer) -> None:
+    """A form asks for the addresses of one name several times."""
+    look_ups = LookUps(names.getaddrinfo, seconds=2)
+    with pytest.raises(socket.gaierror):
+        await look_ups.find("hung.example")
+    began = time.monotonic()
+    for _ in range(20):
+        with pytest.raises(socket.gaierror):
+            await look_ups.find("hung.example")
+    assert time.monotonic() - began < 20  # forty, if each of them waited
+    names.end.set()
+    await eventually(lambda: _threads() == 0)
+    assert await look_ups.find("hung.example") == ["127.0.0.1"]
+
+
+async def test_a_host_that_cannot_be_a_name_is_not_found() -> None:
+    for host in ("a\0b.example", "x" * 70 + ".example"):
+        assert await resolve(host) == []

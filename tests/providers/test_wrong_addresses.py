@@ -121,7 +121,7 @@ async def test_https_is_proposed_where_a_server_says_that_it_wants_it(said: byte
         error = await failure_of(account, client)
         outcome = await collect(PROVIDERS["openai"](account, client, QUICK).stream(question()))
     assert isinstance(error, BadAnswer)
-    assert error.sentence == f"Acme speaks https at {address}, and http was sent. Did you mean https://{address}/v1?"
+    assert error.sentence == f"Acme expects https at {address}, but http was sent. Did you mean https://{address}/v1?"
     assert isinstance(outcome.error, BadAnswer)
     assert outcome.error.sentence == error.sentence
 

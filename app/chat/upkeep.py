@@ -1,6 +1,7 @@
 """Periodic cleanup: deltas of ended generations, rows of dead workers, old sign-ins, the queue's log."""
 
 from app.database import fetch
+from app.tables.session import Session
 from app.tables.sign_in_attempt import SignInAttempt
 
 
@@ -16,7 +17,7 @@ async def run() -> None:
     )
     await fetch("DELETE FROM worker WHERE NOT is_alive AND seen_at < now() - interval '1 hour'")
     await fetch("DELETE FROM model_task WHERE ended_at < now() - interval '7 days'")
-    await fetch("DELETE FROM session WHERE expires_at < now()")
+    await Session.forget_expired()
     await SignInAttempt.forget_old()
     # Nothing reads it, and its tracebacks may quote a row that is deleted meanwhile.
     await fetch("DELETE FROM pgqueuer_log")

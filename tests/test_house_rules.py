@@ -27,7 +27,8 @@ LAYERS = [
     {"html"},
     {"providers", "tables"},
     {
-        "live", "jobs", "parts", "settings", "certificates", "expected", "errors", "logs", "secrets", "database", "embedded",
+        "live", "jobs", "parts", "settings", "certificates", "expected", "errors", "logs", "secrets", "database", "database_url",
+        "embedded",
         "postmaster", "schema", "paths", "piccolo_app", "piccolo_conf", "words",
     },
 ]  # fmt: skip

@@ -45,7 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         _start(
             "advanced",
-            "Postgres 16 or newer (18 is tested) to use instead of the embedded one, as postgres://…",
+            "Postgres 15 or newer (18 is tested) to use instead of the embedded one, as postgres://…",
             is_secret=True,
         ),
     ] = ""

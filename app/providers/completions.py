@@ -35,8 +35,6 @@ from app.providers.prompts import in_turn
 from app.providers.thinking import ThinkSplitter
 from app.words import gettext as _
 
-CONTINUE = "Continue exactly where you stopped. Repeat nothing and add no comment."
-
 _FINISH_REASONS: dict[str, FinishReason] = {
     "length": "length",
     "max_tokens": "length",
@@ -49,15 +47,8 @@ _BROKEN_OFF = ("error", "abort", "insufficient_system_resource")  # OpenRouter, 
 
 
 def messages_of(account: Account, request: ChatRequest, *, prefills: bool) -> list[dict[str, Any]]:
-    """The prompt as the `messages` of a body.
-
-    An answer to go on from stands last where the server continues it (`prefills`). Elsewhere a trailing assistant
-    message is refused or answered anew, so the model is asked in words to continue.
-    """
-    entries = [entry for message in in_turn(request.messages) for entry in _entries(account, message)]
-    if request.continues and not prefills:
-        entries.append({"role": "user", "content": CONTINUE})
-    return entries
+    """The prompt as the `messages` of a body."""
+    return [entry for message in in_turn(request, prefills=prefills) for entry in _entries(account, message)]
 
 
 def chat_body(

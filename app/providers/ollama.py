@@ -86,7 +86,7 @@ class Ollama(Provider, OllamaKeeping):
         }
         body: dict[str, Any] = {
             "model": request.model,
-            "messages": _messages(self.account, in_turn(request.messages)),
+            "messages": _messages(self.account, in_turn(request, prefills=True)),
             "stream": True,
             "truncate": False,
             "shift": False,

@@ -32,7 +32,6 @@ from app.providers.errors import BadRequest
 from app.providers.frames import SseFrame
 from app.providers.http import Reader, Wire
 from app.providers.prompts import in_turn
-from app.providers.thinking import ThinkSplitter
 from app.words import gettext as _
 
 _FINISH_REASONS: dict[str, FinishReason] = {
@@ -129,7 +128,6 @@ class ChatReader(Reader[Event]):
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._splitter = ThinkSplitter()
         self._usage: Usage | None = None
         self._reason: FinishReason | None = None
         self._has_tool_calls = False
@@ -157,9 +155,7 @@ class ChatReader(Reader[Event]):
         return events
 
     def end(self) -> Sequence[Event]:
-        events: list[Event] = [*self._splitter.end()]
-        if self._usage:
-            events.append(self._usage)
+        events: list[Event] = [self._usage] if self._usage else []
         if self.is_complete:
             events.append(Finish(self._reason or ("tool_calls" if self._has_tool_calls else "stop")))
         return events
@@ -169,7 +165,8 @@ class ChatReader(Reader[Event]):
         if thought := delta.reasoning_content or delta.reasoning:
             events.append(ReasoningDelta(clean(thought)))
         for kind, text in _pieces(delta.content):
-            events += [ReasoningDelta(clean(text))] if kind == "thinking" else self._splitter.feed(clean(text))
+            if text:
+                events.append(ReasoningDelta(clean(text)) if kind == "thinking" else TextDelta(clean(text)))
         if delta.refusal:
             events.append(TextDelta(clean(delta.refusal)))
         for position, call in enumerate(delta.tool_calls or ()):

@@ -73,7 +73,7 @@ class Anthropic(Provider):
             reader = partial(MessageReader, owed=cut_of(request, body))
             return Question("/messages", body, SseDecoder, reader, amendment)
 
-        async with aclosing(converse(self.wire, self.amendments, request.model, question)) as events:
+        async with aclosing(converse(self.wire, self.amendments, request, question)) as events:
             async for event in events:
                 yield event
 

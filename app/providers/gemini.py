@@ -67,7 +67,7 @@ class Gemini(Provider):
         def question() -> Question:
             return Question(path, self.body(request), SseDecoder, ContentsReader, amendment)
 
-        async with aclosing(converse(self.wire, self.amendments, request.model, question)) as events:
+        async with aclosing(converse(self.wire, self.amendments, request, question)) as events:
             async for event in events:
                 yield event
 

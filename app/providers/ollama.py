@@ -18,6 +18,7 @@ from app.parts import (
     Finish,
     FinishReason,
     ReasoningDelta,
+    TextDelta,
     ToolCallDelta,
     ToolCallPart,
     ToolResultPart,
@@ -35,7 +36,6 @@ from app.providers.frames import NdjsonDecoder, SseFrame
 from app.providers.http import Reader, Wire
 from app.providers.ollama_keeping import DEFAULT_CONTEXT_WINDOW, OllamaKeeping, moment
 from app.providers.prompts import in_turn
-from app.providers.thinking import ThinkSplitter
 
 MAX_MODELS = 1000
 _SHOWN_AT_ONCE = 4
@@ -86,7 +86,7 @@ class Ollama(Provider, OllamaKeeping):
         }
         body: dict[str, Any] = {
             "model": request.model,
-            "messages": _messages(self.account, in_turn(request.messages)),
+            "messages": _messages(self.account, in_turn(request, prefills=True)),
             "stream": True,
             "truncate": False,
             "shift": False,
@@ -106,7 +106,7 @@ class Ollama(Provider, OllamaKeeping):
         def question() -> Question:
             return Question("/api/chat", self.body(request), NdjsonDecoder, LineReader, amendment)
 
-        async with aclosing(converse(self.wire, self.amendments, request.model, question)) as events:
+        async with aclosing(converse(self.wire, self.amendments, request, question)) as events:
             async for event in events:
                 yield event
 
@@ -136,7 +136,6 @@ class LineReader(Reader[Event]):
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._splitter = ThinkSplitter()
         self._usage: Usage | None = None
         self._reason: FinishReason = "stop"
         self._tool_calls = 0
@@ -155,9 +154,7 @@ class LineReader(Reader[Event]):
         return events
 
     def end(self) -> Sequence[Event]:
-        events: list[Event] = [*self._splitter.end()]
-        if self._usage:
-            events.append(self._usage)
+        events: list[Event] = [self._usage] if self._usage else []
         return [*events, Finish(self._reason)] if self.is_complete else events
 
     def _events(self, message: "_Message") -> list[Event]:
@@ -165,7 +162,7 @@ class LineReader(Reader[Event]):
         if message.thinking:
             events.append(ReasoningDelta(clean(message.thinking)))
         if message.content:
-            events += self._splitter.feed(clean(message.content))
+            events.append(TextDelta(clean(message.content)))
         for call in message.tool_calls or ():
             arguments = clean(msgspec.json.encode(call.function.arguments).decode())
             name = clean(call.function.name)

@@ -62,9 +62,7 @@ class OpenAI(Provider):
         return self.amendments.parameters(model)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
-        async with aclosing(
-            converse(self.wire, self.amendments, request.model, lambda: self._question(request))
-        ) as events:
+        async with aclosing(converse(self.wire, self.amendments, request, lambda: self._question(request))) as events:
             async for event in events:
                 yield event
 

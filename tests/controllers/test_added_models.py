@@ -11,6 +11,7 @@ from app.chat.health import gather
 from app.database import fetch
 from tests.controllers.test_models import listed
 from tests.controllers.test_providers import HTMX, beside, connected, form_of
+from tests.controllers.test_settings_file import bare, bring, empty, export
 from tests.controllers.threads import add_model
 from tests.people import Browser
 from tests.scripted import ANTHROPIC, GEMINI, OLLAMA, OPENAI, Dialect, ScriptedServer
@@ -256,3 +257,40 @@ async def test_other_servers_have_no_version(olive: Browser, server: ScriptedSer
     stored = (await gather()).stored
     assert stored is not None
     assert {each.version for each in stored.providers} == {""}
+
+
+async def test_the_file_of_settings_carries_them(olive: Browser) -> None:
+    provider, _model = await add_model()
+    for name in ("harbour-70b", "beacon-3b"):
+        await add(olive, provider, name)
+    file = json.loads((await export(olive)).content)
+    assert [each["models"] for each in file["providers"]] == [["beacon-3b", "harbour-70b"]]
+    await empty()
+    assert "Provider Nobody" in (await bring(olive, json.dumps(file))).text
+    (row,) = await fetch("SELECT id FROM provider WHERE name = 'Nobody'")
+    added = await models_of(row["id"])
+    assert (list(added), {each["is_by_hand"] for each in added.values()}) == (["beacon-3b", "harbour-70b"], {True})
+    assert "Everything in it was here already." in (await bring(olive, json.dumps(file))).text
+    file["providers"][0]["models"].append("lantern-7b")
+    assert "Provider Nobody" in (await bring(olive, json.dumps(file))).text
+    assert list(await models_of(row["id"])) == ["beacon-3b", "harbour-70b", "lantern-7b"]
+
+
+async def test_a_preset_of_the_file_begins_with_an_added_model(olive: Browser) -> None:
+    provider = bare_provider(models=["harbour-70b"])
+    preset = {"name": "Poet", "model": {"provider": "Harbour", "name": "harbour-70b"}}
+    page = (await bring(olive, json.dumps(bare(providers=[provider], presets=[preset])))).text
+    assert ("Preset Poet" in page, "it is not here" in page) == (True, False)
+    (row,) = await fetch("SELECT m.name FROM preset AS s JOIN model AS m ON m.id = s.model")
+    assert row["name"] == "harbour-70b"
+
+
+@pytest.mark.parametrize("models", ["a", [""], ["x" * 301], ["a\nb"], ["a\u202eb"], [7], [None], {"a": {}}], ids=str)
+async def test_names_that_no_model_has_are_not_taken_from_a_file(olive: Browser, models: object) -> None:
+    answer = await bring(olive, json.dumps(bare(providers=[bare_provider(models=models)])))
+    assert answer.status_code == 422
+    assert await fetch("SELECT 1 FROM provider WHERE kind = 'openai'") == []
+
+
+def bare_provider(**more: object) -> dict[str, object]:
+    return {"kind": "openai", "name": "Harbour", "base_url": "https://harbour.example.org/v1"} | more

@@ -5,6 +5,7 @@ A stream is read in three steps that know nothing of each other: chunks (here), 
 
 import asyncio
 import base64
+import codecs
 import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
@@ -263,6 +264,7 @@ class Wire:
 
     def decode(self, answer: str | bytes, expected: type[T]) -> T:
         """JSON → a value. Lone surrogates and raw control characters are repaired, anything else is `BadAnswer`."""
+        answer = answer.removeprefix("\ufeff") if isinstance(answer, str) else answer.removeprefix(codecs.BOM_UTF8)
         try:
             return msgspec.json.decode(answer, type=expected)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

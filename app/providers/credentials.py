@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 _BASIC = "Basic "
 _USER_INFO = re.compile(
-    r"^((?:[a-z][a-z0-9+.-]*:)?//)?"
+    r"^((?:[a-z][a-z0-9+.-]*:)?//)?+"
     r"([^/?#]*|[^/?#:]+:(?!\d+(?:[/?#]|$))[^@]*)@",  # a password may have a slash in it that should have been encoded
     re.IGNORECASE,
 )

@@ -16,9 +16,10 @@ from app.words import gettext as _
 
 
 class Proposal(msgspec.Struct, frozen=True):
-    """What the button says, and what it sends as `proposal`: the kind and the address."""
+    """What is asked, the address, and what the button sends as `proposal`: the kind and the address."""
 
     question: str
+    base_url: str
     value: str
 
 
@@ -44,10 +45,10 @@ async def find_proposal(
     return _proposal(found, typed) if found else None
 
 
-def without_question(sentence: str) -> str:
-    """What failed, without the question at its end that a proposal asks better."""
+def asking(sentence: str, proposal: Proposal) -> str:
+    """What failed, with the question of the proposal in the place of one that the server's failure asks by itself."""
     beginning = _("Did you mean %(url)s?").partition("%(url)s")[0]
-    return sentence.partition(beginning)[0].rstrip() or sentence
+    return f"{sentence.partition(beginning)[0].rstrip()} {proposal.question}".strip()
 
 
 def _proposal(found: Guess, typed: Guess) -> Proposal:
@@ -56,4 +57,4 @@ def _proposal(found: Guess, typed: Guess) -> Proposal:
     else:
         named = {"url": found.base_url, "kind": PROVIDERS[found.kind].label()}
         question = _("Did you mean %(url)s, of the kind %(kind)s?") % named
-    return Proposal(question, f"{found.kind} {found.base_url}")
+    return Proposal(question, found.base_url, f"{found.kind} {found.base_url}")

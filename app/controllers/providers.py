@@ -18,7 +18,7 @@ from app.chat.calls import Connect
 from app.controllers.forms import Filled, wrong
 from app.controllers.guard import CurrentUser, owner_only
 from app.controllers.pages import page, redirect
-from app.controllers.proposals import Proposal, find_proposal, without_question
+from app.controllers.proposals import Proposal, asking, find_proposal
 from app.controllers.provider_form import (
     CONNECTABLE,
     NewProvider,
@@ -180,11 +180,12 @@ async def _ask(
         return filled, None, None
     failure = listing.failure if listing else None
     proposal = await find_proposal(request, typed, failure, kinds, make, allows_private=form.allows_private)
-    field = field_of(failure) or ("base_url" if proposal else "")
-    if listing is None or not field:
-        return filled, listing, proposal
+    field = field_of(failure) or ("base_url" if proposal or listing is None else "")
+    if not field:
+        return filled, listing, None
     field = "base_url" if field == "kind" and len(kinds) == 1 else field
-    return wrong(filled, field, without_question(listing.error) if proposal else listing.error), None, proposal
+    sentence = listing.error if listing else filled.errors[field]
+    return wrong(filled, field, asking(sentence, proposal) if proposal else sentence), None, proposal
 
 
 async def _insert(provider_id: uuid.UUID, filled: Filled[NewProvider], new: NewProvider) -> Filled[NewProvider]:

@@ -45,7 +45,7 @@ async def server() -> AsyncIterator[ScriptedServer]:
 
 def proposed(answer: httpx.Response) -> str:
     """What the button sends; '' if there is none."""
-    found = re.search(r'<button name="proposal" value="([^"]*)"', answer.text)
+    found = re.search(r'<button class="proposal" name="proposal" value="([^"]*)"', answer.text)
     return html.unescape(found[1]) if found else ""
 
 
@@ -84,7 +84,8 @@ async def test_what_was_pasted_is_put_right_with_one_click(
     answer = await olive.post("/providers", data=form)
     assert (answer.status_code, bool(beside(answer, "base_url"))) == (422, True)
     assert proposed(answer) == f"{kind} {server.url}{meant}"
-    assert f"Did you mean {server.url}{meant}?" in answer.text
+    assert beside(answer, "base_url").endswith(f" Did you mean {server.url}{meant}?")
+    assert beside(answer, "base_url").count("Did you mean") == 1
     assert await rows() == []
     taken = await olive.post("/providers", data=form | {"proposal": proposed(answer)})
     assert taken.status_code == 303, beside(taken, "base_url")

@@ -54,11 +54,11 @@ async def test_a_pasted_endpoint_is_put_right_with_one_click(
     await form.get_by_label("Base URL").fill(f"{pier.url}/v1/chat/completions")
     await form.get_by_label("It is on this machine or in my own network").check()
     await form.get_by_role("button", name="Test", exact=True).click()
-    await expect(form.locator(".proposal")).to_contain_text(
+    await expect(form.locator("#error-base_url")).to_contain_text(
         f"Did you mean {pier.url}/v1, of the kind OpenAI-compatible?"
     )
     await assert_no_wider(page)
-    await form.get_by_role("button", name="Use this address").click()
+    await form.get_by_role("button", name="Use http").click()
     await expect(form.locator("#test")).to_contain_text("1 model in")
     await expect(form.get_by_label("Base URL")).to_have_value(f"{pier.url}/v1")
     await expect(form.get_by_label("Kind")).to_have_value("openai")
@@ -79,7 +79,7 @@ async def test_what_connect_refused_is_connected_with_one_click(
     await form.get_by_label("Base URL").fill(pier.url.removeprefix("http://"))
     await form.get_by_label("It is on this machine or in my own network").check()
     await form.get_by_label("Base URL").press("Enter")
-    await form.get_by_role("button", name="Use this address").click()
+    await form.get_by_role("button", name="Use http").click()
     await expect(page.get_by_role("listitem").filter(has_text="Quay").first).to_contain_text("1 model")
 
 
@@ -102,7 +102,7 @@ async def test_a_server_without_a_list_answers_by_a_model_that_was_named(
     await expect(card).to_contain_text("This server has no list of models; add a model by name.")
     await card.get_by_role("button", name="Add", exact=True).click()
     await expect(card.locator("details[open] .error")).to_be_visible()
-    await card.get_by_label("Model name").fill("harbour-70b")
+    await card.get_by_label("Model name, exactly as the server calls it").fill("harbour-70b")
     await assert_no_wider(page)
     await card.get_by_role("button", name="Add", exact=True).click()
     await expect(page.locator("#flash")).to_have_text("harbour-70b is in the list now.")

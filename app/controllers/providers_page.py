@@ -63,13 +63,18 @@ async def providers_page(
         "model_files": [dict(row) for row in await fetch(_FILES)],
         "models_folder": settings.models_folder,
         "starter": _starter(rows),
-        "kinds": [(kind, PROVIDERS[kind].label()) for kind in CONNECTABLE],
+        "kinds": kinds(),
         "form": filled.typed if filled else Fields(),
         "errors": filled.errors if filled else Fields(),
         "is_key_lost": filled is not None and has_key(request),
         "test": test,
     }
     return page(request, "providers/index.html", await with_sidebar(owner, known | context), status_code=status_code)
+
+
+def kinds() -> list[tuple[str, str]]:
+    """What can be connected, and what people call it."""
+    return [(kind, PROVIDERS[kind].label()) for kind in CONNECTABLE]
 
 
 def has_key(request: AnyRequest) -> bool:

@@ -41,6 +41,8 @@ class Anthropic(Provider):
     highest_temperature = HIGHEST_TEMPERATURE
     takes = frozenset({"temperature", "top_p", "top_k", "max_tokens", "stop", "reasoning_effort"})
     usual_url = "https://api.anthropic.com"
+    usual_paths = ("",)
+    endpoints = r"(?:/v1)?/messages(?:/count_tokens|/batches)?|/v1/complete|/v1/models(?:/[^/:]+)?"
 
     def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits | None = None) -> None:
         super().__init__(account, client, limits)

@@ -11,6 +11,7 @@ ProviderError                `sentence` for the person, `is_retryable`, `retry_a
 ├── PromptTooLong              the server says that the prompt does not fit its context window
 ├── BadRequest                 another 4xx: it refused what we sent, with its own reason (cleaned, shortened)
 ├── NoList                     the server has no list of models at this address
+├── WrongKind                  it speaks another protocol than the one that it is connected for
 ├── BadAnswer                  not what the protocol says: HTML, wrong JSON, a frame over the limit, a redirect
 ├── NoMemory                   no room for the model there, or in our own engine none while others answer
 ├── SourceRefused              what was asked for cannot be pulled (`keeping`)
@@ -82,6 +83,10 @@ class BadRequest(ProviderError):
 
 class NoList(BadRequest):
     code = "no_list"
+
+
+class WrongKind(ProviderError):
+    code = "wrong_kind"
 
 
 class BadAnswer(ProviderError):

@@ -19,6 +19,7 @@ import msgspec
 
 from app.parts import clean
 from app.providers.base import Account
+from app.providers.credentials import secrets_in
 from app.providers.errors import (
     BadAnswer,
     BadRequest,
@@ -211,4 +212,4 @@ def _secrets(account: Account) -> list[str]:
         password = httpx.URL(account.base_url).password
     except httpx.InvalidURL:
         password = ""
-    return sorted((secret for secret in (account.key, password) if len(secret) > 3), key=len, reverse=True)
+    return sorted((secret for secret in (*secrets_in(account.key), password) if len(secret) > 3), key=len, reverse=True)

@@ -35,6 +35,8 @@ class Gemini(Provider):
     kind = KIND
     takes = frozenset({"temperature", "top_p", "top_k", "max_tokens", "stop", "reasoning_effort"})
     usual_url = "https://generativelanguage.googleapis.com/v1beta"
+    usual_paths = ("/v1beta",)
+    endpoints = r"/models(?:/[^/:]+)?(?::\w+)?"
 
     def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits | None = None) -> None:
         super().__init__(account, client, limits)

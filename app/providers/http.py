@@ -19,6 +19,7 @@ from app.parts import Usage, clean
 from app.providers import addresses, failures
 from app.providers.answer_size import AnswerSize, too_large
 from app.providers.base import Account, Limits
+from app.providers.credentials import is_basic
 from app.providers.errors import BadAnswer, KeyRejected, ProviderError, TimedOut, Unreachable
 from app.providers.frames import FrameTooLarge, NdjsonDecoder, SseDecoder, SseFrame
 from app.providers.patience import Patience
@@ -225,6 +226,8 @@ class Wire:
             sentence = _("The key of %(name)s has characters in it that no key has.")
             raise KeyRejected(sentence % {"name": self.account.name})
         key = self.account.key
+        if is_basic(key):
+            return {"Authorization": key}
         return {self.key_header: key} if self.key_header else {"Authorization": f"Bearer {key}"}
 
     async def _check(self, response: httpx.Response) -> None:

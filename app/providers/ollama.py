@@ -46,6 +46,8 @@ class Ollama(Provider, OllamaKeeping):
     """
 
     kind = "ollama"
+    usual_paths = ("",)
+    endpoints = r"/api/(?:chat|generate|tags|show|ps|version|pull|push|create|copy|delete|embed|embeddings)"
     takes = frozenset(
         {"temperature", "top_p", "top_k", "repeat_penalty", "max_tokens", "context_window", "stop", "reasoning_effort"}
     )

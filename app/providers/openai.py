@@ -37,6 +37,8 @@ class OpenAI(Provider):
     kind = "openai"
     takes = frozenset({"temperature", "top_p", "max_tokens", "stop", "reasoning_effort"})
     usual_url = "https://api.openai.com/v1"
+    usual_paths = ("/v1", "/api/v1", "/openai/v1")
+    endpoints = r"(?:/chat)?/completions|/responses(?:/[^/:]+)?|/embeddings|/models(?:/[^:]+)?"
     responses_hosts: ClassVar[re.Pattern[str]] = re.compile(r"([a-z]+\.)?api\.openai\.com|.+\.openai\.azure\.com")
 
     def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits | None = None) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
-from app.words import gettext as _
+from app.server_url import url_fault as url_fault
 
 Fault = Literal["metadata", "private"]
 
@@ -56,24 +56,6 @@ class CheckedResolver(ThreadedResolver):
         for each in found:
             check(each["host"], allows_private=may_be_private.get())
         return found
-
-
-def url_fault(url: str) -> str:
-    """What is wrong with how a base URL is written; empty if nothing is."""
-    try:
-        parts = urlsplit(url)
-        _port = parts.port
-    except ValueError:
-        return _("This is not an address.")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return _("An address begins with http:// or https:// and names a host.")
-    if parts.username or parts.password:
-        return _("Put the key into its own field, not into the address.")
-    if parts.query or parts.fragment:
-        return _("An address here has no ? and no #.")
-    if not url.isprintable() or " " in url:
-        return _("An address has no spaces.")
-    return ""
 
 
 def check(address: str, *, allows_private: bool) -> None:

@@ -28,7 +28,7 @@ LAYERS = [
     {"providers", "tables"},
     {
         "live", "jobs", "parts", "settings", "expected", "errors", "logs", "secrets", "database", "database_url", "embedded",
-        "postmaster", "schema", "server_url", "paths", "piccolo_app", "piccolo_conf", "words",
+        "last_words", "postmaster", "schema", "server_url", "paths", "piccolo_app", "piccolo_conf", "words",
     },
 ]  # fmt: skip
 

@@ -9,9 +9,10 @@ from litestar import Request
 from app.chat import introduction
 from app.chat.address_guesses import Guess, tidied
 from app.chat.introduction import Make
-from app.controllers.addresses import address_fault, url_fault
+from app.controllers.addresses import address_fault
 from app.providers import PROVIDERS
 from app.providers.errors import ProviderError
+from app.server_url import url_fault
 from app.words import gettext as _
 
 

@@ -28,6 +28,7 @@ from app.providers.errors import (
     KeyRejected,
     ModelMissing,
     NoMemory,
+    NotConnected,
     Overloaded,
     PromptTooLong,
     ProviderError,
@@ -133,20 +134,20 @@ def unreachable(account: Account, error: BaseException) -> ProviderError:
     if fault := refusal_in(error):
         return AddressRefused(sentence_of(fault) % named)
     if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol, aiohttp.InvalidURL)):
-        return Unreachable(_("The address of %(name)s is not a valid http or https URL.") % named)
+        return NotConnected(_("The address of %(name)s is not a valid http or https URL.") % named)
     if isinstance(error, aiohttp.ClientResponseError):
         return BadAnswer(_("%(name)s did not answer in HTTP at %(address)s.") % named)
     cause = error.__cause__ or error  # the transport wraps most of aiohttp's errors into its own
     if isinstance(cause, aiohttp.ClientConnectorCertificateError):
-        return Unreachable(_("The certificate of %(name)s at %(address)s is not valid.") % named)
+        return NotConnected(_("The certificate of %(name)s at %(address)s is not valid.") % named)
     if isinstance(cause, aiohttp.ClientSSLError):
-        return Unreachable(_("No secure connection to %(name)s at %(address)s could be made.") % named)
+        return NotConnected(_("No secure connection to %(name)s at %(address)s could be made.") % named)
     if isinstance(cause, aiohttp.ClientConnectorDNSError):
-        return Unreachable(_("The name of %(name)s's server was not found: %(address)s.") % named)
+        return NotConnected(_("The name of %(name)s's server was not found: %(address)s.") % named)
     if isinstance(cause, (aiohttp.ServerTimeoutError, TimeoutError)):
-        return Unreachable(_("%(name)s could not be reached at %(address)s: the connection timed out.") % named)
+        return NotConnected(_("%(name)s could not be reached at %(address)s: the connection timed out.") % named)
     if isinstance(cause, aiohttp.ClientConnectorError):
-        return Unreachable(_("%(name)s could not be reached at %(address)s. Is it running?") % named)
+        return NotConnected(_("%(name)s could not be reached at %(address)s. Is it running?") % named)
     if isinstance(cause, ValueError):
         return BadRequest(_("The request to %(name)s could not be written: its address or key is malformed.") % named)
     return Unreachable(_("%(name)s closed the connection before it answered.") % named)
@@ -165,7 +166,7 @@ async def unreachable_by(account: Account, error: BaseException) -> ProviderErro
     url = httpx.URL(account.base_url)
     path = url.path.rstrip("/")
     meant = _did_you_mean("http", url, path if path in _USUAL_PATHS else "/…")
-    return Unreachable(f"{failure.sentence} {meant}")
+    return type(failure)(f"{failure.sentence} {meant}")
 
 
 def _seems_to_lack_tls(cause: BaseException) -> bool:

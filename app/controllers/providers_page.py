@@ -94,7 +94,9 @@ def _starter(rows: list[asyncpg.Record]) -> dict[str, Any] | None:
 _LIST = """
 SELECT p.id, p.kind, p.name, p.base_url, p.allows_private, p.key_sealed <> '' AS has_key, p.state, p.error, p.refreshed_at,
        p.lists_models, p.version,
-       (SELECT count(*) FROM model AS m WHERE m.provider = p.id AND m.gone_at IS NULL) AS models_count
+       (SELECT count(*) FROM model AS m WHERE m.provider = p.id AND m.gone_at IS NULL) AS models_count,
+       ARRAY(SELECT m.name FROM model AS m WHERE m.provider = p.id AND m.gone_at IS NULL AND m.down_since IS NOT NULL
+           ORDER BY m.name) AS silent
 FROM provider AS p WHERE p.is_enabled ORDER BY p.created_at
 """
 

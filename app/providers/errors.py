@@ -1,7 +1,8 @@
 """What can go wrong with a model server: foreign failures are translated once, here at the border.
 
 ProviderError                `sentence` for the person, `is_retryable`, `retry_after_seconds`
-├── Unreachable        retry   refused, bad name, bad certificate, connection lost before an answer
+├── Unreachable        retry   connection lost before an answer
+│   └── NotConnected   retry   no connection was made: refused, bad name, bad certificate, nothing there in time
 ├── TimedOut           retry   accepted but silent for too long
 ├── Overloaded         retry   500, 502, 503, 529
 ├── RateLimited        retry   429, with what `Retry-After` asked for
@@ -44,6 +45,10 @@ class ProviderError(Exception):
 class Unreachable(ProviderError):
     code = "unreachable"
     is_retryable = True
+
+
+class NotConnected(Unreachable):
+    pass
 
 
 class TimedOut(ProviderError):

@@ -13,7 +13,7 @@ from app.chat.title import naming
 from app.chat.turn import Turn, start_thread
 from app.chat.worker import Worker
 from app.database import fetch, fetch_row, new_id
-from app.live import Reader
+from app.live import Lost, Reader
 from app.providers.client import make_client
 from app.settings import Settings, read
 from tests.scripted.dialects import OPENAI
@@ -79,6 +79,26 @@ async def chat(database: str) -> AsyncIterator[Chat]:
         model = await fetch_row("SELECT id FROM model WHERE provider = $1", provider)
         assert model is not None
         yield Chat(user, model["id"], server)
+
+
+@pytest.fixture
+async def provider(chat: Chat) -> uuid.UUID:
+    (row,) = await fetch("SELECT id FROM provider")
+    found: uuid.UUID = row["id"]
+    return found
+
+
+@pytest.fixture
+async def heard(chat: Chat, database: str) -> AsyncIterator[list[str]]:
+    """The news to everybody, as they come."""
+    reader, said = Reader(database), list[str]()
+    reader.hears.append(lambda news: said.append(news.event) if news.key == "everybody" else None)
+    with reader.view([]) as first:
+        task = asyncio.create_task(reader.run())
+        assert await first.take(timeout_seconds=5) == [Lost()]
+    yield said
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 @pytest.fixture

@@ -14,9 +14,8 @@ from app.providers.base import Account, ChatRequest, Event, Limits, Model, Provi
 from app.providers.completions import ChatReader, chat_body
 from app.providers.engine import Engine, EngineState
 from app.providers.engines import ENGINES, Engines
-from app.providers.frames import SseDecoder
 from app.providers.gguf_header import GgufHeader
-from app.providers.http import Wire
+from app.providers.http import EVENT_STREAM, Wire
 from app.providers.llamacpp_keeping import LlamaCppKeeping
 from app.words import gettext as _
 
@@ -62,8 +61,8 @@ class LlamaCpp(Provider, LlamaCppKeeping):
         path, context_tokens = await self._model_of(request)
         async with self.engines.use(path, context_tokens, self.account.engine) as engine:
             wire = self._wire(engine, "/v1")
-            response = await wire.open("/chat/completions", body, "text/event-stream")
-            async with aclosing(wire.events(response, SseDecoder(), ChatReader(wire))) as events:
+            response = await wire.open("/chat/completions", body, EVENT_STREAM)
+            async with aclosing(wire.events(response, ChatReader(wire))) as events:
                 async for event in events:
                     yield event
 

@@ -80,9 +80,10 @@ def reason_in(body: bytes) -> Reason:
         return Reason(title[1] if title else "")
     if (value := find_value(text)) is not NOT_JSON:
         return reason_of(value)
-    values = [find_value(each) for each in _texts_of(body, text)]
-    found = [value for value in values if value is not NOT_JSON and error_in(value)]
-    return reason_of(found[0] if found else text[:MAX_READ_CHARS])
+    texts = [each for each in _texts_of(body, text) if not is_keep_alive(each) and each != "[DONE]"]
+    values = [value for each in texts if (value := find_value(each)) is not NOT_JSON]
+    said = (texts[0] if texts else "") if _EVENTS.match(text) else text
+    return reason_of(next(filter(error_in, values), said[:MAX_READ_CHARS]))
 
 
 def error_in(value: Any, depth: int = 0) -> bool:

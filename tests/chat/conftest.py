@@ -16,7 +16,7 @@ from app.database import fetch, fetch_row, new_id
 from app.live import Lost, Reader
 from app.providers.client import make_client
 from app.settings import Settings, read
-from tests.scripted.dialects import OPENAI
+from tests.scripted.dialects import DIALECTS, OPENAI, Dialect
 from tests.scripted.server import ScriptedServer
 
 SETTINGS = read({"PARLEY_DRAIN_SECONDS": "0"})
@@ -105,6 +105,21 @@ async def heard(chat: Chat, database: str) -> AsyncIterator[list[str]]:
 async def worker(chat: Chat, database: str) -> AsyncIterator[Worker]:
     async with working(database, SETTINGS) as made:
         yield made
+
+
+@pytest.fixture(params=DIALECTS, ids=[dialect.kind for dialect in DIALECTS])
+async def dialect(request: pytest.FixtureRequest, chat: Chat) -> Dialect:
+    """The chat's provider speaks this one from now on."""
+    found: Dialect = request.param
+    provider = await fetch_row(
+        "UPDATE provider SET kind = $1, base_url = $2 WHERE name = 'Scripted' RETURNING id",
+        found.kind,
+        chat.server.url_for(found),
+    )
+    assert provider is not None
+    async with make_client() as client:
+        assert await catalog.refresh(provider["id"], catalog.connector(client, SETTINGS)) == ""
+    return found
 
 
 @contextlib.asynccontextmanager

@@ -18,6 +18,8 @@ from app.providers.base import Account, Amended, ChatRequest, Event
 from app.providers.errors import BadRequest
 from app.providers.frames import NdjsonDecoder, SseDecoder
 from app.providers.http import Reader, Wire
+from app.providers.prompts import is_asked_to_go_on
+from app.providers.seam import joined
 from app.providers.thinking import told_apart
 
 MOST_REMEMBERED = 1000
@@ -108,8 +110,8 @@ async def converse(
             asked = amended
         yield Amended(asked.body)
     written = text_of(request.messages[-1].parts) if request.continues else ""
-    events = wire.events(response, asked.decoder(), asked.reader(wire))
-    async with aclosing(told_apart(events, written)) as told:
+    events = told_apart(wire.events(response, asked.decoder(), asked.reader(wire)), written)
+    async with aclosing(joined(events, request) if is_asked_to_go_on(asked.body) else events) as told:
         async for event in told:
             yield event
 

@@ -51,7 +51,7 @@ async def run(url: str, settings: Settings, *, with_worker: bool) -> AsyncIterat
     try:
         await holding.take()
         await catalog.ensure_builtin(settings)
-        async with make_client() as client:
+        async with make_client(settings.ca_file) as client:
             connect = catalog.connector(client, settings)
             await catalog.refresh_builtin(connect)
             reader = Reader(url)

@@ -19,7 +19,7 @@ from app.chat.residence import IS_LOADED, RESIDENCE
 from app.database import AWAY, fetch, fetch_row, new_id, transaction
 from app.providers import PROVIDERS
 from app.providers.base import Account, Limits, Model, Provider
-from app.providers.errors import ProviderError
+from app.providers.errors import NoList, ProviderError
 from app.providers.keeping import EngineOptions
 from app.secrets import unseal
 from app.settings import Settings
@@ -57,11 +57,13 @@ async def ensure_builtin(settings: Settings) -> None:
 
 
 class Listing(msgspec.Struct, frozen=True):
-    """What came of asking a provider for its models."""
+    """What came of asking a provider for its models. `version`: of its program, where it says."""
 
     models: list[Model] = []
     latency_ms: int = 0
     failure: ProviderError | None = None
+    has_list: bool = True
+    version: str = ""
 
     @property
     def error(self) -> str:
@@ -69,14 +71,23 @@ class Listing(msgspec.Struct, frozen=True):
         return self.failure.sentence if self.failure else ""
 
 
-async def ask(provider: Provider) -> Listing:
-    """Ask a provider for its models. Stores nothing."""
+async def ask(provider: Provider, *, lists_models: bool = True) -> Listing:
+    """Ask a provider for its models. Stores nothing. `lists_models`: whether it did so far.
+
+    A server without a list is as good as any if it takes questions: its models are added by name.
+    """
     started = time.monotonic()
+    models: list[Model] | None = None
     try:
-        models = await provider.list_models()
+        try:
+            models = await provider.list_models()
+        except NoList:
+            if lists_models and not await provider.takes_questions():
+                raise
     except ProviderError as error:
         return Listing(failure=error)
-    return Listing(models, round((time.monotonic() - started) * 1000))
+    latency_ms = round((time.monotonic() - started) * 1000)
+    return Listing(models or [], latency_ms, has_list=models is not None, version=await provider.server_version())
 
 
 async def keep(provider_id: uuid.UUID, base_url: str, listing: Listing) -> str:
@@ -86,7 +97,7 @@ async def keep(provider_id: uuid.UUID, base_url: str, listing: Listing) -> str:
         log.info("provider_failed", provider_id=str(provider_id), error=listing.failure.code)
     else:
         try:
-            await _store(provider_id, base_url, listing.models, listing.latency_ms)
+            await _store(provider_id, base_url, listing)
         except AWAY:
             raise
         except asyncpg.PostgresError:
@@ -110,7 +121,7 @@ async def _refresh(provider_id: uuid.UUID, connect: Callable[[Mapping[str, Any]]
     row = await fetch_row(_PROVIDER, provider_id)
     if row is None:
         return ""
-    return await keep(provider_id, row["base_url"], await ask(connect(row)))
+    return await keep(provider_id, row["base_url"], await ask(connect(row), lists_models=row["lists_models"]))
 
 
 async def refresh_due(seconds: int, connect: Callable[[Mapping[str, Any]], Provider]) -> None:
@@ -144,22 +155,27 @@ async def name_of_gone(thread: uuid.UUID) -> str:
     return row["name"] or "" if row else ""
 
 
-async def _store(provider_id: uuid.UUID, base_url: str, models: list[Model], latency_ms: int) -> None:
-    columns: dict[str, list[Any]] = {name: [getattr(m, name) for m in models] for name in _IDENTITY}
+async def _store(provider_id: uuid.UUID, base_url: str, listing: Listing) -> None:
     async with transaction():
-        changed = await fetch(
-            _UPSERT,
-            provider_id, [new_id() for _model in models], *columns.values(),
-            [facts.said(model) for model in models], [facts.known(model.name, base_url) for model in models],
-        )  # fmt: skip
-        gone = await fetch(
-            "UPDATE model SET gone_at = now() WHERE provider = $1 AND gone_at IS NULL AND name <> ALL($2) RETURNING id",
-            provider_id, columns["name"],
-        )  # fmt: skip
-        has_news = bool(gone) or any(row["is_new"] for row in changed)
-        await circuit.found_up(provider_id, latency_ms, has_news=has_news)
-        if has_news:
-            log.info("catalog_changed", provider_id=str(provider_id), models=len(models), gone=len(gone))
+        has_news = listing.has_list and await _store_models(provider_id, base_url, listing.models)
+        await fetch(_SERVER, provider_id, listing.has_list, listing.version)
+        await circuit.found_up(provider_id, listing.latency_ms, has_news=has_news)
+
+
+async def _store_models(provider_id: uuid.UUID, base_url: str, models: list[Model]) -> bool:
+    """Whether any came or went. Those that were added by hand stay."""
+    columns: dict[str, list[Any]] = {name: [getattr(m, name) for m in models] for name in _IDENTITY}
+    changed = await fetch(
+        _UPSERT,
+        provider_id, [new_id() for _model in models], *columns.values(),
+        [facts.said(model) for model in models], [facts.known(model.name, base_url) for model in models],
+    )  # fmt: skip
+    missing = await fetch(_MISSING, provider_id, columns["name"])
+    gone = [row for row in missing if not row["is_by_hand"]]
+    has_news = bool(gone) or any(row["is_new"] for row in changed)
+    if has_news:
+        log.info("catalog_changed", provider_id=str(provider_id), models=len(models), gone=len(gone))
+    return has_news
 
 
 #: Who asks a provider at the moment, in this process; a lock lives as long as somebody holds it or waits for it.
@@ -171,7 +187,8 @@ SELECT $1, $2::varchar, $3, '', '', $4, '', now() WHERE NOT EXISTS (SELECT 1 FRO
 """
 
 _PROVIDER = """
-SELECT kind, name AS provider_name, base_url, key_sealed, allows_private FROM provider WHERE id = $1 AND is_enabled
+SELECT kind, name AS provider_name, base_url, key_sealed, allows_private, lists_models FROM provider
+WHERE id = $1 AND is_enabled
 """
 
 # What is stored of a model beside its facts, in the order of the statement below.
@@ -190,11 +207,22 @@ ON CONFLICT (provider, name) DO UPDATE SET
     size_bytes = excluded.size_bytes, family = excluded.family, quantisation = excluded.quantisation,
     is_loaded = excluded.is_loaded, memory_bytes = excluded.memory_bytes, expires_at = excluded.expires_at,
     said = excluded.said, known = excluded.known, seen_at = now(), gone_at = NULL,
-    seen_since = CASE WHEN m.gone_at IS NULL THEN m.seen_since ELSE now() END
-WHERE (m.size_bytes, m.family, m.quantisation, m.is_loaded, m.memory_bytes, m.expires_at, m.said, m.known, m.gone_at)
+    seen_since = CASE WHEN m.gone_at IS NULL THEN coalesce(m.seen_since, now()) ELSE now() END
+WHERE m.seen_since IS NULL
+   OR (m.size_bytes, m.family, m.quantisation, m.is_loaded, m.memory_bytes, m.expires_at, m.said, m.known, m.gone_at)
    IS DISTINCT FROM (excluded.size_bytes, excluded.family, excluded.quantisation, excluded.is_loaded,
        excluded.memory_bytes, excluded.expires_at, excluded.said, excluded.known, NULL::timestamptz)
 RETURNING (xmax = 0) AS is_new
+"""
+
+_MISSING = """
+UPDATE model SET gone_at = CASE WHEN NOT is_by_hand THEN now() END, seen_since = CASE WHEN NOT is_by_hand THEN seen_since END,
+    is_loaded = CASE WHEN NOT is_by_hand THEN is_loaded END
+WHERE provider = $1 AND gone_at IS NULL AND name <> ALL($2) AND NOT (is_by_hand AND seen_since IS NULL) RETURNING is_by_hand
+"""
+
+_SERVER = """
+UPDATE provider SET lists_models = $2, version = $3 WHERE id = $1 AND (lists_models, version) IS DISTINCT FROM ($2, $3)
 """
 
 # Whether another model would write the answer now in the place of `m`.

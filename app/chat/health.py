@@ -46,7 +46,10 @@ class ScheduleFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ProviderFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A model server as it was last found. `is_open`: its circuit; it is only probed now, at `next_probe_at`."""
+    """A model server as it was last found. `is_open`: its circuit; it is only probed now, at `next_probe_at`.
+
+    `version`: of the server's program, where it says. `lists_models` is false where models are added by hand alone.
+    """
 
     id: uuid.UUID
     name: str
@@ -59,6 +62,8 @@ class ProviderFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     failures: int
     is_open: bool
     next_probe_at: datetime | None
+    version: str = ""
+    lists_models: bool = True
 
 
 class Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -187,7 +192,8 @@ SELECT json_build_object(
     'providers', (SELECT coalesce(json_agg(json_build_object(
         'id', p.id, 'name', p.name, 'kind', p.kind, 'state', p.state, 'error', p.error, 'latency_ms', p.latency_ms,
         'looked_at', p.refreshed_at, 'down_since', p.down_since, 'failures', p.failures,
-        'is_open', coalesce(p.is_down, false), 'next_probe_at', p.probe_at
+        'is_open', coalesce(p.is_down, false), 'next_probe_at', p.probe_at,
+        'version', p.version, 'lists_models', p.lists_models
     ) ORDER BY p.created_at, p.id), '[]') FROM (SELECT p.*, {IS_DOWN} FROM provider AS p WHERE p.is_enabled) AS p)
 )::text
 FROM (

@@ -22,6 +22,7 @@ from app.database import GONE, fetch, fetch_row
 from app.html.words import words_of
 from app.parts import TextDelta, TextPart, Usage, text_of
 from app.providers.base import ChatMessage, ChatRequest, Parameters, Provider
+from app.providers.client import on_repeat
 from app.providers.errors import ProviderError
 from app.settings import Settings
 from app.settings.schema import TITLE_OFF
@@ -49,7 +50,12 @@ class Asked:
         self.said = ""
         self.error = ""
         self.usage: Usage | None = None
+        self.was_repeated = False
         self._started = time.monotonic()
+
+    def note_repeat(self) -> None:
+        """As `Ending.note_repeat`."""
+        self.was_repeated = True
 
     def attempt(self, namer: Namer, request: ChatRequest) -> dict[str, Any]:
         """What is noted of it, as `Ending.note_attempt` does of others."""
@@ -64,6 +70,7 @@ class Asked:
             "error": self.error,
             "duration_ms": round((time.monotonic() - self._started) * 1000),
             "usage": msgspec.to_builtins(self.usage) if self.usage else None,
+            **({"was_repeated": True} if self.was_repeated else {}),
         }
 
 
@@ -90,6 +97,7 @@ async def name_thread(provider: Provider, namer: Namer, ending: Ending) -> None:
     request = (_request if is_its_own else _short_request)(ending.request, namer["model_name"], ending.content)
     await keep_naming(ending.row["id"], provider.body(request))
     asked = Asked()
+    on_repeat.set(asked.note_repeat)
     try:
         async with asyncio.timeout(MOST_SECONDS):
             await _ask(provider, request, asked)

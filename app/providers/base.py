@@ -9,6 +9,7 @@ import httpx
 import msgspec
 
 from app.parts import Delta, Finish, Part, Usage
+from app.providers.errors import NOTHING_THERE, NoList, ProviderError
 from app.providers.keeping import EngineOptions
 from app.providers.known import MOST_TOKENS
 
@@ -196,6 +197,9 @@ class Provider(ABC):
     is_builtin: ClassVar[bool] = False
     runs_here: ClassVar[bool] = False
 
+    listed_as = ""
+    """The kind whose protocol the last list of models was written in, where that can be told. Others' lists are read too."""
+
     def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits | None = None) -> None:
         self.account = account
         self.client = client
@@ -207,12 +211,27 @@ class Provider(ABC):
         """What people call this kind."""
 
     async def list_models(self) -> list[Model]:
-        """The models of this server, by name, of each what can be true. Raises `ProviderError`."""
-        return listed(await self.read_models())
+        """The models of this server, by name, of each what can be true. Raises `ProviderError`; `NoList` if it has no list."""
+        try:
+            return listed(await self.read_models())
+        except ProviderError as error:
+            if error.status not in NOTHING_THERE:
+                raise
+            missing = NoList(error.sentence)
+            missing.status = error.status
+            raise missing from None
 
     @abstractmethod
     async def read_models(self) -> Iterable[Model]:
         """The models as the server tells of them, whatever it says: `list_models` looks at it. Raises `ProviderError`."""
+
+    async def takes_questions(self) -> bool:
+        """Whether questions are taken at this address in this protocol: asked where no list says so. Raises `KeyRejected`."""
+        return False
+
+    async def server_version(self) -> str:
+        """The version of the server's program; empty where it does not say."""
+        return ""
 
     @abstractmethod
     def body(self, request: ChatRequest) -> dict[str, Any]:

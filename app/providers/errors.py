@@ -10,6 +10,7 @@ ProviderError                `sentence` for the person, `is_retryable`, `retry_a
 ├── ModelMissing               the server does not have this model
 ├── PromptTooLong              the server says that the prompt does not fit its context window
 ├── BadRequest                 another 4xx: it refused what we sent, with its own reason (cleaned, shortened)
+├── NoList                     the server has no list of models at this address
 ├── BadAnswer                  not what the protocol says: HTML, wrong JSON, a frame over the limit, a redirect
 ├── NoMemory                   no room for the model there, or in our own engine none while others answer
 ├── SourceRefused              what was asked for cannot be pulled (`keeping`)
@@ -20,6 +21,9 @@ ProviderError                `sentence` for the person, `is_retryable`, `retry_a
 """
 
 from typing import ClassVar
+
+#: The statuses of a server that has nothing at a path, or nothing of this kind. Many have no list of models.
+NOTHING_THERE = (404, 405, 410, 501)
 
 
 class ProviderError(Exception):
@@ -74,6 +78,10 @@ class PromptTooLong(ProviderError):
 
 class BadRequest(ProviderError):
     code = "bad_request"
+
+
+class NoList(BadRequest):
+    code = "no_list"
 
 
 class BadAnswer(ProviderError):

@@ -9,6 +9,9 @@ from app.database import engine
 class ProviderRow(Table, tablename="provider", db=engine):
     """`key_sealed` is encrypted (see `secrets.py`); empty: no key. `state` is what people are shown: ok, down, unknown.
 
+    `lists_models` is false where the server has no list: its models are added by hand. `version`: of the server's program,
+    where it says.
+
     `failures` to `probe_at` are its circuit, which `chat/circuit.py` explains; the last two are null while it is up.
     """
 
@@ -29,3 +32,5 @@ class ProviderRow(Table, tablename="provider", db=engine):
     probes = Integer(default=0)
     down_since = Timestamptz(default=None, null=True)
     probe_at = Timestamptz(default=None, null=True)
+    lists_models = Boolean(default=True)
+    version = Varchar(length=50)

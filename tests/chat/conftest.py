@@ -90,7 +90,7 @@ async def worker(chat: Chat, database: str) -> AsyncIterator[Worker]:
 @contextlib.asynccontextmanager
 async def working(database: str, settings: Settings, *, names: bool = False) -> AsyncIterator[Worker]:
     """A worker in this process, with these settings. `names`: it asks for titles too."""
-    async with make_client() as client:
+    async with make_client(settings.ca_file) as client:
         connect = catalog.connector(client, settings)
         made = Worker(database, settings, connect, naming(connect, settings) if names else _nothing)
         reader = Reader(database)

@@ -18,6 +18,8 @@ from app.providers.answers import Reader
 from app.providers.base import Account, Amended, ChatRequest, Event
 from app.providers.errors import BadRequest
 from app.providers.http import Wire
+from app.providers.prompts import is_asked_to_go_on
+from app.providers.seam import joined
 from app.providers.thinking import told_apart
 
 MOST_REMEMBERED = 1000
@@ -107,8 +109,9 @@ async def converse(
     while True:
         try:
             response = await wire.open(asked.path, asked.body, asked.accept)
-            async with aclosing(told_apart(wire.events(response, asked.reader(wire)), written)) as events:
-                async for event in events:
+            events = told_apart(wire.events(response, asked.reader(wire)), written)
+            async with aclosing(joined(events, request) if is_asked_to_go_on(asked.body) else events) as told:
+                async for event in told:
                     has_begun = has_begun or isinstance(event, Delta)
                     yield event
             return

@@ -39,6 +39,8 @@ class Wire:
     `json_seconds`: how long an answer may take that is not streamed.
     """
 
+    content_type = "application/json"
+
     def __init__(
         self,
         account: Account,
@@ -53,6 +55,9 @@ class Wire:
         self.limits = limits
         self.key_header = key_header
         self.json_seconds = json_seconds
+
+    def encode(self, body: dict[str, Any]) -> bytes:
+        return msgspec.json.encode(body)
 
     async def fetch(self, method: str, path: str, expected: type[T], body: dict[str, Any] | None = None) -> T:
         """A small answer in JSON, decoded. Raises `ProviderError`."""
@@ -100,9 +105,9 @@ class Wire:
 
     async def _send(self, method: str, path: str, body: dict[str, Any] | None, accept: str) -> httpx.Response:
         headers = {"Accept": accept, **self._authorization()}
-        content = b"" if body is None else msgspec.json.encode(body)
+        content = b"" if body is None else self.encode(body)
         if content:
-            headers |= {"Content-Type": "application/json", "Content-Length": str(len(content))}
+            headers |= {"Content-Type": self.content_type, "Content-Length": str(len(content))}
         addresses.may_be_private.set(self.account.allows_private)
         path, _mark, query = path.partition("?")
         try:

@@ -127,7 +127,7 @@ async def working(database: str, settings: Settings, *, names: bool = False) -> 
     """A worker in this process, with these settings. `names`: it asks for titles too."""
     async with make_client(settings.ca_file) as client:
         connect = catalog.connector(client, settings)
-        made = Worker(database, settings, connect, naming(connect) if names else _nothing)
+        made = Worker(database, settings, connect, naming(connect, settings) if names else _nothing)
         reader = Reader(database)
         reader.hears.append(made.hear)
         tasks = [asyncio.create_task(made.run()), asyncio.create_task(reader.run())]

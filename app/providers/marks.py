@@ -45,7 +45,9 @@ _TOKENS = (
 #: Tokens by their form, of which there are hundreds: `<|eot_id|>`, and DeepSeek's `<｜end▁of▁sentence｜>`.
 _FORM = re.compile(r"<\|[\w:/.-]{1,40}\|>|<｜[^<>｜\s]{1,40}｜>")
 _PARTIAL_FORM = re.compile(r"<(\|([\w:/.-]{1,40}\|?)?|｜([^<>｜\s]{1,40}｜?)?)?")
-_CHANNEL = re.compile(r"<\|channel\|>[ ]*(\w*)(?:[^\n]{0,120}?<\|message\|>)?")
+_CHANNEL = re.compile(
+    r"<\|channel\|> ?(analysis|commentary|final)(?: to=[\w.:-]{1,80})?(?: ?<\|constrain\|> ?\w{1,20})?(?:<\|message\|>)?"
+)
 _MOST_CHANNEL_CHARS = 160
 
 _KINDS: dict[str, Literal["opening", "closing", "token", "answer"]] = {
@@ -94,10 +96,10 @@ def look(text: str, *, is_last: bool) -> Mark | Pending | None:
 
 
 def _channel(text: str, *, is_last: bool) -> Mark | Pending:
-    """A channel of gpt-oss, whose head ends in `<|message|>` unless that was lost."""
+    """A channel of gpt-oss, whose head ends in `<|message|>` unless that was lost; or the token alone."""
     head = text[:_MOST_CHANNEL_CHARS]
     is_whole = is_last or len(text) >= _MOST_CHANNEL_CHARS or "\n" in head or "<|message|>" in head
-    found = _CHANNEL.match(text)
-    if not is_whole or found is None:
+    if not is_whole:
         return Pending.PENDING
-    return Mark("channel", found.end(), found[1].lower())
+    found = _CHANNEL.match(text)
+    return Mark("channel", found.end(), found[1]) if found else Mark("token", len("<|channel|>"), "<|channel|>")

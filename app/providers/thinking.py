@@ -147,7 +147,7 @@ class Splitter:
             self._begin_part("thinking", mark.closing)
         elif mark.kind == "channel":
             self._is_harmony = True
-            self._begin_part("text" if mark.tag in ("final", "") else "thinking")
+            self._begin_part("text" if mark.tag == "final" else "thinking")
         return False
 
     def _begin_part(self, state: Literal["thinking", "text"], closing: str = "") -> None:

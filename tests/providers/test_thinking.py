@@ -1,6 +1,8 @@
 """Thoughts and template tokens in the text of an answer, cut anywhere."""
 
 import itertools
+import random
+import re
 
 import pytest
 
@@ -65,6 +67,8 @@ CASES = {
     "<|channel|>final<|message|>b<|end|><|start|>assistant<|channel|>final<|message|>c": [TextPart("b\n\nc")],
     "<|channel|>final\nb": [TextPart("b")],
     "<|channel|>": [],
+    "<|channel|>Tides": [TextPart("Tides")],
+    "<|channel|>analysis to=python<|message|>a<|call|>": [ReasoningPart("a")],
     # Template tokens at either end, and in the middle.
     "Paris.<|im_end|>": [TextPart("Paris.")],
     "Paris.<|im_end|>\n<|endoftext|>\n": [TextPart("Paris.")],
@@ -128,6 +132,56 @@ def test_nothing_that_was_told_is_taken_back(text: str) -> None:
         told += "".join(delta.text for delta in splitter.feed(character))
         assert "".join(whole).startswith(told)
         assert len(splitter._held) <= 64 + len("<|start_header_id|>assistant")
+
+
+PIECES = (
+    *("<think>", "</think>", "<answer>", "</answer>", "[THINK]", "[/THINK]", "<|channel|>", "analysis", "final"),
+    *(
+        "<|message|>",
+        "<|end|>",
+        "<|start|>",
+        "assistant",
+        "<|return|>",
+        "<|im_end|>",
+        "<|im_start|>",
+        "</s>",
+        "<s>",
+        "[/INST]",
+    ),
+    *(
+        "<channel|>",
+        "<|channel>thought",
+        "<",
+        "|",
+        ">",
+        "[",
+        "`",
+        "```\n",
+        "\n",
+        "\n\n",
+        " ",
+        ".",
+        '"',
+        "a",
+        "é",
+        "word",
+    ),
+)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_mixture_of_marks_is_read_the_same_however_it_is_cut(seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(25):
+        text = "".join(rng.choices(PIECES, k=rng.randint(1, 12)))
+        whole = split(text)
+        assert split(*text) == whole, text
+        cuts = sorted(rng.choices(range(len(text) + 1), k=3))
+        pieces = [text[start:end] for start, end in itertools.pairwise((0, *cuts, len(text)))]
+        assert split(*pieces) == whole, (text, pieces)
+        kept = "".join(part.text for part in whole)  # type: ignore[attr-defined]
+        words = re.sub(r"<\|[\w.]{1,40}\|>|</?answer>", "", text)
+        assert {char for char in words if char in "éw"} <= set(kept), text
 
 
 def test_a_run_of_tokens_without_end_is_held_back_and_dropped() -> None:

@@ -26,6 +26,8 @@ THOUGHTS = {
     "<|channel>thought": "<channel|>",  # Gemma 4
     "<unused94>thought": "<unused95>",  # MedGemma
 }
+#: What is left of the channels of gpt-oss where a server dropped the tokens: `analysisThe user …assistantfinalParis.`
+BARE_OPENING, BARE_CLOSING = "analysis", "assistantfinal"
 #: Around what is said after a thought.
 ANSWER, ANSWER_END = "<answer>", "</answer>"
 
@@ -54,6 +56,7 @@ _KINDS: dict[str, Literal["opening", "closing", "token", "answer"]] = {
     **{tag.lower(): "token" for tag in _TOKENS},
     **{tag.lower(): "opening" for tag in THOUGHTS},
     **{tag.lower(): "closing" for tag in THOUGHTS.values()},
+    BARE_CLOSING: "closing",
     ANSWER: "answer",
     ANSWER_END: "answer",
 }
@@ -62,8 +65,8 @@ _ANY = re.compile("|".join(map(re.escape, sorted(_KINDS, key=len, reverse=True))
 _BEGINNINGS = frozenset(tag[:size] for tag in _KINDS for size in range(1, len(tag)))
 _LONGEST = max(map(len, _KINDS))
 
-#: What a mark may begin with.
-FIRST = re.compile(r"[<\[◁]")
+#: What a mark may begin with; the second where a thought ends in bare words.
+FIRST, FIRST_OR_BARE = re.compile(r"[<\[◁]"), re.compile(r"[<\[◁a]")
 
 
 class Pending(Enum):
@@ -85,8 +88,10 @@ def look(text: str, *, is_last: bool) -> Mark | Pending | None:
     """The longest mark at the beginning of a text. `is_last`: nothing follows the text."""
     if text.startswith("<|channel|>"):
         return _channel(text, is_last=is_last)
+    if text.startswith(BARE_OPENING) and text[len(BARE_OPENING) :][:1].isupper():
+        return Mark("opening", len(BARE_OPENING), BARE_OPENING, BARE_CLOSING)
     if not is_last:
-        may_grow = len(text) < _LONGEST and text.lower() in _BEGINNINGS
+        may_grow = len(text) < _LONGEST and (text.lower() in _BEGINNINGS or BARE_OPENING.startswith(text))
         if may_grow or _PARTIAL_FORM.fullmatch(text):
             return Pending.PENDING
     tag = found[0].lower() if (found := _ANY.match(text)) else ""

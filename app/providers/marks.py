@@ -56,7 +56,6 @@ _KINDS: dict[str, Literal["opening", "closing", "token", "answer"]] = {
     **{tag.lower(): "token" for tag in _TOKENS},
     **{tag.lower(): "opening" for tag in THOUGHTS},
     **{tag.lower(): "closing" for tag in THOUGHTS.values()},
-    BARE_CLOSING: "closing",
     ANSWER: "answer",
     ANSWER_END: "answer",
 }
@@ -88,16 +87,23 @@ def look(text: str, *, is_last: bool) -> Mark | Pending | None:
     """The longest mark at the beginning of a text. `is_last`: nothing follows the text."""
     if text.startswith("<|channel|>"):
         return _channel(text, is_last=is_last)
-    if text.startswith(BARE_OPENING) and text[len(BARE_OPENING) :][:1].isupper():
-        return Mark("opening", len(BARE_OPENING), BARE_OPENING, BARE_CLOSING)
     if not is_last:
-        may_grow = len(text) < _LONGEST and (text.lower() in _BEGINNINGS or BARE_OPENING.startswith(text))
+        may_grow = len(text) < _LONGEST and text.lower() in _BEGINNINGS
         if may_grow or _PARTIAL_FORM.fullmatch(text):
             return Pending.PENDING
     tag = found[0].lower() if (found := _ANY.match(text)) else ""
     if (form := _FORM.match(text)) and form.end() > len(tag):
         return Mark("token", form.end(), form[0].lower())
     return Mark(_KINDS[tag], len(tag), tag, _CLOSINGS.get(tag, "")) if tag else None
+
+
+def look_bare(text: str, *, is_last: bool) -> Mark | Pending | None:
+    """The same of the words that channels without tokens leave; a thought begins with a capital letter."""
+    if not is_last and (BARE_OPENING.startswith(text) or BARE_CLOSING.startswith(text)):
+        return Pending.PENDING
+    if text.startswith(BARE_OPENING) and text[len(BARE_OPENING) :][:1].isupper():
+        return Mark("opening", len(BARE_OPENING), BARE_OPENING, BARE_CLOSING)
+    return Mark("closing", len(BARE_CLOSING), BARE_CLOSING) if text.startswith(BARE_CLOSING) else None
 
 
 def _channel(text: str, *, is_last: bool) -> Mark | Pending:

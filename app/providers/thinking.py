@@ -12,7 +12,7 @@ from app.parts import Delta, Finish, ReasoningDelta, TextDelta, ToolCallDelta, U
 from app.providers.base import Event
 from app.providers.code_spans import CodeSpans
 from app.providers.errors import ProviderError
-from app.providers.marks import ANSWER, ANSWER_END, BARE_CLOSING, FIRST, FIRST_OR_BARE, Mark, Pending, look
+from app.providers.marks import ANSWER, ANSWER_END, BARE_CLOSING, FIRST, FIRST_OR_BARE, Mark, Pending, look, look_bare
 
 _PIECE_CHARS = 1_000  # a whole answer at once is read in such pieces: what is held back is copied with every step
 _MAX_LEADING_SPACE = 64  # an endless run of blanks is text, not a mark to wait for
@@ -124,7 +124,7 @@ class Splitter:
             yield from self._say(self._take(first.start() if first else len(self._held)))
             if not self._held:
                 break
-            mark = look(self._held, is_last=is_last)
+            mark = self._look(self._held, is_last=is_last)
             is_waiting = mark is Pending.PENDING or self._needs_more(mark, is_last=is_last)
             if is_waiting:
                 break
@@ -133,13 +133,17 @@ class Splitter:
             elif not self._end_part(mark):
                 self._run += self._take(mark.size)
 
+    def _look(self, text: str, *, is_last: bool) -> Mark | Pending | None:
+        may_be_bare = self._closing == BARE_CLOSING or (self._state == "start" and self._unmarked == "text")
+        return look(text, is_last=is_last) or (look_bare(text, is_last=is_last) if may_be_bare else None)
+
     def _begin(self, *, is_last: bool) -> bool:
         """At the start of a part: whether more must come before it can be told what this is."""
         stripped = self._held.lstrip()
         if (self._code.is_open() and not self._is_marked) or len(self._held) - len(stripped) > _MAX_LEADING_SPACE:
             self._begin_part(self._unmarked)
             return False
-        mark = look(stripped, is_last=is_last) if stripped else Pending.PENDING
+        mark = self._look(stripped, is_last=is_last) if stripped else Pending.PENDING
         if mark is Pending.PENDING:
             if is_last:
                 self._begin_part(self._unmarked)

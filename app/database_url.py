@@ -54,7 +54,7 @@ def to_dsn(text: str) -> str:
         return _joined(found, unquote(found["password"] or ""))
     if found := _RAW_PASSWORD.fullmatch(address):
         return _joined(found, found["password"])
-    raise BadAddress(f"DATABASE_URL is not the address of a Postgres: {ADVICE}.")
+    raise BadAddress(f"This is not the address of a Postgres: {ADVICE}.")
 
 
 def without_secret(url: str) -> str:
@@ -78,7 +78,7 @@ def _of_keywords(address: str) -> str:
     try:
         pairs = [word.partition("=") for word in shlex.split(re.sub(r"\s*=\s*", "=", address))]
     except ValueError as error:
-        raise BadAddress(f"DATABASE_URL cannot be read: a quote is missing; {ADVICE}.") from error
+        raise BadAddress(f"A quote is missing: {ADVICE}.") from error
     said = {key: value for key, _equals, value in pairs}
     hosts = ""
     if said.get("host", "/")[:1] != "/":

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import pathlib
 import signal
 import time
@@ -12,7 +11,8 @@ from typing import Any, Literal
 import typer
 
 import app.settings
-from app.settings import Settings, environment_name
+from app.settings import Settings
+from app.settings.values import to_text
 
 #: `host`: starts the embedded Postgres and is the only one to. `guest`: uses the one that `parley serve` runs.
 #: `either`: a short command, guest if there is a host and host if not.
@@ -25,11 +25,12 @@ class CannotStart(Exception):
 
 def begin(**options: object) -> Settings:
     """The settings, options over environment, and the log set up by them. Raises `BadSetting`."""
-    for name, value in options.items():
-        if value is not None:
-            os.environ[environment_name(name)] = str(value)
+    app.settings.take_options({name: to_text(value) for name, value in options.items() if value is not None})
     settings = app.settings.settings
     from app import logs
+    from app.instance import consistency
+
+    consistency.check_given(app.settings.effective())
 
     logs.configure(settings)
     return settings

@@ -25,7 +25,7 @@ async def open_address(given: str) -> str:
     try:
         dsn = to_dsn(given)
     except BadAddress as error:
-        raise BadSetting(str(error)) from error
+        raise BadSetting(f"DATABASE_URL cannot be used: {error}") from error
     where = without_secret(dsn)
     deadline = time.monotonic() + 5
     while True:

@@ -63,13 +63,18 @@ async def providers_page(
         "model_files": [dict(row) for row in await fetch(_FILES)],
         "models_folder": settings.models_folder,
         "starter": _starter(rows),
-        "kinds": [(kind, PROVIDERS[kind].label()) for kind in CONNECTABLE],
+        "kinds": kinds(),
         "form": filled.typed if filled else Fields(),
         "errors": filled.errors if filled else Fields(),
         "is_key_lost": filled is not None and has_key(request),
         "test": test,
     }
     return page(request, "providers/index.html", await with_sidebar(owner, known | context), status_code=status_code)
+
+
+def kinds() -> list[tuple[str, str]]:
+    """What can be connected, and what people call it."""
+    return [(kind, PROVIDERS[kind].label()) for kind in CONNECTABLE]
 
 
 def has_key(request: AnyRequest) -> bool:
@@ -89,7 +94,9 @@ def _starter(rows: list[asyncpg.Record]) -> dict[str, Any] | None:
 _LIST = """
 SELECT p.id, p.kind, p.name, p.base_url, p.allows_private, p.key_sealed <> '' AS has_key, p.state, p.error, p.refreshed_at,
        p.lists_models, p.version,
-       (SELECT count(*) FROM model AS m WHERE m.provider = p.id AND m.gone_at IS NULL) AS models_count
+       (SELECT count(*) FROM model AS m WHERE m.provider = p.id AND m.gone_at IS NULL) AS models_count,
+       ARRAY(SELECT m.name FROM model AS m WHERE m.provider = p.id AND m.gone_at IS NULL AND m.down_since IS NOT NULL
+           ORDER BY m.name) AS silent
 FROM provider AS p WHERE p.is_enabled ORDER BY p.created_at
 """
 

@@ -17,7 +17,7 @@ from app.providers import PROVIDERS
 from app.providers.base import is_model_name
 from app.secrets import seal
 from app.settings import FIELDS, effective
-from app.settings.values import from_json
+from app.settings.values import from_json, sentence_of
 from app.tables.setting import Setting
 from app.words import gettext as _
 
@@ -85,9 +85,9 @@ def _settings(given: dict[str, Any]) -> dict[str, Any]:
         try:
             converted = from_json(name, value)
         except ValueError as error:  # msgspec's own, too
-            raise _wrong(_("%(setting)s cannot have that value") % {"setting": labels()[name]}) from error
+            raise _wrong(f"{labels()[name]}: {sentence_of(name, value)}") from error
         if converted == "" or "\0" in str(converted):
-            raise _wrong(_("%(setting)s cannot have that value") % {"setting": labels()[name]})
+            raise _wrong(f"{labels()[name]}: {sentence_of(name, '')}")
         if not effective().is_locked(name):
             values[name] = converted
     return values

@@ -187,7 +187,8 @@ class Provider(ABC):
     `takes` names the fields of `Parameters` that reach the server; what it does not name has no effect there.
     `usual_url` is the address of the service that a kind is named for, where there is one. Built-in kinds come with
     Parley; the others are connected by a person. A temperature above the highest is sent as that. Models of a kind that
-    `runs_here` are run by processes of our workers.
+    `runs_here` are run by processes of our workers. `usual_paths`: where below a host servers of this kind are, as base URLs
+    have it, the most usual first; `endpoints`: what stands behind a base URL in the addresses that people copy, a regex.
     """
 
     kind: ClassVar[str]
@@ -196,6 +197,8 @@ class Provider(ABC):
     highest_temperature: ClassVar[float] = 2.0
     is_builtin: ClassVar[bool] = False
     runs_here: ClassVar[bool] = False
+    usual_paths: ClassVar[tuple[str, ...]] = ()
+    endpoints: ClassVar[str] = ""
 
     listed_as = ""
     """The kind whose protocol the last list of models was written in, where that can be told. Others' lists are read too."""
@@ -227,7 +230,7 @@ class Provider(ABC):
 
     async def takes_questions(self) -> bool:
         """Whether questions are taken at this address in this protocol: asked where no list says so. Raises `KeyRejected`."""
-        return False
+        return True
 
     async def server_version(self) -> str:
         """The version of the server's program; empty where it does not say."""

@@ -22,6 +22,8 @@ class ModelRow(Table, tablename="model", db=engine):
 
     `is_by_hand`: the owner added it by name; it stays whether its server lists it or not, and has no `seen_since` while
     it does not.
+
+    `failures` to `error` are its circuit, which `chat/circuit.py` explains; `down_since` is null while it is closed.
     """
 
     id = UUID(primary_key=True, default=None)
@@ -47,3 +49,8 @@ class ModelRow(Table, tablename="model", db=engine):
     seen_at = Timestamptz()
     gone_at = Timestamptz(default=None, null=True)
     is_by_hand = Boolean(default=False)
+    failures = Integer(default=0)
+    failing_since = Timestamptz(default=None, null=True)
+    down_since = Timestamptz(default=None, null=True)
+    trial_at = Timestamptz(default=None, null=True)
+    error = Text()

@@ -215,7 +215,7 @@ async def test_a_taken_port_is_one_sentence(tmp_path: pathlib.Path) -> None:
         ("PARLEY_HOST", "no.such.host.invalid", 1, "is no address of this machine"),
         ("PARLEY_DATA", "/proc/no/folder", 1, "The data folder /proc/no/folder cannot be written"),
         ("PARLEY_LOG_FILE", "/proc/no/folder/log", 1, "/proc/no"),
-        ("DATABASE_URL", "nonsense", 1, "cannot be used"),
+        ("DATABASE_URL", "nonsense", 2, "is not the address of a Postgres"),
     ],
 )
 async def test_a_bad_environment_is_one_sentence(

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 import typer
 
 from app.cli.opening import CannotStart, begin, is_held, opened, run
-from app.settings import Settings
+from app.settings import BadSetting, Settings
 
 State = Literal["ok", "warn", "fail"]
 
@@ -51,8 +51,8 @@ async def _examine(settings: Settings, findings: list[Finding]) -> None:
         with contextlib.redirect_stdout(sys.stderr):
             async with opened(settings, "either") as url:
                 findings += await _database(url)
-    except CannotStart as error:
-        findings.append(Finding("database", "fail", str(error), "start Postgres, or mend DATABASE_URL"))
+    except (CannotStart, BadSetting) as error:
+        findings.append(Finding("database", "fail", str(error), "start Postgres, or correct DATABASE_URL"))
 
 
 def _data_folder(settings: Settings) -> Finding:
@@ -72,7 +72,6 @@ def _disk(settings: Settings) -> Finding:
 
 def _key(settings: Settings) -> Finding:
     from app.secrets import KEY_FILE, open_keyring
-    from app.settings import BadSetting
 
     path = settings.data / KEY_FILE
     if not settings.secret_key and not path.exists():

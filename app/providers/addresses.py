@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from app.providers.names import LOOK_UPS, LookUps
-from app.words import gettext as _
 
 Fault = Literal["metadata", "private"]
 
@@ -68,24 +67,6 @@ def _result(host: str, address: str, port: int) -> ResolveResult:
     return {
         "hostname": host, "host": address, "port": port, "family": family, "proto": 0, "flags": socket.AI_NUMERICHOST,
     }  # fmt: skip
-
-
-def url_fault(url: str) -> str:
-    """What is wrong with how a base URL is written; empty if nothing is."""
-    try:
-        parts = urlsplit(url)
-        _port = parts.port
-    except ValueError:
-        return _("This is not an address.")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return _("An address begins with http:// or https:// and names a host.")
-    if parts.username or parts.password:
-        return _("Put the key into its own field, not into the address.")
-    if parts.query or parts.fragment:
-        return _("An address here has no ? and no #.")
-    if not url.isprintable() or " " in url:
-        return _("An address has no spaces.")
-    return ""
 
 
 def check(address: str, *, allows_private: bool) -> None:

@@ -9,15 +9,16 @@ from typing import Any
 import httpx
 import msgspec
 
+from app.parts import text_of
 from app.providers import model_files
 from app.providers.base import Account, ChatRequest, Event, Limits, Model, Provider, TokenCount
 from app.providers.completions import ChatReader, chat_body
 from app.providers.engine import Engine, EngineState
 from app.providers.engines import ENGINES, Engines
-from app.providers.frames import SseDecoder
 from app.providers.gguf_header import GgufHeader
-from app.providers.http import Wire
+from app.providers.http import EVENT_STREAM, Wire
 from app.providers.llamacpp_keeping import LlamaCppKeeping
+from app.providers.thinking import told_apart
 from app.words import gettext as _
 
 _PROMPT_FIELDS = ("messages", "tools", "chat_template_kwargs")
@@ -62,8 +63,9 @@ class LlamaCpp(Provider, LlamaCppKeeping):
         path, context_tokens = await self._model_of(request)
         async with self.engines.use(path, context_tokens, self.account.engine) as engine:
             wire = self._wire(engine, "/v1")
-            response = await wire.open("/chat/completions", body, "text/event-stream")
-            async with aclosing(wire.events(response, SseDecoder(), ChatReader(wire))) as events:
+            response = await wire.open("/chat/completions", body, EVENT_STREAM)
+            written = text_of(request.messages[-1].parts) if request.continues else ""
+            async with aclosing(told_apart(wire.events(response, ChatReader(wire)), written)) as events:
                 async for event in events:
                     yield event
 

@@ -11,7 +11,7 @@ import httpx
 
 from app.providers.addresses import Fault, check, fault_of_url, refusal_in, resolve
 from app.providers.base import Account
-from app.providers.errors import AddressRefused, BadAnswer, BadRequest, ProviderError, Unreachable
+from app.providers.errors import AddressRefused, BadAnswer, BadRequest, NotConnected, ProviderError, Unreachable
 from app.providers.failures import USUAL_PATHS, address, did_you_mean
 from app.settings import environment_name
 from app.words import gettext as _
@@ -36,20 +36,20 @@ def unreachable(account: Account, error: BaseException) -> ProviderError:
     if fault := refusal_in(error):
         return AddressRefused(sentence_of(fault) % named)
     if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol, aiohttp.InvalidURL)):
-        return Unreachable(_("The address of %(name)s is not a valid http or https URL.") % named)
+        return NotConnected(_("The address of %(name)s is not a valid http or https URL.") % named)
     if isinstance(error, aiohttp.ClientResponseError):
         return BadAnswer(_("%(name)s did not answer in HTTP at %(address)s.") % named)
     cause = error.__cause__ or error  # the transport wraps most of aiohttp's errors into its own
     if isinstance(cause, aiohttp.ClientConnectorCertificateError):
-        return Unreachable(_certificate_sentence(cause.certificate_error) % named)
+        return NotConnected(_certificate_sentence(cause.certificate_error) % named)
     if isinstance(cause, aiohttp.ClientSSLError):
-        return Unreachable(_("No secure connection to %(name)s at %(address)s could be made.") % named)
+        return NotConnected(_("No secure connection to %(name)s at %(address)s could be made.") % named)
     if isinstance(cause, aiohttp.ClientConnectorDNSError):
-        return Unreachable(_name_sentence(cause.os_error) % named)
+        return NotConnected(_name_sentence(cause.os_error) % named)
     if isinstance(cause, (aiohttp.ServerTimeoutError, TimeoutError)):
-        return Unreachable(_("%(name)s could not be reached at %(address)s: the connection timed out.") % named)
+        return NotConnected(_("%(name)s could not be reached at %(address)s: the connection timed out.") % named)
     if isinstance(cause, aiohttp.ClientConnectorError):
-        return Unreachable(_("%(name)s could not be reached at %(address)s. Is it running?") % named)
+        return NotConnected(_("%(name)s could not be reached at %(address)s. Is it running?") % named)
     if isinstance(cause, ValueError):
         return BadRequest(_("The request to %(name)s could not be written: its address or key is malformed.") % named)
     return Unreachable(_("%(name)s closed the connection before it answered.") % named)
@@ -64,11 +64,11 @@ async def unreachable_by(account: Account, error: BaseException, *, is_question:
     failure, cause = unreachable(account, error), error.__cause__ or error
     if account.base_url.lower().startswith("https:"):
         if _seems_to_lack_tls(cause) and await fault_of_url(account.base_url, allows_private=False) == "private":
-            return Unreachable(f"{failure.sentence} {_other_scheme(account, 'http')}")
+            return type(failure)(f"{failure.sentence} {_other_scheme(account, 'http')}")
     elif _ALERT in str(cause):
         return _wants_https(account)
     elif not is_question and _has_hung_up(cause) and await _speaks_tls(account):
-        return Unreachable(f"{failure.sentence} {_other_scheme(account, 'https')}")
+        return type(failure)(f"{failure.sentence} {_other_scheme(account, 'https')}")
     return failure
 
 

@@ -9,6 +9,9 @@ Three things are counted, each with some failures for free and then a wait that 
 
 An attempt is counted before the password is looked at, and taken back if it was right: guesses sent all at once do not
 get past the count. Whoever must wait is told how long; asking in between is not counted and prolongs nothing.
+
+Rows are locked in the order of their keys (account, address, known, pair), in every transaction: two sign-ins at the same
+moment pass one after the other and never wait for each other.
 """
 
 import ipaddress
@@ -79,23 +82,23 @@ class SignInAttempt(Table, tablename="sign_in_attempt", db=engine):
         """Take the attempt back, and remember that this person signs in from this address."""
         pair, everywhere, account, known = _keys(address, email)
         async with transaction():
-            await fetch("DELETE FROM sign_in_attempt WHERE key = $1", pair)
-            await fetch(
-                "UPDATE sign_in_attempt SET failures = greatest(failures - 1, 0) WHERE key = ANY($1)",
-                [account, everywhere],
-            )
+            for key in (account, everywhere):
+                await fetch("UPDATE sign_in_attempt SET failures = greatest(failures - 1, 0) WHERE key = $1", key)
             await fetch(
                 "INSERT INTO sign_in_attempt (key, failures, failed_at) VALUES ($1, 0, now())"
                 " ON CONFLICT (key) DO UPDATE SET failed_at = now()",
                 known,
             )
+            await fetch("DELETE FROM sign_in_attempt WHERE key = $1", pair)
 
     @classmethod
     async def forget_old(cls) -> None:
-        """Delete what no longer counts."""
+        """Delete what no longer counts, except rows that a sign-in has locked just now."""
         await fetch(
-            f"DELETE FROM sign_in_attempt WHERE failed_at < now() - interval '{FORGET_ADDRESS_AFTER}'"
+            "DELETE FROM sign_in_attempt WHERE key IN (SELECT key FROM sign_in_attempt"
+            f" WHERE failed_at < now() - interval '{FORGET_ADDRESS_AFTER}'"
             f" OR (failed_at < now() - interval '{FORGET_AFTER}' AND key NOT LIKE 'known:%')"
+            " FOR UPDATE SKIP LOCKED)"
         )
 
     @classmethod

@@ -203,6 +203,11 @@ class Provider(ABC):
     listed_as = ""
     """The kind whose protocol the last list of models was written in, where that can be told. Others' lists are read too."""
 
+    @classmethod
+    def model_name(cls, typed: str) -> str:
+        """A model's name as lists of this kind have it, for one that a person typed."""
+        return typed
+
     def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits | None = None) -> None:
         self.account = account
         self.client = client

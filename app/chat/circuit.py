@@ -15,6 +15,7 @@ import asyncpg
 import msgspec
 import structlog
 
+from app.chat.shared_words import told_to_all
 from app.database import AWAY, fetch, fetch_row
 from app.live import News
 from app.providers.errors import BadAnswer, ProviderError, RateLimited, StreamCut
@@ -84,7 +85,7 @@ async def note_failure(provider_id: uuid.UUID, error: ProviderError, *, has_begu
     _failing.add(provider_id)
     with contextlib.suppress(*AWAY, asyncpg.PostgresError):
         row = await fetch_row(
-            _FAILED, provider_id, WINDOW_SECONDS, MOST_FAILURES, error.sentence,
+            _FAILED, provider_id, WINDOW_SECONDS, MOST_FAILURES, told_to_all(error),
             FIRST_PROBE_SECONDS, LONGEST_PROBE_SECONDS, CATALOG,
         )  # fmt: skip
         if row is not None and row["failures"] == MOST_FAILURES:

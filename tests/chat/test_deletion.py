@@ -7,6 +7,7 @@ import uuid
 import pytest
 
 from app.chat import upkeep
+from app.chat.circuit import MOST_FAILURES
 from app.chat.requests import keep_naming, keep_request, list_sent
 from app.chat.threads import delete_thread, my_thread
 from app.chat.turn import Turn
@@ -19,7 +20,7 @@ from app.tables.session import Session
 from app.tables.user import User
 from tests.chat.conftest import SETTINGS, Chat, working
 from tests.dump import dump
-from tests.scripted import OPENAI
+from tests.scripted import OPENAI, whole
 
 #: Each appears in one place only, and each place is searched for it.
 WORDS = ("spyglass", "floorboard", "lighthouse", "pantry", "almanac", "harbourmaster")
@@ -112,6 +113,26 @@ async def test_what_is_sent_after_the_deletion_is_not_stored(chat: Chat, databas
 async def in_no_transaction(generation: uuid.UUID, body: dict[str, object]) -> None:
     engine.current_transaction.set(None)
     await keep_request(generation, body, call=1, worker_id=7)
+
+
+@pytest.mark.parametrize("status", [500, 503, 504])
+async def test_what_a_server_quoted_of_a_question_does_not_stay_with_the_server(
+    status: int, chat: Chat, worker: Worker, database: str
+) -> None:
+    """A circuit that opens says why to everybody, and for as long as it is open."""
+    for _ in range(4 * MOST_FAILURES):
+        chat.server.script(*whole(OPENAI.error_body("Where is the spyglass?"), status))
+    threads = []
+    while not await fetch("SELECT 1 FROM provider WHERE state = 'down'"):
+        turn = await chat.ask("Where is the spyglass?")
+        threads.append(turn.thread)
+        assert (await chat.final(turn.answer))["status"] == "failed"
+        assert len(threads) <= MOST_FAILURES
+    assert (await fetch("SELECT error FROM provider"))[0]["error"] != ""
+    for thread in threads:
+        await delete_thread(await my_thread(chat.user, thread))
+    await upkeep.run()
+    assert "spyglass" not in await dump(database)
 
 
 async def test_two_people_who_send_the_same_share_no_row(chat: Chat, worker: Worker) -> None:

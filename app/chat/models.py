@@ -8,6 +8,7 @@ import asyncpg
 import msgspec
 
 from app.chat.access import may_use
+from app.chat.circuit import IS_SILENT
 from app.chat.residence import EXPIRES_AT, IS_LOADED, MEMORY_BYTES, RESIDENCE
 from app.database import fetch, fetch_row
 from app.providers.known import Facts
@@ -84,9 +85,10 @@ def _id(text: str) -> uuid.UUID | None:
 
 
 _COLUMNS = f"""
-m.id, m.name, m.provider, p.name AS provider_name, p.kind, p.state AS provider_state, m.size_bytes, m.family, m.quantisation,
+m.id, m.name, m.provider, p.name AS provider_name, p.kind, p.state AS provider_state,
+{IS_SILENT} AS is_silent, m.down_since, m.error, m.size_bytes, m.family, m.quantisation,
 m.known, m.said, m.set_by_owner, {", ".join(f"m.{name}" for name in Facts.__struct_fields__)}, m.allowed_users,
-m.engine, m.fallbacks, m.seen_since, m.gone_at, {IS_LOADED} AS is_loaded,
+m.engine, m.fallbacks, m.seen_since, m.gone_at, m.is_by_hand, {IS_LOADED} AS is_loaded,
 {MEMORY_BYTES} AS memory_bytes, {EXPIRES_AT} AS expires_at,
 t.id AS task, t.kind AS task_kind, t.state AS task_state
 """

@@ -21,6 +21,7 @@ from app.database import GONE, fetch
 from app.html.words import words_of
 from app.parts import TextDelta, TextPart, Usage
 from app.providers.base import ChatMessage, ChatRequest, Provider
+from app.providers.client import on_repeat
 from app.providers.errors import ProviderError
 
 log = structlog.get_logger()
@@ -38,7 +39,12 @@ class Asked:
         self.said = ""
         self.error = ""
         self.usage: Usage | None = None
+        self.was_repeated = False
         self._started = time.monotonic()
+
+    def note_repeat(self) -> None:
+        """As `Ending.note_repeat`."""
+        self.was_repeated = True
 
     def attempt(self, ending: Ending, request: ChatRequest) -> dict[str, Any]:
         """What is noted of it, as `Ending.note_attempt` does of others."""
@@ -53,6 +59,7 @@ class Asked:
             "error": self.error,
             "duration_ms": round((time.monotonic() - self._started) * 1000),
             "usage": msgspec.to_builtins(self.usage) if self.usage else None,
+            **({"was_repeated": True} if self.was_repeated else {}),
         }
 
 
@@ -77,6 +84,7 @@ async def name_thread(provider: Provider, ending: Ending, content: str) -> None:
     request = _request(ending.request, content)
     await keep_naming(ending.row["id"], provider.body(request))
     asked = Asked()
+    on_repeat.set(asked.note_repeat)
     try:
         async with asyncio.timeout(MOST_SECONDS):
             await _ask(provider, request, asked)

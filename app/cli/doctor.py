@@ -42,7 +42,8 @@ def doctor() -> None:
 async def _examine(settings: Settings, findings: list[Finding]) -> None:
     from app.embedded import EmbeddedPostgres
 
-    findings += [_data_folder(settings), _disk(settings), _key(settings), _models(settings), _engine(), _port(settings)]
+    findings += [_data_folder(settings), _disk(settings), _key(settings), _certificates(settings)]
+    findings += [_models(settings), _engine(), _port(settings)]
     if not settings.database_url and not EmbeddedPostgres(settings.data).is_made:
         findings.append(Finding("database", "ok", "embedded, not made yet", "`parley serve` makes it"))
         return
@@ -85,6 +86,18 @@ def _key(settings: Settings) -> Finding:
     if mode & 0o077:
         return Finding("secret key", "fail", f"{path} can be read by others (mode {mode:o})", f"chmod 600 {path}")
     return Finding("secret key", "ok", f"{path}, mode {mode:o}")
+
+
+def _certificates(settings: Settings) -> Finding:
+    from app.certificates import make_context
+    from app.settings import BadSetting
+
+    try:
+        make_context(settings.ca_file)
+    except BadSetting as error:
+        return Finding("certificates", "fail", str(error), "name a file with certificates, or none")
+    beside = f", and those in {settings.ca_file}" if settings.ca_file else ""
+    return Finding("certificates", "ok", f"those that this machine trusts{beside}")
 
 
 def _models(settings: Settings) -> Finding:

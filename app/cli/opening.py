@@ -87,6 +87,14 @@ def open_keys(settings: Settings) -> None:
     open_keyring(settings.secret_key, settings.data)
 
 
+def read_certificates(settings: Settings) -> None:
+    """Find out now whether the file of certificates that is named is one. Raises `BadSetting`."""
+    if settings.ca_file:
+        from app.certificates import make_context
+
+        make_context(settings.ca_file)
+
+
 async def prepare_schema(url: str, *, may_migrate: bool) -> None:
     """Bring the database to this version, or check that it is. Raises `CannotStart`."""
     from app import database, schema

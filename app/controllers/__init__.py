@@ -2,6 +2,7 @@
 
 from app.controllers import (
     access,
+    added_models,
     audiences,
     catalog,
     disconnections,
@@ -48,6 +49,7 @@ ROUTES = [
     *revisions.ROUTES,
     *providers.ROUTES,
     *disconnections.ROUTES,
+    *added_models.ROUTES,
     *catalog.ROUTES,
     *models.ROUTES,
     *facts.ROUTES,

@@ -8,7 +8,7 @@ from litestar import Response, delete, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
-from app.chat import tasks
+from app.chat import added_models, tasks
 from app.chat.calls import Connect
 from app.chat.model_watch import ModelWatch
 from app.chat.models import PAGE_SIZE, SORTS, Wanted, list_models, list_providers
@@ -98,7 +98,7 @@ async def show_details(
 async def ask_deletion(request: AnyRequest, current_user: CurrentUser, model_id: FromPath[uuid.UUID]) -> Response[Any]:
     """Asks before a model is deleted."""
     model = drawn(await my_model(current_user, model_id))
-    if not model["is_kept"]:
+    if not (model["is_kept"] or model["is_unlisted"]):
         raise _not_ours()
     found = {"model": model, "presets": await count_presets(model_id)}
     return page(request, "models/deletion.html", await with_sidebar(current_user, found))
@@ -106,11 +106,17 @@ async def ask_deletion(request: AnyRequest, current_user: CurrentUser, model_id:
 
 @delete("/models/{model_id:uuid}", guards=[owner_only], status_code=303)
 async def destroy(request: AnyRequest, current_user: CurrentUser, model_id: FromPath[uuid.UUID]) -> Response[Any]:
-    """Has a model deleted from its server. Threads and answers stay."""
+    """Has a model deleted from its server; one that was only added by name leaves the list. Threads and answers stay."""
     row = await my_model(current_user, model_id)
+    if drawn(row)["is_unlisted"]:
+        await added_models.remove_model(model_id)
+        log.info("model_removed", model_id=str(model_id))
+        return redirect(request, "/models", flash="deleted")
     if not tasks.can_be_kept(row["kind"]):
         raise _not_ours()
     await tasks.start_task("delete", row["provider"], row["name"], user=current_user.id)
+    if row["is_by_hand"]:
+        await added_models.remove_model(model_id)
     log.info("model_deletion_asked", model_id=str(model_id))
     return redirect(request, "/models")
 

@@ -215,7 +215,8 @@ async def composer_context(
     wanted = chosen or (thread.model if thread else None)
     model = next((model for model in models if str(model["id"]) == str(wanted)), None)
     if model is None and not thread:
-        model = next((model for model in models if model["is_available"]), None)
+        available = [model for model in models if model["is_available"]]
+        model = next((model for model in available if not model["is_silent"]), next(iter(available), None))
     return {
         "gone": await catalog.name_of_gone(thread.id) if thread and model is None else "",
         "models": models,

@@ -13,10 +13,12 @@ from typing import Any
 
 import msgspec
 
-from app.providers.base import Account, Amended, Event
+from app.parts import text_of
+from app.providers.base import Account, Amended, ChatRequest, Event
 from app.providers.errors import BadRequest
 from app.providers.frames import NdjsonDecoder, SseDecoder
 from app.providers.http import Reader, Wire
+from app.providers.thinking import told_apart
 
 MOST_REMEMBERED = 1000
 
@@ -84,7 +86,7 @@ class Question(msgspec.Struct, frozen=True):
 
 
 async def converse(
-    wire: Wire, amendments: Amendments, model: str, question: Callable[[], Question]
+    wire: Wire, amendments: Amendments, request: ChatRequest, question: Callable[[], Question]
 ) -> AsyncGenerator[Event, None]:
     """Ask; refused for a part that it can do without, amend and ask again. The events of the answer. Raises `ProviderError`.
 
@@ -99,14 +101,16 @@ async def converse(
         except BadRequest as error:
             if (name := asked.amendment(asked.body, error)) is None:
                 raise
-            amendments.learn(model, name)
+            amendments.learn(request.model, name)
             amended = question()
             if (amended.path, amended.body) == (asked.path, asked.body):
                 raise
             asked = amended
         yield Amended(asked.body)
-    async with aclosing(wire.events(response, asked.decoder(), asked.reader(wire))) as events:
-        async for event in events:
+    written = text_of(request.messages[-1].parts) if request.continues else ""
+    events = wire.events(response, asked.decoder(), asked.reader(wire))
+    async with aclosing(told_apart(events, written)) as told:
+        async for event in told:
             yield event
 
 

@@ -9,6 +9,7 @@ import httpx
 import msgspec
 
 from app.parts import Delta, Finish, Part, Usage
+from app.providers.errors import NOTHING_THERE, NoList, ProviderError
 from app.providers.keeping import EngineOptions
 from app.providers.known import MOST_TOKENS
 
@@ -186,7 +187,8 @@ class Provider(ABC):
     `takes` names the fields of `Parameters` that reach the server; what it does not name has no effect there.
     `usual_url` is the address of the service that a kind is named for, where there is one. Built-in kinds come with
     Parley; the others are connected by a person. A temperature above the highest is sent as that. Models of a kind that
-    `runs_here` are run by processes of our workers.
+    `runs_here` are run by processes of our workers. `usual_paths`: where below a host servers of this kind are, as base URLs
+    have it, the most usual first; `endpoints`: what stands behind a base URL in the addresses that people copy, a regex.
     """
 
     kind: ClassVar[str]
@@ -195,6 +197,11 @@ class Provider(ABC):
     highest_temperature: ClassVar[float] = 2.0
     is_builtin: ClassVar[bool] = False
     runs_here: ClassVar[bool] = False
+    usual_paths: ClassVar[tuple[str, ...]] = ()
+    endpoints: ClassVar[str] = ""
+
+    listed_as = ""
+    """The kind whose protocol the last list of models was written in, where that can be told. Others' lists are read too."""
 
     def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits | None = None) -> None:
         self.account = account
@@ -207,12 +214,27 @@ class Provider(ABC):
         """What people call this kind."""
 
     async def list_models(self) -> list[Model]:
-        """The models of this server, by name, of each what can be true. Raises `ProviderError`."""
-        return listed(await self.read_models())
+        """The models of this server, by name, of each what can be true. Raises `ProviderError`; `NoList` if it has no list."""
+        try:
+            return listed(await self.read_models())
+        except ProviderError as error:
+            if error.status not in NOTHING_THERE:
+                raise
+            missing = NoList(error.sentence)
+            missing.status = error.status
+            raise missing from None
 
     @abstractmethod
     async def read_models(self) -> Iterable[Model]:
         """The models as the server tells of them, whatever it says: `list_models` looks at it. Raises `ProviderError`."""
+
+    async def takes_questions(self) -> bool:
+        """Whether questions are taken at this address in this protocol: asked where no list says so. Raises `KeyRejected`."""
+        return True
+
+    async def server_version(self) -> str:
+        """The version of the server's program; empty where it does not say."""
+        return ""
 
     @abstractmethod
     def body(self, request: ChatRequest) -> dict[str, Any]:

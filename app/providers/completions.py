@@ -32,10 +32,7 @@ from app.providers.errors import BadRequest
 from app.providers.frames import SseFrame
 from app.providers.http import Reader, Wire
 from app.providers.prompts import in_turn
-from app.providers.thinking import ThinkSplitter
 from app.words import gettext as _
-
-CONTINUE = "Continue exactly where you stopped. Repeat nothing and add no comment."
 
 _FINISH_REASONS: dict[str, FinishReason] = {
     "length": "length",
@@ -49,15 +46,8 @@ _BROKEN_OFF = ("error", "abort", "insufficient_system_resource")  # OpenRouter, 
 
 
 def messages_of(account: Account, request: ChatRequest, *, prefills: bool) -> list[dict[str, Any]]:
-    """The prompt as the `messages` of a body.
-
-    An answer to go on from stands last where the server continues it (`prefills`). Elsewhere a trailing assistant
-    message is refused or answered anew, so the model is asked in words to continue.
-    """
-    entries = [entry for message in in_turn(request.messages) for entry in _entries(account, message)]
-    if request.continues and not prefills:
-        entries.append({"role": "user", "content": CONTINUE})
-    return entries
+    """The prompt as the `messages` of a body."""
+    return [entry for message in in_turn(request, prefills=prefills) for entry in _entries(account, message)]
 
 
 def chat_body(
@@ -138,7 +128,6 @@ class ChatReader(Reader[Event]):
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._splitter = ThinkSplitter()
         self._usage: Usage | None = None
         self._reason: FinishReason | None = None
         self._has_tool_calls = False
@@ -166,9 +155,7 @@ class ChatReader(Reader[Event]):
         return events
 
     def end(self) -> Sequence[Event]:
-        events: list[Event] = [*self._splitter.end()]
-        if self._usage:
-            events.append(self._usage)
+        events: list[Event] = [self._usage] if self._usage else []
         if self.is_complete:
             events.append(Finish(self._reason or ("tool_calls" if self._has_tool_calls else "stop")))
         return events
@@ -178,7 +165,8 @@ class ChatReader(Reader[Event]):
         if thought := delta.reasoning_content or delta.reasoning:
             events.append(ReasoningDelta(clean(thought)))
         for kind, text in _pieces(delta.content):
-            events += [ReasoningDelta(clean(text))] if kind == "thinking" else self._splitter.feed(clean(text))
+            if text:
+                events.append(ReasoningDelta(clean(text)) if kind == "thinking" else TextDelta(clean(text)))
         if delta.refusal:
             events.append(TextDelta(clean(delta.refusal)))
         for position, call in enumerate(delta.tool_calls or ()):

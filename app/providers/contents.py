@@ -27,7 +27,7 @@ from app.parts import (
 )
 from app.providers import failures
 from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image, Parameters
-from app.providers.completions import CONTINUE, object_of, refuse_file
+from app.providers.completions import object_of, refuse_file
 from app.providers.counts import total_of, usage_of
 from app.providers.errors import BadRequest, Filtered, GaveUp
 from app.providers.frames import SseFrame
@@ -243,12 +243,10 @@ def _contents(account: Account, request: ChatRequest) -> list[dict[str, Any]]:
     names: dict[str, str] = {}
     contents = [
         {"role": "model" if message.role == "assistant" else "user", "parts": parts}
-        for message in in_turn(request.messages)
+        for message in in_turn(request, prefills=False)
         if message.role != "system"
         and (parts := [written for part in message.parts for written in _written(account, part, names)])
     ]
-    if request.continues:
-        contents.append({"role": "user", "parts": [{"text": CONTINUE}]})
     return _merged(contents)
 
 

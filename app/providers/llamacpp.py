@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import msgspec
 
+from app.parts import text_of
 from app.providers import model_files
 from app.providers.base import Account, ChatRequest, Event, Limits, Model, Provider, TokenCount
 from app.providers.completions import ChatReader, chat_body
@@ -18,6 +19,7 @@ from app.providers.frames import SseDecoder
 from app.providers.gguf_header import GgufHeader
 from app.providers.http import Wire
 from app.providers.llamacpp_keeping import LlamaCppKeeping
+from app.providers.thinking import told_apart
 from app.words import gettext as _
 
 _PROMPT_FIELDS = ("messages", "tools", "chat_template_kwargs")
@@ -63,7 +65,9 @@ class LlamaCpp(Provider, LlamaCppKeeping):
         async with self.engines.use(path, context_tokens, self.account.engine) as engine:
             wire = self._wire(engine, "/v1")
             response = await wire.open("/chat/completions", body, "text/event-stream")
-            async with aclosing(wire.events(response, SseDecoder(), ChatReader(wire))) as events:
+            written = text_of(request.messages[-1].parts) if request.continues else ""
+            answer = wire.events(response, SseDecoder(), ChatReader(wire))
+            async with aclosing(told_apart(answer, written)) as events:
                 async for event in events:
                     yield event
 

@@ -176,6 +176,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Most memory in MB that loaded model files may take; unset: three quarters of the machine's.",
         ),
     ] = None
+    ca_file: Annotated[
+        str,
+        _start(
+            "models",
+            "Certificates (a PEM file) to trust beside those of this machine, when model servers are called over https.",
+        ),
+    ] = ""
     hub_url: Annotated[str, _live("models", "Where hf:org/repo/file.gguf is pulled from.", max_length=500)] = (
         "https://huggingface.co"
     )

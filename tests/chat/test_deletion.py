@@ -119,16 +119,16 @@ async def in_no_transaction(generation: uuid.UUID, body: dict[str, object]) -> N
 async def test_what_a_server_quoted_of_a_question_does_not_stay_with_the_server(
     status: int, chat: Chat, worker: Worker, database: str
 ) -> None:
-    """A circuit that opens says why to everybody, and for as long as it is open."""
+    """What keeps a model from being called is said to everybody, for as long as it does."""
     for _ in range(4 * MOST_FAILURES):
         chat.server.script(*whole(OPENAI.error_body("Where is the spyglass?"), status))
     threads = []
-    while not await fetch("SELECT 1 FROM provider WHERE state = 'down'"):
+    while not await fetch("SELECT 1 FROM model WHERE down_since IS NOT NULL"):
         turn = await chat.ask("Where is the spyglass?")
         threads.append(turn.thread)
         assert (await chat.final(turn.answer))["status"] == "failed"
         assert len(threads) <= MOST_FAILURES
-    assert (await fetch("SELECT error FROM provider"))[0]["error"] != ""
+    assert (await fetch("SELECT error FROM model"))[0]["error"] == "It answers with errors."
     for thread in threads:
         await delete_thread(await my_thread(chat.user, thread))
     await upkeep.run()

@@ -3,6 +3,7 @@
 import html
 from collections.abc import Iterator
 
+import certifi
 import httpx
 import pytest
 
@@ -47,6 +48,7 @@ OTHER = {
     "log_format": "json",
     "log_level": "error",
     "log_file": "/tmp/parley.log",
+    "ca_file": certifi.where(),
     "demo": "true",
 }
 

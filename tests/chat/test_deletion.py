@@ -17,6 +17,7 @@ from app.live import Fenced
 from app.secrets import hash_token
 from app.tables.invitation import Invitation
 from app.tables.session import Session
+from app.tables.sign_in_attempt import SignInAttempt
 from app.tables.user import User
 from tests.chat.conftest import SETTINGS, Chat, working
 from tests.dump import dump
@@ -65,6 +66,10 @@ async def test_nothing_of_a_deleted_person_is_left(chat: Chat, database: str) ->
     token = await Invitation.create_link(created_by=owner.id, email="bob@example.org")
     bob = await Invitation.accept(token, name="Bob", email="bob@example.org", password_hash="x")
     await Session.start(bob, user_agent="Bob's browser", address="192.0.2.7", days=30)
+    for address in ("192.0.2.7", "192.0.2.8"):
+        await SignInAttempt.begin(address, "bob@example.org")
+    await SignInAttempt.succeed("192.0.2.7", "bob@example.org")
+    await SignInAttempt.begin("192.0.2.9", "olive@example.org")
     await fetch('UPDATE thread SET "user" = $1', bob.id)
     await fetch("UPDATE users SET draft = 'compass' WHERE id = $1", bob.id)
     words = (*WORDS, *await ids_of(turn.thread), str(bob.id), "bob@example.org", "browser", "192.0.2.7", "compass")
@@ -75,6 +80,14 @@ async def test_nothing_of_a_deleted_person_is_left(chat: Chat, database: str) ->
     after = await dump(database)
     assert [word for word in words if word in after] == []
     assert hash_token(token).hex() not in after
+    counted = await fetch("SELECT split_part(key, ':', 1) AS kind FROM sign_in_attempt ORDER BY 1")
+    assert [row["kind"] for row in counted] == [
+        "account",
+        "address",
+        "address",
+        "address",
+        "pair",
+    ]  # Olive's and places
 
 
 async def test_an_answer_that_runs_while_its_thread_is_deleted_leaves_nothing(

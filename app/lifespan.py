@@ -86,7 +86,7 @@ class Work:
         self._settings = settings
         self.configure()
         refresh = functools.partial(catalog.refresh, connect=connect)
-        self.worker = Worker(url, settings, connect, naming(connect), reader.hand_over)
+        self.worker = Worker(url, settings, connect, naming(connect, settings), reader.hand_over)
         rows = EngineRows(self.worker, ENGINES, settings.models_folder)
         self._runner = TaskRunner(self.worker, connect, refresh, rows.write)
         self.parts = (self.worker.run, rows.run)

@@ -39,6 +39,7 @@ HOSTED = (
     Hosted("anthropic", "Anthropic", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", PROVIDERS["anthropic"].usual_url),
     Hosted("gemini", "Google Gemini", "GEMINI_API_KEY", "", PROVIDERS["gemini"].usual_url),
     Hosted("gemini", "Google Gemini", "GOOGLE_API_KEY", "", PROVIDERS["gemini"].usual_url),
+    Hosted("deepai", "DeepAI", "DEEPAI_API_KEY", "", PROVIDERS["deepai"].usual_url),
 )
 
 #: The variables that a key may be taken from: those of keys, and those of addresses, which may have user and password in them.

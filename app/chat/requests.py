@@ -14,8 +14,9 @@ import msgspec
 from app.database import fetch
 from app.live import Fenced
 
-#: What the protocols call the list of messages in a body: OpenAI, Anthropic and Ollama; Gemini; OpenAI's Responses API.
-MESSAGE_FIELDS = ("messages", "contents", "input")
+#: What the protocols call the list of messages in a body: OpenAI, Anthropic and Ollama; Gemini; OpenAI's Responses API; and
+#: DeepAI its one text.
+MESSAGE_FIELDS = ("messages", "contents", "input", "text")
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -82,7 +83,8 @@ def _of_generation(row: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any] | No
 async def _keep(statement: str, generation_id: uuid.UUID, body: dict[str, Any], *arguments: Any) -> bool:
     """Whether there is such a generation."""
     name = _name(body)
-    texts = [msgspec.json.encode(message) for message in body[name]]
+    messages = body[name] if isinstance(body[name], list) else [body[name]]
+    texts = [msgspec.json.encode(message) for message in messages]
     hashes = [hashlib.sha256(text).digest() for text in texts]
     blocks = dict(zip(hashes, map(bytes.decode, texts), strict=True))
     head = {key: value for key, value in body.items() if key != name}
@@ -94,7 +96,8 @@ def _body(stored: Mapping[str, Any] | None, blocks: Mapping[bytes, str]) -> dict
     if not stored:
         return None
     name = _name(stored)
-    return {**stored["head"], name: [msgspec.json.decode(blocks[bytes.fromhex(key)]) for key in stored[name]]}
+    messages = [msgspec.json.decode(blocks[bytes.fromhex(key)]) for key in stored[name]]
+    return {**stored["head"], name: messages[0] if name == "text" else messages}
 
 
 def _name(body: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from app.database import fetch_row
 from app.instance.consistency import broken
 from app.settings import Settings
+from app.settings.schema import TITLE_OFF
 from app.words import gettext as _
 
 
@@ -17,9 +18,10 @@ async def faults_of(after: Settings, changed: Collection[str], *, with_model: bo
     for names, sentence in broken(after):
         if mine := [name for name in names if name in changed]:
             found.setdefault(mine[0], sentence)
-    is_new = with_model and "default_model" in changed and after.default_model != ""
-    if is_new and not await _is_model(after.default_model):
-        found["default_model"] = _("There is no such model: write it as it stands in the list of models.")
+    title_model = "" if after.title_model == TITLE_OFF else after.title_model
+    for name, model in {"default_model": after.default_model, "title_model": title_model}.items():
+        if with_model and name in changed and model and not await _is_model(model):
+            found[name] = _("There is no such model: write it as it stands in the list of models.")
     return found
 
 

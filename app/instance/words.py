@@ -32,6 +32,7 @@ def labels() -> dict[str, str]:
         "log_file": _("File of the log"),
         "pool_size": _("Database connections of a process"),
         "default_model": _("Model of new threads"),
+        "title_model": _("Model that names threads"),
         "default_system_prompt": _("System prompt"),
         "default_temperature": _("Temperature"),
         "default_top_p": _("Top p"),

@@ -17,8 +17,7 @@ from app.providers.amendments import Amendments, Question, converse
 from app.providers.base import Account, ChatRequest, Event, Limits, Model, Provider, TokenCount
 from app.providers.counts import count_of
 from app.providers.errors import ProviderError
-from app.providers.frames import SseDecoder
-from app.providers.http import Wire
+from app.providers.http import EVENT_STREAM, Wire
 from app.providers.listings import Entry, fetch_list, name_in, protocol_of
 from app.providers.message_events import KIND, MessageReader
 from app.providers.messages import HIGHEST_TEMPERATURE, amendment, cut_of, messages_body
@@ -80,7 +79,7 @@ class Anthropic(Provider):
         def question() -> Question:
             body = self.body(request)
             reader = partial(MessageReader, owed=cut_of(request, body))
-            return Question("/messages", body, SseDecoder, reader, amendment)
+            return Question("/messages", body, EVENT_STREAM, reader, amendment)
 
         async with aclosing(converse(self.wire, self.amendments, request, question)) as events:
             async for event in events:

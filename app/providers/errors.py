@@ -39,6 +39,8 @@ class ProviderError(Exception):
     def __init__(self, sentence: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(sentence)
         self.sentence = sentence
+        self.complaint = sentence
+        """The server's own words in full, as far as they are read: where amendments look for what it refused."""
         self.retry_after_seconds = retry_after_seconds
 
 

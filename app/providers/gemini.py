@@ -16,8 +16,7 @@ from app.providers.base import Account, ChatRequest, Event, Limits, Model, Provi
 from app.providers.contents import KIND, ContentsReader, amendment, contents_body
 from app.providers.counts import count_of
 from app.providers.errors import ModelMissing, ProviderError
-from app.providers.frames import SseDecoder
-from app.providers.http import Wire
+from app.providers.http import EVENT_STREAM, Wire
 from app.providers.listings import Entry, fetch_list, name_in, protocol_of
 from app.providers.probing import takes_questions
 from app.words import gettext as _
@@ -74,7 +73,7 @@ class Gemini(Provider):
         path = f"{self._path_of(request.model)}:streamGenerateContent?alt=sse"
 
         def question() -> Question:
-            return Question(path, self.body(request), SseDecoder, ContentsReader, amendment)
+            return Question(path, self.body(request), EVENT_STREAM, ContentsReader, amendment)
 
         async with aclosing(converse(self.wire, self.amendments, request, question)) as events:
             async for event in events:

@@ -15,9 +15,8 @@ from app.providers.base import Account, ChatRequest, Event, Limits, Model, Provi
 from app.providers.completions import ChatReader, chat_body
 from app.providers.engine import Engine, EngineState
 from app.providers.engines import ENGINES, Engines
-from app.providers.frames import SseDecoder
 from app.providers.gguf_header import GgufHeader
-from app.providers.http import Wire
+from app.providers.http import EVENT_STREAM, Wire
 from app.providers.llamacpp_keeping import LlamaCppKeeping
 from app.providers.thinking import told_apart
 from app.words import gettext as _
@@ -64,10 +63,9 @@ class LlamaCpp(Provider, LlamaCppKeeping):
         path, context_tokens = await self._model_of(request)
         async with self.engines.use(path, context_tokens, self.account.engine) as engine:
             wire = self._wire(engine, "/v1")
-            response = await wire.open("/chat/completions", body, "text/event-stream")
+            response = await wire.open("/chat/completions", body, EVENT_STREAM)
             written = text_of(request.messages[-1].parts) if request.continues else ""
-            answer = wire.events(response, SseDecoder(), ChatReader(wire))
-            async with aclosing(told_apart(answer, written)) as events:
+            async with aclosing(told_apart(wire.events(response, ChatReader(wire)), written)) as events:
                 async for event in events:
                     yield event
 

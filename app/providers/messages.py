@@ -74,7 +74,7 @@ def messages_body(account: Account, request: ChatRequest, amendments: frozenset[
 
 def amendment(body: dict[str, Any], error: BadRequest) -> str | None:
     """What to do without after this refusal, if the body has it. The sentences are the ones that the API is known for."""
-    complaint = error.sentence
+    complaint = error.complaint
     if "prefill" in complaint and body["messages"][-1]["role"] == "assistant":
         return "prefill"
     if limit := _LIMIT.search(complaint):

@@ -15,7 +15,6 @@ import msgspec
 from app.parts import (
     FilePart,
     Finish,
-    FinishReason,
     ReasoningDelta,
     TextDelta,
     ToolCallDelta,
@@ -26,17 +25,21 @@ from app.parts import (
     text_of,
 )
 from app.providers import failures
-from app.providers.amendments import Amendments, Question, converse
+from app.providers.amendments import Amendments, Question, converse, unknown_field
+from app.providers.answers import Reader
 from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image, Limits, Model, Provider
 from app.providers.completions import object_of, refuse_file, tool_entry
 from app.providers.counts import usage_of
+from app.providers.end_of_answer import EndOfAnswer, is_failure, read_reason
 from app.providers.errors import BadRequest
-from app.providers.frames import NdjsonDecoder, SseFrame
-from app.providers.http import Reader, Wire
+from app.providers.frames import SseFrame
+from app.providers.http import NDJSON, Wire
 from app.providers.ollama_keeping import DEFAULT_CONTEXT_WINDOW, OllamaKeeping
 from app.providers.ollama_models import read_models, read_version
 from app.providers.probing import takes_questions
 from app.providers.prompts import in_turn
+
+_CAN_BE_LEFT_OUT = ("temperature", "top_p", "top_k", "repeat_penalty", "num_predict", "stop")
 
 
 class Ollama(Provider, OllamaKeeping):
@@ -82,17 +85,17 @@ class Ollama(Provider, OllamaKeeping):
             "num_predict": parameters.max_tokens,
             "stop": list(parameters.stop) or None,
         }
+        amendments = self.amendments.of(request.model)
         body: dict[str, Any] = {
             "model": request.model,
             "messages": _messages(self.account, in_turn(request, prefills=True)),
             "stream": True,
             "truncate": False,
             "shift": False,
-            "options": {name: value for name, value in options.items() if value is not None},
+            "options": {name: value for name, value in options.items() if value is not None and name not in amendments},
         }
         if request.tools:
             body["tools"] = [tool_entry(tool.name, tool.description, tool.schema) for tool in request.tools]
-        amendments = self.amendments.of(request.model)
         if parameters.reasoning_effort and "think" not in amendments:
             body["think"] = True if "think_level" in amendments else parameters.reasoning_effort
         return body
@@ -102,7 +105,7 @@ class Ollama(Provider, OllamaKeeping):
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         def question() -> Question:
-            return Question("/api/chat", self.body(request), NdjsonDecoder, LineReader, amendment)
+            return Question("/api/chat", self.body(request), NDJSON, LineReader, amendment)
 
         async with aclosing(converse(self.wire, self.amendments, request, question)) as events:
             async for event in events:
@@ -110,10 +113,13 @@ class Ollama(Provider, OllamaKeeping):
 
 
 def amendment(body: dict[str, Any], error: BadRequest) -> str | None:
-    """Only some models know how long to think (`think value … is not supported`), and some do not think at all."""
-    if "think" not in body or "think" not in error.sentence.lower():
-        return None
-    return "think_level" if isinstance(body["think"], str) and "value" in error.sentence else "think"
+    """Only some models know how long to think (`think value … is not supported`), and some do not think at all.
+
+    Of the options, servers that only speak as Ollama does may not know some.
+    """
+    if "think" not in body or "think" not in error.complaint.lower():
+        return unknown_field(_CAN_BE_LEFT_OUT, body["options"], error.complaint)
+    return "think_level" if isinstance(body["think"], str) and "value" in error.complaint else "think"
 
 
 class LineReader(Reader[Event]):
@@ -122,25 +128,34 @@ class LineReader(Reader[Event]):
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._usage: Usage | None = None
-        self._reason: FinishReason = "stop"
+        self._end = EndOfAnswer()
         self._tool_calls = 0
 
-    def read(self, frame: SseFrame) -> Sequence[Event]:
+    def read(self, frame: SseFrame) -> Sequence[Event] | None:
         line = self._wire.decode(frame.data, _Line)
-        if line.error:
-            message, code = failures.text_of_error(line.error)
-            raise failures.classify(self._wire.account, 0, message, code)
-        events = self._events(line.message) if line.message else []
+        if line.error or (line.message is None and not line.done):
+            return None
+        if line.done and is_failure(line.done_reason):
+            raise failures.cut(self._wire.account)
+        said = line.message or _Message()
+        events = self._events(said)
         if line.done:
-            self.has_ended = self.is_complete = True
-            self._usage = usage_of(line.prompt_eval_count, line.eval_count)
-            # Ollama says "stop" after tool calls too.
-            self._reason = "length" if line.done_reason == "length" else "tool_calls" if self._tool_calls else "stop"
+            self._usage = usage_of(line.prompt_eval_count, line.eval_count) or self._usage
+        reason = read_reason(line.done_reason) or "stop" if line.done else None
+        self._end.see(reason, has_text=any((said.content, said.thinking, said.tool_calls)))
+        self.is_complete = self._end.is_sure
         return events
+
+    def close(self) -> None:
+        self.is_complete = self._end.reason is not None
 
     def end(self) -> Sequence[Event]:
         events: list[Event] = [self._usage] if self._usage else []
-        return [*events, Finish(self._reason)] if self.is_complete else events
+        if self.is_complete:
+            reason = self._end.reason or "stop"
+            # Ollama says "stop" after tool calls too.
+            events.append(Finish("tool_calls" if self._tool_calls and reason == "stop" else reason))
+        return events
 
     def _events(self, message: "_Message") -> list[Event]:
         events: list[Event] = []
@@ -174,8 +189,8 @@ class _Message(msgspec.Struct):
 
 class _Line(msgspec.Struct):
     message: _Message | None = None
-    done: bool = False
-    done_reason: str | None = None
+    done: bool | None = None
+    done_reason: Any = None
     prompt_eval_count: Any = None
     eval_count: Any = None
     error: Any = None

@@ -13,8 +13,7 @@ from app.providers.amendments import Amendments, Question, converse
 from app.providers.base import Account, ChatRequest, Event, Limits, Model, Provider, TokenCount
 from app.providers.counts import count_of
 from app.providers.errors import ProviderError
-from app.providers.frames import SseDecoder
-from app.providers.http import Wire
+from app.providers.http import EVENT_STREAM, Wire
 from app.providers.listings import fetch_list, name_in, protocol_of
 from app.providers.probing import takes_questions
 from app.words import gettext as _
@@ -87,9 +86,9 @@ class OpenAI(Provider):
         amendments = self.amendments.of(request.model)
         if self._has_responses() and not request.parameters.stop and "chat" not in amendments:
             body = responses.responses_body(self.account, request, amendments)
-            return Question(responses.PATH, body, SseDecoder, responses.ResponsesReader, responses.amendment)
+            return Question(responses.PATH, body, EVENT_STREAM, responses.ResponsesReader, responses.amendment)
         body = completions.chat_body(self.account, request, takes=self.takes, amendments=amendments)
-        return Question("/chat/completions", body, SseDecoder, completions.ChatReader, completions.amendment)
+        return Question("/chat/completions", body, EVENT_STREAM, completions.ChatReader, completions.amendment)
 
     def _has_responses(self) -> bool:
         try:

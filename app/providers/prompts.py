@@ -1,7 +1,8 @@
 """A prompt as every protocol wants it, whatever became of it in the thread: each call answered, the speakers in turn."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -31,6 +32,12 @@ def in_turn(request: ChatRequest, *, prefills: bool) -> list[ChatMessage]:
     if request.continues and not prefills and found and found[-1].role == "assistant":
         found.append(_words("user", CONTINUE))
     return found
+
+
+def is_asked_to_go_on(body: Mapping[str, Any]) -> bool:
+    """Whether the last message of a body asks in words to continue the answer before it."""
+    messages: list[Any] = next((body[name] for name in ("messages", "contents", "input") if name in body), [])
+    return bool(messages) and CONTINUE in str(messages[-1])
 
 
 def _answered(messages: Sequence[ChatMessage]) -> list[ChatMessage]:

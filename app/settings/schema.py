@@ -13,6 +13,9 @@ Theme = Literal["system", "quartz", "graphite", "solarized", "terminal"]
 SendKey = Literal["enter", "ctrl-enter"]
 Speech = Literal["all", "done", "off"]
 
+#: Of `title_model`: threads keep the first words of their question.
+TITLE_OFF = "off"
+
 
 def _default_data_folder() -> pathlib.Path:
     checkout = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -100,6 +103,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _live(
             "models",
             "What new threads begin with where a person chose none, as name or provider/name.",
+            max_length=500,
+        ),
+    ] = ""
+    title_model: Annotated[
+        str,
+        _live(
+            "models",
+            "What names threads, as name or provider/name; unset: the model that answered; “off”: nothing does.",
             max_length=500,
         ),
     ] = ""

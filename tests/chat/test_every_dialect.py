@@ -4,34 +4,16 @@ import asyncio
 import json
 
 import msgspec
-import pytest
 
-from app.chat import catalog
 from app.chat.new_message import NewMessage
 from app.chat.requests import list_sent
 from app.chat.stop import stop
 from app.chat.turn import start_turn
 from app.chat.worker import Worker
-from app.database import fetch, fetch_row, new_id
+from app.database import fetch, new_id
 from app.parts import ReasoningPart, TextPart, decode_parts
-from app.providers.client import make_client
-from tests.chat.conftest import SETTINGS, Chat
-from tests.scripted import DIALECTS, Dialect, Request, Send, Stall, chunk
-
-
-@pytest.fixture(params=DIALECTS, ids=[dialect.kind for dialect in DIALECTS])
-async def dialect(request: pytest.FixtureRequest, chat: Chat) -> Dialect:
-    """The chat's provider speaks this one from now on."""
-    found: Dialect = request.param
-    provider = await fetch_row(
-        "UPDATE provider SET kind = $1, base_url = $2 WHERE name = 'Scripted' RETURNING id",
-        found.kind,
-        chat.server.url_for(found),
-    )
-    assert provider is not None
-    async with make_client() as client:
-        assert await catalog.refresh(provider["id"], catalog.connector(client, SETTINGS)) == ""
-    return found
+from tests.chat.conftest import Chat
+from tests.scripted import Dialect, Request, Send, Stall, chunk
 
 
 def asked(chat: Chat, dialect: Dialect, words: str) -> Request:

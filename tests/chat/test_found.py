@@ -45,6 +45,7 @@ KEYS = {
     "ANTHROPIC_API_KEY": ("anthropic", "Anthropic", "https://api.anthropic.com"),
     "GEMINI_API_KEY": ("gemini", "Google Gemini", "https://generativelanguage.googleapis.com/v1beta"),
     "GOOGLE_API_KEY": ("gemini", "Google Gemini", "https://generativelanguage.googleapis.com/v1beta"),
+    "DEEPAI_API_KEY": ("deepai", "DeepAI", "https://api.deepai.org/api"),
 }
 
 

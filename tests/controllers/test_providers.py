@@ -12,7 +12,7 @@ from app.database import fetch
 from app.providers import PROVIDERS
 from app.secrets import unseal
 from tests.people import Browser
-from tests.scripted import ANTHROPIC, GEMINI, OPENAI, Dialect, ScriptedServer
+from tests.scripted import ANTHROPIC, DEEPAI, GEMINI, OPENAI, Dialect, ScriptedServer
 from tests.scripted.steps import Script, Sleep, whole
 
 HTMX = {"hx-request": "true"}
@@ -132,8 +132,9 @@ async def test_a_name_is_one_line_that_reads_as_it_is_written(
         ("openai", OPENAI, "https://api.openai.com/v1"),
         ("anthropic", ANTHROPIC, "https://api.anthropic.com"),
         ("gemini", GEMINI, "https://generativelanguage.googleapis.com/v1beta"),
+        ("deepai", DEEPAI, "https://api.deepai.org/api"),
     ],
-    ids=["openai", "anthropic", "gemini"],
+    ids=["openai", "anthropic", "gemini", "deepai"],
 )
 async def test_without_an_address_the_service_itself_is_meant(
     olive: Browser, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, kind: str, dialect: Dialect, usual: str

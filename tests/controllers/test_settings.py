@@ -26,6 +26,7 @@ OTHER = {
     "hub_token": "a key of the hub",
     "starter_model": "none",
     "default_model": "Nobody/quiet-model",
+    "title_model": "off",
     "default_system_prompt": "Be brief.\nBe <b>kind</b>.",
     "default_theme": "graphite",
     "default_send_key": "ctrl-enter",
@@ -72,6 +73,7 @@ def wrong_values(field: Field) -> list[str]:
         "hub_url": ["hub", "javascript:alert(1)", "https://hub example"],
         "starter_model": ["qwen", "hf:../../etc/passwd", "https://example.org/model.bin"],
         "default_model": ["no-such-model", "Nobody/"],
+        "title_model": ["no-such-model", "Nobody/", "none"],
         "metrics_token": ["short"],
     }.get(field.name, [])
 

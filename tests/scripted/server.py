@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Self, assert_never
 
-from tests.scripted.dialects import SPOKEN, Dialect
+from tests.scripted.dialects import KNOWN, Dialect
 from tests.scripted.manners import Manners, leave_later, refuse_next
 from tests.scripted.request import Request
 from tests.scripted.steps import Close, Do, Paced, Repeat, Reset, Script, Send, Sleep, Stall, Step, Wait, whole
@@ -30,7 +30,7 @@ class ScriptedServer:
     def __init__(self, models: Sequence[str] = ("scripted",), *, tls: ssl.SSLContext | None = None) -> None:
         self.models = list(models)
         self.loaded: list[str] | None = None
-        self.defaults = {dialect.kind: dialect.answer(DEFAULT_WORDS, usage=(5, 7)) for dialect in SPOKEN}
+        self.defaults = {dialect.kind: dialect.answer(DEFAULT_WORDS, usage=(5, 7)) for dialect in KNOWN}
         self.scripts: dict[str, Script] = {}
         self.answers: dict[str, Script] = {}
         self.requests: list[Request] = []
@@ -81,7 +81,7 @@ class ScriptedServer:
 
     @property
     def questions(self) -> list[Request]:
-        return [asked for asked in self.requests if any(dialect.is_question(asked) for dialect in SPOKEN)]
+        return [asked for asked in self.requests if any(dialect.is_question(asked) for dialect in KNOWN)]
 
     def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
@@ -136,7 +136,7 @@ class ScriptedServer:
         for place in (request.target, request.path):
             if place in self.answers:
                 return self.answers[place]
-        for dialect in SPOKEN:
+        for dialect in KNOWN:
             if dialect.is_question(request):
                 if self._queue:
                     return self._queue.popleft()

@@ -7,6 +7,7 @@ import uuid
 import pytest
 
 from app.chat import upkeep
+from app.chat.circuit import MOST_FAILURES
 from app.chat.requests import keep_naming, keep_request, list_sent
 from app.chat.threads import delete_thread, my_thread
 from app.chat.turn import Turn
@@ -16,10 +17,11 @@ from app.live import Fenced
 from app.secrets import hash_token
 from app.tables.invitation import Invitation
 from app.tables.session import Session
+from app.tables.sign_in_attempt import SignInAttempt
 from app.tables.user import User
 from tests.chat.conftest import SETTINGS, Chat, working
 from tests.dump import dump
-from tests.scripted import OPENAI
+from tests.scripted import OPENAI, whole
 
 #: Each appears in one place only, and each place is searched for it.
 WORDS = ("spyglass", "floorboard", "lighthouse", "pantry", "almanac", "harbourmaster")
@@ -64,6 +66,10 @@ async def test_nothing_of_a_deleted_person_is_left(chat: Chat, database: str) ->
     token = await Invitation.create_link(created_by=owner.id, email="bob@example.org")
     bob = await Invitation.accept(token, name="Bob", email="bob@example.org", password_hash="x")
     await Session.start(bob, user_agent="Bob's browser", address="192.0.2.7", days=30)
+    for address in ("192.0.2.7", "192.0.2.8"):
+        await SignInAttempt.begin(address, "bob@example.org")
+    await SignInAttempt.succeed("192.0.2.7", "bob@example.org")
+    await SignInAttempt.begin("192.0.2.9", "olive@example.org")
     await fetch('UPDATE thread SET "user" = $1', bob.id)
     await fetch("UPDATE users SET draft = 'compass' WHERE id = $1", bob.id)
     words = (*WORDS, *await ids_of(turn.thread), str(bob.id), "bob@example.org", "browser", "192.0.2.7", "compass")
@@ -74,6 +80,14 @@ async def test_nothing_of_a_deleted_person_is_left(chat: Chat, database: str) ->
     after = await dump(database)
     assert [word for word in words if word in after] == []
     assert hash_token(token).hex() not in after
+    counted = await fetch("SELECT split_part(key, ':', 1) AS kind FROM sign_in_attempt ORDER BY 1")
+    assert [row["kind"] for row in counted] == [
+        "account",
+        "address",
+        "address",
+        "address",
+        "pair",
+    ]  # Olive's and places
 
 
 async def test_an_answer_that_runs_while_its_thread_is_deleted_leaves_nothing(
@@ -112,6 +126,26 @@ async def test_what_is_sent_after_the_deletion_is_not_stored(chat: Chat, databas
 async def in_no_transaction(generation: uuid.UUID, body: dict[str, object]) -> None:
     engine.current_transaction.set(None)
     await keep_request(generation, body, call=1, worker_id=7)
+
+
+@pytest.mark.parametrize("status", [500, 503, 504])
+async def test_what_a_server_quoted_of_a_question_does_not_stay_with_the_server(
+    status: int, chat: Chat, worker: Worker, database: str
+) -> None:
+    """What keeps a model from being called is said to everybody, for as long as it does."""
+    for _ in range(4 * MOST_FAILURES):
+        chat.server.script(*whole(OPENAI.error_body("Where is the spyglass?"), status))
+    threads = []
+    while not await fetch("SELECT 1 FROM model WHERE down_since IS NOT NULL"):
+        turn = await chat.ask("Where is the spyglass?")
+        threads.append(turn.thread)
+        assert (await chat.final(turn.answer))["status"] == "failed"
+        assert len(threads) <= MOST_FAILURES
+    assert (await fetch("SELECT error FROM model"))[0]["error"] == "It answers with errors."
+    for thread in threads:
+        await delete_thread(await my_thread(chat.user, thread))
+    await upkeep.run()
+    assert "spyglass" not in await dump(database)
 
 
 async def test_two_people_who_send_the_same_share_no_row(chat: Chat, worker: Worker) -> None:

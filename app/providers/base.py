@@ -30,8 +30,8 @@ class Account(msgspec.Struct, frozen=True):
     """Where a provider's server is and how to sign in there. `key` is in the clear: never log or show one of these.
 
     `usual_path` is what the base URLs of such servers mostly end in, for who forgot it; None where nobody types them.
-    `engine`: how our own engine runs the model that is asked. `hub_url` and `hub_token`: where model files are pulled from
-    by name.
+    `engine`: how our own engine runs the model that is asked. `has_bundled`: models that installed packages bring are
+    among its own. `hub_url` and `hub_token`: where model files are pulled from by name.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Account(msgspec.Struct, frozen=True):
     key: str = ""
     allows_private: bool = True
     models_folder: str = ""
+    has_bundled: bool = False
     usual_path: str | None = None
     engine: EngineOptions = EngineOptions()
     hub_url: str = ""
@@ -49,7 +50,8 @@ class Model(msgspec.Struct, frozen=True):
     """A model as its server describes it. None means that the server does not say; unknown stays unknown.
 
     Prices are in US dollars per million tokens; `cached_price` is for tokens that came from a prompt cache. While it is
-    loaded it takes `memory_bytes`, and stays until `expires_at` unless it is used.
+    loaded it takes `memory_bytes`, and stays until `expires_at` unless it is used. `is_bundled`: it came with Parley, is
+    small, and cannot be deleted.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Model(msgspec.Struct, frozen=True):
     input_price: float | None = None
     output_price: float | None = None
     cached_price: float | None = None
+    is_bundled: bool = False
 
 
 def is_model_name(name: Any) -> bool:
@@ -247,6 +250,10 @@ class Provider(ABC):
 
         The same request has another body once the server has refused a part of it (`amendments`).
         """
+
+    def is_bundled(self, model: str) -> bool:
+        """Whether a model came with Parley: it is small, and its word counts for less."""
+        return False
 
     def refused(self, model: str) -> frozenset[str]:
         """The parameters that the server refused for a model, by name: `body` leaves them out from then on."""

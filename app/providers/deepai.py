@@ -35,6 +35,7 @@ class DeepAI(Provider):
     kind = "deepai"
     takes = frozenset()
     usual_url = "https://api.deepai.org/api"
+    listed_as = kind
 
     def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits | None = None) -> None:
         super().__init__(account, client, limits)
@@ -54,6 +55,10 @@ class DeepAI(Provider):
             if error.status == 404:
                 raise
         return [Model(name=MODEL, has_vision=False, has_tools=False, has_reasoning=False, is_embedding=False)]
+
+    async def takes_questions(self) -> bool:
+        """Where there is no list, there is nothing: the look at the one model was at the path that takes questions."""
+        return False
 
     def body(self, request: ChatRequest) -> dict[str, Any]:
         """A conversation as one text, which ends where the model is to speak."""

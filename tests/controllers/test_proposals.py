@@ -266,3 +266,16 @@ async def test_enter_sends_the_form_and_not_the_proposal(olive: Browser, server:
     start = answer.text.index('<form method="post" action="/providers" novalidate')
     buttons = re.findall(r"<button[^>]*>", answer.text[start : answer.text.index("</form>", start)])
     assert ['name="proposal"' in button for button in buttons] == [False, False, True]
+
+
+async def test_a_kind_of_one_service_is_found_out_too_and_never_guessed(olive: Browser, server: ScriptedServer) -> None:
+    speak_only(server, OPENAI)
+    server.answers["/api/text-generator"] = NOTHING
+    form = form_of(f"{server.url}/api", kind="deepai")
+    answer = await olive.post("/providers", data=form)
+    assert (answer.status_code, proposed(answer)) == (422, f"openai {server.url}/v1")
+    del server.answers["/api/text-generator"]
+    server.answers |= {"/v1/models": NOTHING, "/v1/chat/completions": NOTHING}
+    assert proposed(await olive.post("/providers", data=form_of(f"{server.url}/v1"))) == ""
+    assert (await olive.post("/providers", data=form)).status_code == 303
+    assert await rows() == [("deepai", f"{server.url}/api")]

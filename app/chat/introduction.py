@@ -33,11 +33,15 @@ async def meet(provider: Provider) -> Listing:
 async def propose(typed: Guess, failure: ProviderError | None, kinds: Sequence[str], make: Make) -> Guess | None:
     """What was probably meant by something that failed like this, or (None) that is no base URL by its form.
 
-    The first guess that answers, or else what was typed without what does not belong into a base URL. None: no idea.
-    `kinds`: those that may be meant, the one that was chosen first.
+    The first guess that answers; else what the failure shows to be meant; else what was typed, without what does not belong
+    into a base URL. None: no idea. `kinds`: those that may be meant, the one that was chosen first.
     """
+    if (found := await _first_good(_worth_a_try(typed, failure, kinds), make)) is not None:
+        return found
+    if failure is not None and failure.meant_url:
+        return tidied(Guess(typed.kind, failure.meant_url), kinds)
     plain = tidied(typed, kinds)
-    return await _first_good(_worth_a_try(typed, failure, kinds), make) or (plain if plain != typed else None)
+    return plain if plain != typed else None
 
 
 def _worth_a_try(typed: Guess, failure: ProviderError | None, kinds: Sequence[str]) -> list[Guess]:

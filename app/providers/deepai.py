@@ -38,6 +38,7 @@ class DeepAI(Provider):
     usual_paths = ("/api",)
     endpoints = "/text-generator"
     has_list = False
+    listed_as = kind
 
     def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits | None = None) -> None:
         super().__init__(account, client, limits)
@@ -57,6 +58,10 @@ class DeepAI(Provider):
             if error.status == 404:
                 raise
         return [Model(name=MODEL, has_vision=False, has_tools=False, has_reasoning=False, is_embedding=False)]
+
+    async def takes_questions(self) -> bool:
+        """Where there is no list, there is nothing: the look at the one model was at the path that takes questions."""
+        return False
 
     def body(self, request: ChatRequest) -> dict[str, Any]:
         """A conversation as one text, which ends where the model is to speak."""

@@ -36,6 +36,9 @@ class ProviderError(Exception):
     status = 0
     """The status of the answer that said so; 0 where there was none, or a success."""
 
+    meant_url = ""
+    """The base URL that was probably meant, where the failure shows it: with all of its path, so not for everybody's eyes."""
+
     def __init__(self, sentence: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(sentence)
         self.sentence = sentence

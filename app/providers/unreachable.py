@@ -64,11 +64,11 @@ async def unreachable_by(account: Account, error: BaseException, *, is_question:
     failure, cause = unreachable(account, error), error.__cause__ or error
     if account.base_url.lower().startswith("https:"):
         if _seems_to_lack_tls(cause) and await fault_of_url(account.base_url, allows_private=False) == "private":
-            return type(failure)(f"{failure.sentence} {_other_scheme(account, 'http')}")
+            return _proposing(account, failure, "http")
     elif _ALERT in str(cause):
         return _wants_https(account)
     elif not is_question and _has_hung_up(cause) and await _speaks_tls(account):
-        return type(failure)(f"{failure.sentence} {_other_scheme(account, 'https')}")
+        return _proposing(account, failure, "https")
     return failure
 
 
@@ -149,10 +149,14 @@ async def _shakes_hands(ip: str, url: httpx.URL) -> bool:
 def _wants_https(account: Account) -> ProviderError:
     named = {"name": account.name, "address": address(account)}
     sentence = _("%(name)s expects https at %(address)s, but http was sent.") % named
-    return BadAnswer(f"{sentence} {_other_scheme(account, 'https')}")
+    return _proposing(account, BadAnswer(sentence), "https")
 
 
-def _other_scheme(account: Account, scheme: str) -> str:
+def _proposing(account: Account, failure: ProviderError, scheme: str) -> ProviderError:
+    """The same failure, with the question whether the other scheme was meant."""
     url = httpx.URL(account.base_url)
     path = url.path.rstrip("/")
-    return did_you_mean(scheme, url, path if path in USUAL_PATHS else "/…")
+    question = did_you_mean(scheme, url, path if path in USUAL_PATHS else "/…")
+    asking = type(failure)(f"{failure.sentence} {question}")
+    asking.meant_url = f"{scheme}://{url.netloc.decode()}{path}"
+    return asking

@@ -7,7 +7,7 @@ import pytest
 from app.chat.address_guesses import Guess, guesses, tidied
 from app.providers import PROVIDERS
 
-KINDS = tuple(kind for kind, provider in PROVIDERS.items() if not provider.is_builtin)
+KINDS = tuple(kind for kind, provider in PROVIDERS.items() if not provider.is_builtin and provider.has_list)
 
 
 def kinds(first: str) -> list[str]:

@@ -254,11 +254,11 @@ async def test_a_server_that_stops_listing_keeps_its_models(olive: Browser, serv
     assert list(await models_of(provider)) == ["beacon-3b"]
 
 
-async def test_where_nothing_takes_questions_either_the_server_is_down(olive: Browser, server: ScriptedServer) -> None:
+async def test_where_nothing_takes_questions_either_the_list_is_missing(olive: Browser, server: ScriptedServer) -> None:
     provider = await connected(olive, server.url_for(OPENAI))
     server.answers |= {"/v1/models": NOTHING, "/v1/chat/completions": NOTHING}
     row = await refresh(olive, provider)
-    assert (row["state"], "has nothing at this address" in row["error"], row["lists_models"]) == ("down", True, True)
+    assert (row["state"], "has nothing at this address" in row["error"], row["lists_models"]) == ("stale", True, True)
 
 
 async def test_an_ollama_shows_its_version(olive: Browser, server: ScriptedServer) -> None:

@@ -1,5 +1,6 @@
 """An address that is nearly right, or the kind that is wrong: the right one is proposed, and one click takes it."""
 
+import asyncio
 import html
 import json
 import re
@@ -9,6 +10,7 @@ import httpx
 import pytest
 
 from app.database import fetch
+from tests.authorities import Authority
 from tests.controllers.test_providers import HTMX, beside, connected, form_of
 from tests.people import Browser
 from tests.scripted import ANTHROPIC, GEMINI, OLLAMA, OPENAI, Dialect, ScriptedServer
@@ -266,3 +268,40 @@ async def test_enter_sends_the_form_and_not_the_proposal(olive: Browser, server:
     start = answer.text.index('<form method="post" action="/providers" novalidate')
     buttons = re.findall(r"<button[^>]*>", answer.text[start : answer.text.index("</form>", start)])
     assert ['name="proposal"' in button for button in buttons] == [False, False, True]
+
+
+async def test_a_kind_of_one_service_is_found_out_too_and_never_guessed(olive: Browser, server: ScriptedServer) -> None:
+    speak_only(server, OPENAI)
+    server.answers["/api/text-generator"] = NOTHING
+    form = form_of(f"{server.url}/api", kind="deepai")
+    answer = await olive.post("/providers", data=form)
+    assert (answer.status_code, proposed(answer)) == (422, f"openai {server.url}/v1")
+    del server.answers["/api/text-generator"]
+    server.answers |= {"/v1/models": NOTHING, "/v1/chat/completions": NOTHING}
+    assert proposed(await olive.post("/providers", data=form_of(f"{server.url}/v1"))) == ""
+    assert (await olive.post("/providers", data=form)).status_code == 303
+    assert await rows() == [("deepai", f"{server.url}/api")]
+
+
+async def test_https_is_one_click_away_though_its_certificate_is_not_trusted_yet(olive: Browser) -> None:
+    async with ScriptedServer(tls=Authority().server_context()) as server:
+        address = server.url.removeprefix("https://")
+        form = form_of(f"http://{address}/of-ann/v1")
+        answer = await olive.post("/providers", data=form)
+        assert beside(answer, "base_url").endswith(f" Did you mean https://{address}/of-ann/v1?")
+        assert proposed(answer) == f"openai https://{address}/of-ann/v1"
+        assert await rows() == []
+        tested = await olive.post("/providers/test", data=form | {"proposal": proposed(answer)}, headers=HTMX)
+        assert "this machine does not trust its issuer" in tested.text
+
+
+async def test_http_is_one_click_away_from_https_where_only_that_is_spoken(olive: Browser) -> None:
+    async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(welcome, "127.0.0.1", 0) as listener:
+        address = f"127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        answer = await olive.post("/providers", data=form_of(f"https://{address}/v1"))
+    assert proposed(answer) == f"openai http://{address}/v1"

@@ -17,6 +17,7 @@ from app.providers.answer_size import too_large
 from app.providers.answers import AnswerStream, Reader
 from app.providers.base import Account, Limits
 from app.providers.errors import BadAnswer, KeyRejected, TimedOut, Unreachable
+from app.providers.reasons import error_in
 from app.words import gettext as _
 
 T = TypeVar("T")
@@ -57,6 +58,8 @@ class Wire:
         try:
             return self.decode(answer, expected)
         except BadAnswer as error:
+            if error_in(value := lenient.find_value(answer)):
+                raise failures.event(self.account, value) from None
             raise BadAnswer(f"{error.sentence} {failures.check_url(self.account)}") from None
 
     async def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:

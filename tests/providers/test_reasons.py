@@ -227,3 +227,17 @@ def test_413_has_its_own_sentence(body: bytes) -> None:
     assert not error.is_retryable
     if type(error) is BadRequest:
         assert error.sentence.startswith("The conversation with its files is larger than Acme accepts")
+
+
+@pytest.mark.parametrize("dialect", [OPENAI, ANTHROPIC, RESPONSES], ids=lambda each: each.kind)
+async def test_a_model_that_may_not_stream_answers_all_at_once(
+    provider: Provider, server: ScriptedServer, dialect: Dialect
+) -> None:
+    """OpenAI asks some to show who they are before it streams to them; first models of a kind often do not stream at all."""
+    refused = {"message": "Your organization must be verified to stream this model.", "param": "stream"}
+    server.script(*whole(json.dumps({"error": refused}).encode(), 400))
+    server.script(*whole(json.dumps(dialect.whole("Seven.", usage=(3, 9))).encode()))
+    outcome = await collect(provider.stream(question()))
+    assert (outcome.error, outcome.text) == (None, "Seven.")
+    assert not {"stream", "stream_options"} & server.questions[1].json.keys()
+    assert provider.refused("scripted") == frozenset()

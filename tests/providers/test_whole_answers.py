@@ -229,7 +229,31 @@ def test_an_error_without_words_is_still_an_event() -> None:
     assert decoder.feed(b"event: error\n\nevent: ping\n\ndata: one\n\n") == [SseFrame("error", ""), SseFrame("", "one")]
 
 
+@pytest.mark.parametrize("dialect", [ANTHROPIC, GEMINI, OLLAMA], ids=lambda each: each.kind)
+async def test_a_list_that_is_an_error_says_what_the_server_said(
+    provider: Provider, server: ScriptedServer, dialect: Dialect
+) -> None:
+    server.answers[dialect.listing_path] = whole(b'{"code": 503, "message": "The lamp went out"}')
+    with pytest.raises(Overloaded, match="The lamp went out"):
+        await provider.list_models()
+
+
 async def test_a_list_in_json_said_to_be_html_is_read(server: ScriptedServer, client: httpx.AsyncClient) -> None:
     server.answers[OPENAI.listing_path] = whole(b'{"data": [{"id": "scripted"}]}', 200, "text/html")
     provider = ADAPTERS["openai"](Account("Acme", server.url_for(OPENAI)), client)
     assert [model.name for model in await provider.list_models()] == ["scripted"]
+
+
+async def test_a_response_of_which_nothing_was_streamed_is_told_when_it_is_complete() -> None:
+    whole = RESPONSES.whole("Seven.", "Hm.", "length", (3, 9))
+    del whole["status"]
+    event = {"type": "response.incomplete", "response": whole}
+    stream = RESPONSES.opening() + b"event: response.incomplete\ndata: %s\n\n" % json.dumps(event).encode()
+    outcome = await collect(replayed(RESPONSES, stream).stream(question()))
+    assert (outcome.text, outcome.reasoning, outcome.error) == ("Seven.", "Hm.", None)
+    assert (outcome.usage, outcome.finish) == ([Usage(3, 9)], [Finish("length")])
+
+
+async def test_lines_of_json_may_end_in_an_events_end_marker() -> None:
+    body = json.dumps(OPENAI.whole("Seven.")).encode() + b"\n\ndata: [DONE]\n\n"
+    assert (await collect(replayed(OPENAI, body).stream(question()))).finish == [Finish("stop")]

@@ -13,11 +13,14 @@ from typing import Any
 
 import msgspec
 
-from app.parts import Delta
+from app.parts import Delta, text_of
 from app.providers.answers import Reader
-from app.providers.base import Account, Amended, Event
+from app.providers.base import Account, Amended, ChatRequest, Event
 from app.providers.errors import BadRequest
 from app.providers.http import Wire
+from app.providers.prompts import is_asked_to_go_on
+from app.providers.seam import joined
+from app.providers.thinking import told_apart
 
 MOST_REMEMBERED = 1000
 
@@ -94,26 +97,28 @@ class Question(msgspec.Struct, frozen=True):
 
 
 async def converse(
-    wire: Wire, amendments: Amendments, model: str, question: Callable[[], Question]
+    wire: Wire, amendments: Amendments, request: ChatRequest, question: Callable[[], Question]
 ) -> AsyncGenerator[Event, None]:
     """Ask; refused for a part that it can do without, amend and ask again. The events of the answer. Raises `ProviderError`.
 
     `question` is called anew after each amendment. There are as many attempts as amendments that change something.
     """
     asked = question()
+    written = text_of(request.messages[-1].parts) if request.continues else ""
     has_begun = False
     while True:
         try:
             response = await wire.open(asked.path, asked.body, asked.accept)
-            async with aclosing(wire.events(response, asked.reader(wire))) as events:
-                async for event in events:
+            events = told_apart(wire.events(response, asked.reader(wire)), written)
+            async with aclosing(joined(events, request) if is_asked_to_go_on(asked.body) else events) as told:
+                async for event in told:
                     has_begun = has_begun or isinstance(event, Delta)
                     yield event
             return
         except BadRequest as error:  # some refuse in a status line, some in an answer that is a success by its status
             if has_begun or (name := asked.amendment(asked.body, error)) is None:
                 raise
-            amendments.learn(model, name)
+            amendments.learn(request.model, name)
             amended = question()
             if (amended.path, amended.body) == (asked.path, asked.body):
                 raise

@@ -33,26 +33,17 @@ from app.providers.errors import BadRequest
 from app.providers.frames import SseFrame
 from app.providers.http import Wire
 from app.providers.prompts import in_turn
-from app.providers.thinking import ThinkSplitter
 from app.words import gettext as _
 
 _CAN_BE_LEFT_OUT = (
     *("reasoning_effort", "temperature", "top_p", "top_k", "repeat_penalty", "stop"),
     *("max_tokens", "max_completion_tokens", "stream"),
 )
-CONTINUE = "Continue exactly where you stopped. Repeat nothing and add no comment."
 
 
 def messages_of(account: Account, request: ChatRequest, *, prefills: bool) -> list[dict[str, Any]]:
-    """The prompt as the `messages` of a body.
-
-    An answer to go on from stands last where the server continues it (`prefills`). Elsewhere a trailing assistant
-    message is refused or answered anew, so the model is asked in words to continue.
-    """
-    entries = [entry for message in in_turn(request.messages) for entry in _entries(account, message)]
-    if request.continues and not prefills:
-        entries.append({"role": "user", "content": CONTINUE})
-    return entries
+    """The prompt as the `messages` of a body."""
+    return [entry for message in in_turn(request, prefills=prefills) for entry in _entries(account, message)]
 
 
 def chat_body(
@@ -131,7 +122,6 @@ class ChatReader(Reader[Event]):
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._splitter = ThinkSplitter()
         self._usage: Usage | None = None
         self._end = EndOfAnswer()
         self._has_tool_calls = False
@@ -169,9 +159,7 @@ class ChatReader(Reader[Event]):
         self.is_complete = self._end.reason is not None
 
     def end(self) -> Sequence[Event]:
-        events: list[Event] = [*self._splitter.end()]
-        if self._usage:
-            events.append(self._usage)
+        events: list[Event] = [self._usage] if self._usage else []
         if self.is_complete:
             events.append(Finish(self._end.reason or ("tool_calls" if self._has_tool_calls else "stop")))
         return events
@@ -181,7 +169,8 @@ class ChatReader(Reader[Event]):
         if thought := delta.reasoning_content or delta.reasoning:
             events.append(ReasoningDelta(clean(thought)))
         for kind, text in _pieces(delta.content):
-            events += [ReasoningDelta(clean(text))] if kind == "thinking" else self._splitter.feed(clean(text))
+            if text:
+                events.append(ReasoningDelta(clean(text)) if kind == "thinking" else TextDelta(clean(text)))
         if delta.refusal:
             events.append(TextDelta(clean(delta.refusal)))
         for position, call in enumerate(delta.tool_calls or ()):

@@ -29,7 +29,7 @@ from app.providers import failures
 from app.providers.amendments import unknown_field
 from app.providers.answers import Reader
 from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image
-from app.providers.completions import CONTINUE, object_of, refuse_file
+from app.providers.completions import object_of, refuse_file
 from app.providers.counts import total_of, usage_of
 from app.providers.end_of_answer import EndOfAnswer, read_reason
 from app.providers.errors import BadRequest, Filtered, GaveUp
@@ -220,12 +220,10 @@ def _contents(account: Account, request: ChatRequest) -> list[dict[str, Any]]:
     names: dict[str, str] = {}
     contents = [
         {"role": "model" if message.role == "assistant" else "user", "parts": parts}
-        for message in in_turn(request.messages)
+        for message in in_turn(request, prefills=False)
         if message.role != "system"
         and (parts := [written for part in message.parts for written in _written(account, part, names)])
     ]
-    if request.continues:
-        contents.append({"role": "user", "parts": [{"text": CONTINUE}]})
     return _merged(contents)
 
 

@@ -17,10 +17,9 @@ import aiohttp
 import httpx
 
 from app.parts import clean
-from app.providers.addresses import Fault, fault_of_url, refusal_in
 from app.providers.base import Account
+from app.providers.credentials import secrets_in
 from app.providers.errors import (
-    AddressRefused,
     BadAnswer,
     BadRequest,
     Filtered,
@@ -33,7 +32,6 @@ from app.providers.errors import (
     RateLimited,
     StreamCut,
     TimedOut,
-    Unreachable,
 )
 from app.providers.reasons import MAX_READ_CHARS, reason_in, reason_of
 from app.words import gettext as _
@@ -45,7 +43,7 @@ REQUEST_ERRORS = (*TRANSPORT_ERRORS, httpx.InvalidURL, ValueError)
 """What sending a question raises: also an address or a header that cannot be written."""
 
 #: What base URLs of the kinds mostly end in: nothing secret, and easily taken one for the other.
-_USUAL_PATHS = ("", "/v1", "/v1beta", "/api")
+USUAL_PATHS = ("", "/v1", "/v1beta", "/api")
 _MAX_MESSAGE_CHARS = 300
 _TOO_LONG = re.compile(
     r"context[ _]length|context[ _]window|context[ _]size|maximum context|prompt is too long|too many (input )?tokens"
@@ -87,8 +85,8 @@ def check_url(account: Account) -> str:
     with contextlib.suppress(httpx.InvalidURL):
         url = httpx.URL(account.base_url)
         path, usual = url.path.rstrip("/"), account.usual_path
-        if usual is not None and path in _USUAL_PATHS and path != usual:
-            return _did_you_mean(url.scheme, url, usual)
+        if usual is not None and path in USUAL_PATHS and path != usual:
+            return did_you_mean(url.scheme, url, usual)
     return _("Check its base URL.")
 
 
@@ -120,74 +118,8 @@ def retry_after(value: str | None) -> float | None:
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def is_unsent(error: BaseException) -> bool:
-    """Whether a connection kept from an earlier answer was found closed when a question was to be written to it.
-
-    llama.cpp, for one, closes after every stream, although it says that it keeps alive. The question did not arrive, so
-    it may be asked again, which aiohttp does by itself for other methods than POST.
-    """
-    cause = error.__cause__
-    return isinstance(cause, aiohttp.ClientOSError) and isinstance(cause.__cause__, aiohttp.ClientConnectionResetError)
-
-
-def unreachable(account: Account, error: BaseException) -> ProviderError:
-    """A failure before the answer's status line."""
-    named = {"name": account.name, "address": address(account)}
-    if fault := refusal_in(error):
-        return AddressRefused(sentence_of(fault) % named)
-    if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol, aiohttp.InvalidURL)):
-        return Unreachable(_("The address of %(name)s is not a valid http or https URL.") % named)
-    if isinstance(error, aiohttp.ClientResponseError):
-        return BadAnswer(_("%(name)s did not answer in HTTP at %(address)s.") % named)
-    cause = error.__cause__ or error  # the transport wraps most of aiohttp's errors into its own
-    if isinstance(cause, aiohttp.ClientConnectorCertificateError):
-        return Unreachable(_("The certificate of %(name)s at %(address)s is not valid.") % named)
-    if isinstance(cause, aiohttp.ClientSSLError):
-        return Unreachable(_("No secure connection to %(name)s at %(address)s could be made.") % named)
-    if isinstance(cause, aiohttp.ClientConnectorDNSError):
-        return Unreachable(_("The name of %(name)s's server was not found: %(address)s.") % named)
-    if isinstance(cause, (aiohttp.ServerTimeoutError, TimeoutError)):
-        return Unreachable(_("%(name)s could not be reached at %(address)s: the connection timed out.") % named)
-    if isinstance(cause, aiohttp.ClientConnectorError):
-        return Unreachable(_("%(name)s could not be reached at %(address)s. Is it running?") % named)
-    if isinstance(cause, ValueError):
-        return BadRequest(_("The request to %(name)s could not be written: its address or key is malformed.") % named)
-    return Unreachable(_("%(name)s closed the connection before it answered.") % named)
-
-
-async def unreachable_by(account: Account, error: BaseException) -> ProviderError:
-    """The same, and http proposed where a server nearby is called by https and does not seem to speak it.
-
-    Never for one on the internet: who followed that would send their key and their threads in the clear.
-    """
-    failure = unreachable(account, error)
-    if not _seems_to_lack_tls(error.__cause__ or error) or not account.base_url.lower().startswith("https:"):
-        return failure
-    if await fault_of_url(account.base_url, allows_private=False) != "private":
-        return failure
-    url = httpx.URL(account.base_url)
-    path = url.path.rstrip("/")
-    meant = _did_you_mean("http", url, path if path in _USUAL_PATHS else "/…")
-    return Unreachable(f"{failure.sentence} {meant}")
-
-
-def _seems_to_lack_tls(cause: BaseException) -> bool:
-    """Some servers answer a handshake in HTTP, some hang up, and some wait for the end of what they take for a request."""
-    if isinstance(cause, aiohttp.ClientConnectorCertificateError):
-        return False
-    has_hung_up = isinstance(getattr(cause, "os_error", None), ConnectionResetError)
-    return has_hung_up or isinstance(cause, (aiohttp.ClientSSLError, aiohttp.ServerTimeoutError, TimeoutError))
-
-
-def _did_you_mean(scheme: str, url: httpx.URL, path: str) -> str:
+def did_you_mean(scheme: str, url: httpx.URL, path: str) -> str:
     return _("Did you mean %(url)s?") % {"url": f"{scheme}://{url.netloc.decode()}{path}"}
-
-
-def sentence_of(fault: Fault) -> str:
-    """Why an address is not called, with places for the name and the address."""
-    if fault == "metadata":
-        return _("%(address)s is where clouds keep their own secrets: %(name)s is never called there.")
-    return _("%(address)s is on this machine or in a private network, which the owner has not allowed for %(name)s.")
 
 
 def refusal(account: Account, status: int, body: bytes = b"", *, wait: str | None = None) -> ProviderError:
@@ -265,4 +197,4 @@ def _secrets(account: Account) -> list[str]:
         password = httpx.URL(account.base_url).password
     except httpx.InvalidURL:
         password = ""
-    return sorted((secret for secret in (account.key, password) if len(secret) > 3), key=len, reverse=True)
+    return sorted((secret for secret in (*secrets_in(account.key), password) if len(secret) > 3), key=len, reverse=True)

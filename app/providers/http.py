@@ -5,7 +5,8 @@ What is streamed is read by `answers`.
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, AsyncIterator
+import codecs
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -16,8 +17,9 @@ from app.providers import addresses, failures, lenient
 from app.providers.answer_size import too_large
 from app.providers.answers import AnswerStream, Reader
 from app.providers.base import Account, Limits
+from app.providers.credentials import is_basic
 from app.providers.errors import BadAnswer, KeyRejected, TimedOut, Unreachable
-from app.providers.reasons import error_in
+from app.providers.unreachable import refused_plain_http, unreachable_by
 from app.words import gettext as _
 
 T = TypeVar("T")
@@ -37,6 +39,8 @@ class Wire:
     `json_seconds`: how long an answer may take that is not streamed.
     """
 
+    content_type = "application/json"
+
     def __init__(
         self,
         account: Account,
@@ -52,14 +56,15 @@ class Wire:
         self.key_header = key_header
         self.json_seconds = json_seconds
 
+    def encode(self, body: dict[str, Any]) -> bytes:
+        return msgspec.json.encode(body)
+
     async def fetch(self, method: str, path: str, expected: type[T], body: dict[str, Any] | None = None) -> T:
         """A small answer in JSON, decoded. Raises `ProviderError`."""
         answer = await self.ask(method, path, body)
         try:
             return self.decode(answer, expected)
         except BadAnswer as error:
-            if error_in(value := lenient.find_value(answer)):
-                raise failures.event(self.account, value) from None
             raise BadAnswer(f"{error.sentence} {failures.check_url(self.account)}") from None
 
     async def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
@@ -100,28 +105,21 @@ class Wire:
 
     async def _send(self, method: str, path: str, body: dict[str, Any] | None, accept: str) -> httpx.Response:
         headers = {"Accept": accept, **self._authorization()}
-        content = b"" if body is None else msgspec.json.encode(body)
+        content = b"" if body is None else self.encode(body)
         if content:
-            headers |= {"Content-Type": "application/json", "Content-Length": str(len(content))}
-        if accept != "application/json" and self.account.base_url.lower().startswith("http:"):
-            headers["Connection"] = "close"  # costs nothing nearby, and llama.cpp closes after a stream unasked
+            headers |= {"Content-Type": self.content_type, "Content-Length": str(len(content))}
         addresses.may_be_private.set(self.account.allows_private)
         path, _mark, query = path.partition("?")
-        is_again = False
-        while True:
-            try:
-                base = httpx.URL(self.account.base_url)
-                addresses.check(base.host, allows_private=self.account.allows_private)  # an IP address is not resolved
-                url = base.copy_with(userinfo=b"", path=base.path.rstrip("/") + path)
-                url = url.copy_merge_params(httpx.QueryParams(query)) if query else url
-                request = self.client.build_request(method, url, headers=headers, content=_pieces(content))
-                return await self.client.send(request, stream=True)
-            except failures.REQUEST_ERRORS as error:
-                if failures.is_unsent(error) and not is_again:
-                    is_again = True
-                    continue
-                # Not chained: aiohttp's errors carry the request's headers, and with them the key, to whatever logs them.
-                raise await failures.unreachable_by(self.account, error) from None
+        try:
+            base = httpx.URL(self.account.base_url)
+            addresses.check(base.host, allows_private=self.account.allows_private)  # an IP address is not resolved
+            url = base.copy_with(userinfo=b"", path=base.path.rstrip("/") + path)
+            url = url.copy_merge_params(httpx.QueryParams(query)) if query else url
+            request = self.client.build_request(method, url, headers=headers, content=_pieces(content))
+            return await self.client.send(request, stream=True)
+        except failures.REQUEST_ERRORS as error:
+            # Not chained: aiohttp's errors carry the request's headers, and with them the key, to whatever logs them.
+            raise await unreachable_by(self.account, error, is_question=method == "POST") from None
 
     def _authorization(self) -> dict[str, str]:
         """The account's key, or else what stands before the host of its base URL."""
@@ -135,6 +133,8 @@ class Wire:
             sentence = _("The key of %(name)s has characters in it that no key has.")
             raise KeyRejected(sentence % {"name": self.account.name})
         key = self.account.key
+        if is_basic(key):
+            return {"Authorization": key}
         return {self.key_header: key} if self.key_header else {"Authorization": f"Bearer {key}"}
 
     async def _check(self, response: httpx.Response) -> None:
@@ -144,6 +144,8 @@ class Wire:
         is_readable = encoding in ("", "identity")
         if response.status_code != 200:
             body = await self._read(response, MAX_ERROR_BYTES, is_whole=False) if is_readable else b""
+            if error := refused_plain_http(self.account, response.status_code, body):
+                raise error
             wait = response.headers.get("Retry-After")
             raise failures.refusal(self.account, response.status_code, body, wait=wait)
         if not is_readable:
@@ -169,6 +171,7 @@ class Wire:
 
     def decode(self, answer: str | bytes, expected: type[T]) -> T:
         """JSON → a value. Lone surrogates and raw control characters are repaired, anything else is `BadAnswer`."""
+        answer = answer.removeprefix("\ufeff") if isinstance(answer, str) else answer.removeprefix(codecs.BOM_UTF8)
         try:
             return lenient.decode(answer, expected)
         except ValueError:
@@ -179,11 +182,16 @@ class Wire:
         return TimedOut(sentence % {"name": self.account.name, "seconds": f"{seconds:g}"})
 
 
-def _pieces(content: bytes) -> bytes | AsyncIterator[bytes]:
-    """A large body goes out bit by bit: written at once it would hold the event loop."""
+def _pieces(content: bytes) -> bytes | AsyncIterable[bytes]:
+    return content if len(content) <= _PIECE_BYTES else _Pieces(content)
 
-    async def bit_by_bit() -> AsyncIterator[bytes]:
-        for start in range(0, len(content), _PIECE_BYTES):
-            yield content[start : start + _PIECE_BYTES]
 
-    return content if len(content) <= _PIECE_BYTES else bit_by_bit()
+class _Pieces(AsyncIterable[bytes]):
+    """A large body goes out bit by bit: written at once it would hold the event loop. It can be sent more than once."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._content), _PIECE_BYTES):
+            yield self._content[start : start + _PIECE_BYTES]

@@ -4,7 +4,6 @@ Always with `num_ctx`, `truncate: false` and `shift: false`: left alone, Ollama 
 silently drops what does not fit (https://github.com/ollama/ollama/blob/main/docs/api.md).
 """
 
-import asyncio
 import base64
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
@@ -17,6 +16,7 @@ from app.parts import (
     FilePart,
     Finish,
     ReasoningDelta,
+    TextDelta,
     ToolCallDelta,
     ToolCallPart,
     ToolResultPart,
@@ -27,19 +27,18 @@ from app.parts import (
 from app.providers import failures
 from app.providers.amendments import Amendments, Question, converse, unknown_field
 from app.providers.answers import Reader
-from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image, Limits, Model, Provider, is_model_name
+from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image, Limits, Model, Provider
 from app.providers.completions import object_of, refuse_file, tool_entry
 from app.providers.counts import usage_of
 from app.providers.end_of_answer import EndOfAnswer, is_failure, read_reason
-from app.providers.errors import BadRequest, ProviderError
+from app.providers.errors import BadRequest
 from app.providers.frames import SseFrame
 from app.providers.http import NDJSON, Wire
-from app.providers.ollama_keeping import DEFAULT_CONTEXT_WINDOW, OllamaKeeping, moment
+from app.providers.ollama_keeping import DEFAULT_CONTEXT_WINDOW, OllamaKeeping
+from app.providers.ollama_models import read_models, read_version
+from app.providers.probing import takes_questions
 from app.providers.prompts import in_turn
-from app.providers.thinking import ThinkSplitter
 
-MAX_MODELS = 1000
-_SHOWN_AT_ONCE = 4
 _CAN_BE_LEFT_OUT = ("temperature", "top_p", "top_k", "repeat_penalty", "num_predict", "stop")
 
 
@@ -50,6 +49,8 @@ class Ollama(Provider, OllamaKeeping):
     """
 
     kind = "ollama"
+    usual_paths = ("",)
+    endpoints = r"/api/(?:chat|generate|tags|show|ps|version|pull|push|create|copy|delete|embed|embeddings)"
     takes = frozenset(
         {"temperature", "top_p", "top_k", "repeat_penalty", "max_tokens", "context_window", "stop", "reasoning_effort"}
     )
@@ -63,17 +64,19 @@ class Ollama(Provider, OllamaKeeping):
     def label(cls) -> str:
         return "Ollama"
 
+    @classmethod
+    def model_name(cls, typed: str) -> str:
+        return typed if ":" in typed.rpartition("/")[2] else f"{typed}:latest"
+
     async def read_models(self) -> Iterable[Model]:
-        tags, running = await asyncio.gather(self.wire.fetch("GET", "/api/tags", _Tags), self._running())
-        entries = {entry.name: entry for entry in tags.models[:MAX_MODELS] if is_model_name(entry.name)}
-        at_once = asyncio.Semaphore(_SHOWN_AT_ONCE)
+        self.listed_as, models = await read_models(self.wire)
+        return models
 
-        async def describe(name: str, entry: _Tag) -> Model:
-            async with at_once:
-                shown = await self._show(name)
-            return _model(name, entry, shown, running)
+    async def takes_questions(self) -> bool:
+        return await takes_questions(self.wire, "/api/chat", {"model": "", "messages": [], "stream": False})
 
-        return await asyncio.gather(*(describe(name, entry) for name, entry in entries.items()))
+    async def server_version(self) -> str:
+        return await read_version(self.wire)
 
     def body(self, request: ChatRequest) -> dict[str, Any]:
         parameters = request.parameters
@@ -89,7 +92,7 @@ class Ollama(Provider, OllamaKeeping):
         amendments = self.amendments.of(request.model)
         body: dict[str, Any] = {
             "model": request.model,
-            "messages": _messages(self.account, in_turn(request.messages)),
+            "messages": _messages(self.account, in_turn(request, prefills=True)),
             "stream": True,
             "truncate": False,
             "shift": False,
@@ -108,22 +111,9 @@ class Ollama(Provider, OllamaKeeping):
         def question() -> Question:
             return Question("/api/chat", self.body(request), NDJSON, LineReader, amendment)
 
-        async with aclosing(converse(self.wire, self.amendments, request.model, question)) as events:
+        async with aclosing(converse(self.wire, self.amendments, request, question)) as events:
             async for event in events:
                 yield event
-
-    async def _running(self) -> "dict[str, _Running] | None":
-        try:
-            running = await self.wire.fetch("GET", "/api/ps", _AllRunning)
-        except ProviderError:  # older servers and proxies do not have it: whether a model is loaded stays unknown
-            return None
-        return {entry.name: entry for entry in running.models if is_model_name(entry.name)}
-
-    async def _show(self, name: str) -> "_Show":
-        try:
-            return await self.wire.fetch("POST", "/api/show", _Show, {"model": name})
-        except ProviderError:  # one broken model must not hide the others
-            return _Show()
 
 
 def amendment(body: dict[str, Any], error: BadRequest) -> str | None:
@@ -141,7 +131,6 @@ class LineReader(Reader[Event]):
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._splitter = ThinkSplitter()
         self._usage: Usage | None = None
         self._end = EndOfAnswer()
         self._tool_calls = 0
@@ -168,9 +157,7 @@ class LineReader(Reader[Event]):
         self.is_complete = self._end.reason is not None
 
     def end(self) -> Sequence[Event]:
-        events: list[Event] = [*self._splitter.end()]
-        if self._usage:
-            events.append(self._usage)
+        events: list[Event] = [self._usage] if self._usage else []
         if self.is_complete:
             reason = self._end.reason or "stop"
             # Ollama says "stop" after tool calls too.
@@ -182,7 +169,7 @@ class LineReader(Reader[Event]):
         if message.thinking:
             events.append(ReasoningDelta(clean(message.thinking)))
         if message.content:
-            events += self._splitter.feed(clean(message.content))
+            events.append(TextDelta(clean(message.content)))
         for call in message.tool_calls or ():
             arguments = clean(msgspec.json.encode(call.function.arguments).decode())
             name = clean(call.function.name)
@@ -214,62 +201,6 @@ class _Line(msgspec.Struct):
     prompt_eval_count: Any = None
     eval_count: Any = None
     error: Any = None
-
-
-class _Details(msgspec.Struct):
-    family: Any = None
-    quantization_level: Any = None
-
-
-class _Tag(msgspec.Struct):
-    name: Any = None
-    size: Any = None
-    details: _Details | None = None
-
-
-class _Tags(msgspec.Struct):
-    models: list[_Tag]
-
-
-class _Running(msgspec.Struct):
-    """`size` is all that it takes, of which `size_vram` is on graphics cards."""
-
-    name: Any = None
-    size: Any = None
-    expires_at: Any = None
-
-
-class _AllRunning(msgspec.Struct):
-    models: list[_Running]
-
-
-class _Show(msgspec.Struct):
-    capabilities: list[str] | None = None
-    model_info: dict[str, Any] | None = None
-
-
-def _model(name: str, entry: _Tag, shown: _Show, all_running: dict[str, _Running] | None) -> Model:
-    running = (all_running or {}).get(entry.name)
-    details = entry.details or _Details()
-    info = shown.model_info or {}
-
-    def has(capability: str) -> bool | None:
-        return None if shown.capabilities is None else capability in shown.capabilities
-
-    return Model(
-        name=name,
-        context_window=info.get(f"{info.get('general.architecture')}.context_length"),
-        size_bytes=entry.size,
-        family=details.family,
-        quantisation=details.quantization_level,
-        is_loaded=None if all_running is None else running is not None,
-        memory_bytes=running.size if running else None,
-        expires_at=moment(running.expires_at) if running else None,
-        has_vision=has("vision"),
-        has_tools=has("tools"),
-        has_reasoning=has("thinking"),
-        is_embedding=has("embedding"),
-    )
 
 
 def _messages(account: Account, messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:

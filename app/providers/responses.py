@@ -29,7 +29,7 @@ from app.providers import failures
 from app.providers.amendments import unknown_field
 from app.providers.answers import Reader
 from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image
-from app.providers.completions import CONTINUE, data_url, refuse_file
+from app.providers.completions import data_url, refuse_file
 from app.providers.counts import usage_of
 from app.providers.errors import BadRequest, ProviderError
 from app.providers.frames import SseFrame
@@ -49,9 +49,7 @@ def responses_body(account: Account, request: ChatRequest, amendments: frozenset
     A summary of its thoughts is asked for where a person chose how long the model thinks: others refuse to be asked.
     """
     parameters = request.parameters
-    entries = [entry for message in in_turn(request.messages) for entry in _items(account, message)]
-    if request.continues:
-        entries.append({"role": "user", "content": CONTINUE})
+    entries = [entry for message in in_turn(request, prefills=False) for entry in _items(account, message)]
     body: dict[str, Any] = {"model": request.model, "input": entries, "stream": True, "store": False}
     sampling = {
         "temperature": parameters.temperature,

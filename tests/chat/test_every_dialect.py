@@ -45,6 +45,35 @@ async def test_a_thread_is_told_to_the_model_again_byte_for_byte(dialect: Dialec
         before = written.removesuffix(b"]")
 
 
+async def test_template_tokens_reach_neither_page_nor_next_prompt(dialect: Dialect, chat: Chat, worker: Worker) -> None:
+    chat.server.scripts["scripted"] = dialect.answer(("<|im_st", "art|>assistant\nMoon.<|im_", "end|>\n", "</s>"))
+    turn = await chat.ask()
+    stored = await chat.final(turn.answer)
+    assert (stored["status"], stored["content"]) == ("complete", "Moon.")
+    assert "im_" not in str(stored["html"])
+    second = await start_turn(chat.user, turn.thread, NewMessage("What is near 2?", chat.model, new_id()))
+    await chat.final(second.answer)
+    sent = json.dumps(dialect.messages(asked(chat, dialect, "near 2?").json))
+    assert "Moon." in sent
+    assert "im_" not in sent
+
+
+async def test_a_question_after_an_answer_without_a_word_makes_no_second_speaker(
+    dialect: Dialect, chat: Chat, worker: Worker
+) -> None:
+    chat.server.script(dialect.head(), Stall())
+    turn = await chat.ask("What is near 1?")
+    await chat.server.next_question()
+    await stop(turn.answer)
+    assert (await chat.final(turn.answer))["status"] == "stopped"
+    chat.server.script(*dialect.answer(("Moon.",)))
+    second = await start_turn(chat.user, turn.thread, NewMessage("What is near 2?", chat.model, new_id()))
+    assert (await chat.final(second.answer))["content"] == "Moon."
+    [message] = dialect.messages(asked(chat, dialect, "near 2?").json)
+    assert message["role"] == "user"
+    assert "near 1?" in json.dumps(message)
+
+
 async def test_an_answer_of_nothing_says_so(dialect: Dialect, chat: Chat, worker: Worker) -> None:
     chat.server.script(*dialect.answer((), usage=(9, 0)))
     answer = await chat.final((await chat.ask()).answer)

@@ -229,15 +229,6 @@ def test_an_error_without_words_is_still_an_event() -> None:
     assert decoder.feed(b"event: error\n\nevent: ping\n\ndata: one\n\n") == [SseFrame("error", ""), SseFrame("", "one")]
 
 
-@pytest.mark.parametrize("dialect", [ANTHROPIC, GEMINI, OLLAMA], ids=lambda each: each.kind)
-async def test_a_list_that_is_an_error_says_what_the_server_said(
-    provider: Provider, server: ScriptedServer, dialect: Dialect
-) -> None:
-    server.answers[dialect.listing_path] = whole(b'{"code": 503, "message": "The lamp went out"}')
-    with pytest.raises(Overloaded, match="The lamp went out"):
-        await provider.list_models()
-
-
 async def test_a_list_in_json_said_to_be_html_is_read(server: ScriptedServer, client: httpx.AsyncClient) -> None:
     server.answers[OPENAI.listing_path] = whole(b'{"data": [{"id": "scripted"}]}', 200, "text/html")
     provider = ADAPTERS["openai"](Account("Acme", server.url_for(OPENAI)), client)

@@ -153,7 +153,7 @@ class AnswerStream(Generic[E]):
             raise too_large(self._account) from None
         except WebPage:
             raise failures.web_page(self._account) from None
-        if any(frame.data.startswith("[") for frame in frames):
+        if any(frame.data.startswith("[") or "\n" in frame.data for frame in frames):
             return [each for frame in frames for each in _elements(frame)]
         return frames
 
@@ -212,8 +212,11 @@ class AnswerStream(Generic[E]):
 
 
 def _elements(frame: SseFrame) -> list[SseFrame]:
-    """An array of frames as the frames; anything else as it is."""
-    value = find_value(frame.data) if frame.data.startswith("[") else None
-    if not isinstance(value, list):
-        return [frame]
-    return [SseFrame(frame.event, msgspec.json.encode(each).decode()) for each in value]
+    """An array of frames as the frames, and so those that no empty line parts; anything else as it is."""
+    value = find_value(frame.data)
+    if isinstance(value, list):
+        return [SseFrame(frame.event, msgspec.json.encode(each).decode()) for each in value]
+    lines = frame.data.split("\n") if value is NOT_JSON else []
+    if len(lines) > 1 and all(find_value(line) is not NOT_JSON or line.strip() in ("", "[DONE]") for line in lines):
+        return [SseFrame(frame.event, line) for line in lines]
+    return [frame]

@@ -192,6 +192,7 @@ class Provider(ABC):
     Parley; the others are connected by a person. A temperature above the highest is sent as that. Models of a kind that
     `runs_here` are run by processes of our workers. `usual_paths`: where below a host servers of this kind are, as base URLs
     have it, the most usual first; `endpoints`: what stands behind a base URL in the addresses that people copy, a regex.
+    `has_list`: whether servers of this kind list their models, by which they can be told from others.
     """
 
     kind: ClassVar[str]
@@ -202,6 +203,7 @@ class Provider(ABC):
     runs_here: ClassVar[bool] = False
     usual_paths: ClassVar[tuple[str, ...]] = ()
     endpoints: ClassVar[str] = ""
+    has_list: ClassVar[bool] = True
 
     listed_as = ""
     """The kind whose protocol the last list of models was written in, where that can be told. Others' lists are read too."""

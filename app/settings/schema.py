@@ -110,7 +110,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         _live(
             "models",
-            "What names threads, as name or provider/name; unset: the model that answered; “off”: nothing does.",
+            "Model that names threads, as name or provider/name; unset: the one that answered; “off”: first words stay.",
             max_length=500,
         ),
     ] = ""

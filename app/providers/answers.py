@@ -46,11 +46,11 @@ class Reader(ABC, Generic[E]):
     """Why the server ended it without an answer: raised once all that came with that is told."""
 
     unknown = ""
-    """The last frame that the protocol does not know and that is no error, if nothing of the answer followed it."""
+    """The last frame that the protocol does not know, if nothing of the answer followed it."""
 
     @abstractmethod
     def read(self, frame: SseFrame) -> Sequence[E] | None:
-        """The events of one frame; None where the protocol knows no such frame, or it says nothing.
+        """The events of one frame; None where the protocol knows no such frame, or it adds nothing to the answer.
 
         Raises `ProviderError` for an error event and for what the protocol does not say.
         """
@@ -59,9 +59,13 @@ class Reader(ABC, Generic[E]):
     def end(self) -> Sequence[E]:
         """The last events: what was held back, usage and `Finish`. No `Finish` unless the answer is complete."""
 
-    def passes_over(self, value: Any) -> bool:
-        """Whether a frame that `read` does not know, and that is no error, says nothing against the answer."""
+    def is_new(self, value: Any) -> bool:
+        """Whether a frame is of a type that was added to a protocol which announces that types are added."""
         return False
+
+    def passes_over(self, value: Any) -> bool:
+        """Whether a frame of which `read` makes nothing, and that is no error, says nothing against the answer."""
+        return self.is_new(value)
 
     def done(self) -> None:
         """`[DONE]` came, the end marker of chat completions that proxies put behind other dialects, too."""
@@ -149,15 +153,15 @@ class AnswerStream(Generic[E]):
             raise too_large(self._account) from None
         except WebPage:
             raise failures.web_page(self._account) from None
-        if any(frame.data.startswith("[") for frame in frames):
+        if any(frame.data.startswith("[") or "\n" in frame.data for frame in frames):
             return [each for frame in frames for each in _elements(frame)]
         return frames
 
     def _read(self, frame: SseFrame, *, is_last: bool) -> Sequence[E]:
-        is_error = frame.event in _ERROR_EVENTS
-        if frame.event in _PING_EVENTS or (not is_error and is_keep_alive(frame.data)):
+        is_error = frame.event.lower() in _ERROR_EVENTS
+        if frame.event.lower() in _PING_EVENTS or (not is_error and is_keep_alive(frame.data)):
             return ()
-        if frame.data.strip() == "[DONE]":
+        if frame.data.strip().strip('"') == "[DONE]":
             self._reader.done()
             return ()
         try:
@@ -182,7 +186,7 @@ class AnswerStream(Generic[E]):
     def _unreadable(self, frame: SseFrame, error: BadAnswer, *, is_last: bool) -> Sequence[E]:
         """A frame that is not JSON, or of another shape. Raises what it means, unless it means nothing."""
         value = find_value(frame.data)
-        if frame.event in _ERROR_EVENTS or error_in(value):
+        if frame.event.lower() in _ERROR_EVENTS or error_in(value):
             raise failures.event(self._account, frame.data if value is NOT_JSON else value) from None
         if self._reader.is_complete:
             self._reader.has_ended = True
@@ -190,7 +194,7 @@ class AnswerStream(Generic[E]):
             raise failures.garbled(self._account, frame.data) from None
         elif value is NOT_JSON and is_last:  # a frame that was cut, not a server that does not know its protocol
             raise self._cut() from None
-        elif not self._reader.passes_over(value):
+        elif not self._reader.is_new(value):
             raise error
         return ()
 
@@ -208,8 +212,11 @@ class AnswerStream(Generic[E]):
 
 
 def _elements(frame: SseFrame) -> list[SseFrame]:
-    """An array of frames as the frames; anything else as it is."""
-    value = find_value(frame.data) if frame.data.startswith("[") else None
-    if not isinstance(value, list):
-        return [frame]
-    return [SseFrame(frame.event, msgspec.json.encode(each).decode()) for each in value]
+    """An array of frames as the frames, and so those that no empty line parts; anything else as it is."""
+    value = find_value(frame.data)
+    if isinstance(value, list):
+        return [SseFrame(frame.event, msgspec.json.encode(each).decode()) for each in value]
+    lines = frame.data.split("\n") if value is NOT_JSON else []
+    if len(lines) > 1 and all(find_value(line) is not NOT_JSON or line.strip() in ("", "[DONE]") for line in lines):
+        return [SseFrame(frame.event, line) for line in lines]
+    return [frame]

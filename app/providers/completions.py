@@ -37,7 +37,7 @@ from app.words import gettext as _
 
 _CAN_BE_LEFT_OUT = (
     *("reasoning_effort", "temperature", "top_p", "top_k", "repeat_penalty", "stop"),
-    *("max_tokens", "max_completion_tokens"),
+    *("max_tokens", "max_completion_tokens", "stream"),
 )
 
 
@@ -77,19 +77,18 @@ def chat_body(
     body |= {name: value for name, value in sampling.items() if name in takes and value is not None}
     if request.tools:
         body["tools"] = [tool_entry(tool.name, tool.description, tool.schema) for tool in request.tools]
-    if "max_completion_tokens" in amendments:
-        renamed = {"max_tokens": "max_completion_tokens"}
-        return {renamed.get(name, name): value for name, value in body.items() if name not in amendments}
-    return {name: value for name, value in body.items() if name not in amendments}
+    if "stream" in amendments:
+        amendments |= {"stream_options"}
+    renamed = {"max_tokens": "max_completion_tokens"} if "max_completion_tokens" in amendments else {}
+    return {renamed.get(name, name): value for name, value in body.items() if name not in amendments}
 
 
 def amendment(body: dict[str, Any], error: BadRequest) -> str | None:
     """What to do without after this refusal, if the body has it."""
     complaint = error.complaint
-    if "stream_options" in body and "stream_options" in complaint:
-        return "stream_options"
-    if "max_tokens" in body and "max_completion_tokens" in complaint:
-        return "max_completion_tokens"
+    for known, better in (("stream_options", "stream_options"), ("max_tokens", "max_completion_tokens")):
+        if known in body and better in complaint:
+            return better
     name = unknown_field(_CAN_BE_LEFT_OUT, body, complaint)
     return "max_tokens" if name == "max_completion_tokens" else name
 
@@ -146,7 +145,7 @@ class ChatReader(Reader[Event]):
         self._has_begun = self._has_begun or bool(events)
         self._end.see(reason, has_text=said.says_something())
         self.is_complete = self._end.is_sure
-        return events
+        return events or None
 
     def passes_over(self, value: Any) -> bool:
         return isinstance(value, dict) and (isinstance(value.get("choices"), list) or bool(value.get("usage")))

@@ -118,10 +118,12 @@ class ContentsReader(Reader[Event]):
         has_text = any(part.text or part.function_call for part in parts)
         self._end.see(reason, has_text=has_text)
         self.is_complete = self._end.is_sure
-        return events
+        return events or None
 
     def passes_over(self, value: Any) -> bool:
-        return isinstance(value, dict) and bool(value.get("usageMetadata") or value.get("promptFeedback"))
+        return isinstance(value, dict) and not value.keys().isdisjoint(
+            ("candidates", "usageMetadata", "promptFeedback")
+        )
 
     def close(self) -> None:
         self.is_complete = self._end.reason is not None

@@ -215,7 +215,7 @@ class JsonDecoder:
         if frames and self._is_one_text is None:
             self._is_one_text = find_value(frames[0].data) is NOT_JSON
         if not self._is_one_text:
-            return frames
+            return [SseFrame("", frame.data.removeprefix("data:")) for frame in frames]
         self._text += [frame.data for frame in frames]
         self._text_chars += sum(len(frame.data) + 1 for frame in frames)
         if self._text_chars > self._max_frame_bytes:

@@ -49,7 +49,7 @@ class MessageReader(Reader[Event]):
         self._end.see(None, has_text=bool(events))
         return events
 
-    def passes_over(self, value: Any) -> bool:
+    def is_new(self, value: Any) -> bool:
         """New types of events may be added, says the documentation."""
         kind = value.get("type") if isinstance(value, dict) else None
         return isinstance(kind, str) and not kind.startswith(("message", "content_block", "error"))

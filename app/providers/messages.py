@@ -91,7 +91,7 @@ def amendment(body: dict[str, Any], error: BadRequest) -> str | None:
     named = next((name for name in ("temperature", "top_p", "top_k") if name in body and name in complaint), None)
     if named and "deprecated" in complaint:
         return named
-    return unknown_field(("cache_control", "temperature", "top_p", "top_k"), body, complaint)
+    return unknown_field(("cache_control", "temperature", "top_p", "top_k", "stream"), body, complaint)
 
 
 def cut_of(request: ChatRequest, body: dict[str, Any]) -> str:

@@ -148,7 +148,10 @@ class LineReader(Reader[Event]):
         reason = read_reason(line.done_reason) or "stop" if line.done else None
         self._end.see(reason, has_text=any((said.content, said.thinking, said.tool_calls)))
         self.is_complete = self._end.is_sure
-        return events
+        return events or None
+
+    def passes_over(self, value: Any) -> bool:
+        return isinstance(value, dict) and "done" in value
 
     def close(self) -> None:
         self.is_complete = self._end.reason is not None

@@ -14,7 +14,7 @@ from app.providers.lenient import NOT_JSON, find_value
 
 MAX_READ_CHARS = 2000  # of a hostile message: some of the patterns it meets take the square of its length
 _MAX_DEPTH = 5
-_MOST_ALIVE_CHARS = 100
+_MOST_ALIVE_CHARS = 64
 _MOST_ENTRIES = 8
 _CONTAINERS = ("error", "errors", "exception")
 _SENTENCES = (
@@ -34,11 +34,14 @@ _ERROR_WORD = re.compile(r"error|exception|fail(ed|ure)", re.IGNORECASE)
 _UNDER_WAY = frozenset(
     "ok success succeeded successful completed processing queued pending running in_progress waiting started".split()
 )
-_ALIVE = r"ping|pong|(stream[-_ ]?)?keep[-_ ]?alive|heart[-_ ]?beat|([\w.]+ )?processing|waiting|no-?op"
+_ALIVE = (
+    r"ping|pong|(stream[-_ ]?)?keep[-_ ]?alive|heart[-_ ]?beat|alive|tick|([\w.]+ )?(processing|working|waiting|loading)"
+    r"|please wait|queued|pending|connected|no-?op"
+)
 _KEEP_ALIVE = re.compile(rf"\W*({_ALIVE})\W*", re.IGNORECASE)
 #: An object of nothing but such a word, and perhaps when or for what.
 _ALIVE_OBJECT = re.compile(rf'\{{\s*"({_ALIVE}|type|event|object|status)"\s*:[^{{}}\[\]]*\}}', re.IGNORECASE)
-_EMPTY = re.compile(r'\s*(null|none|undefined|\[\s*\]|\{\s*\}|"\s*")?\s*', re.IGNORECASE)
+_EMPTY = re.compile(r'[\s.:*~_-]*|\s*(null|none|undefined|\[\s*\]|\{\s*\}|"\s*")\s*', re.IGNORECASE)
 
 
 class Reason(NamedTuple):
@@ -110,7 +113,7 @@ def error_in(value: Any, depth: int = 0) -> bool:
 def is_keep_alive(text: str) -> bool:
     """Whether data only keeps a line open: nothing, in one of the ways to write it, or a word for it."""
     if len(text) > _MOST_ALIVE_CHARS:
-        return False
+        return text.isspace()
     if _EMPTY.fullmatch(text) or _KEEP_ALIVE.fullmatch(text):
         return True
     value = find_value(text) if _ALIVE_OBJECT.fullmatch(text.strip()) else None

@@ -83,7 +83,9 @@ def amendment(body: dict[str, Any], error: BadRequest) -> str | None:
         return "reasoning.summary"
     if "include" in body and "encrypted" in complaint.lower():
         return "include"
-    return unknown_field(("reasoning", "include", "temperature", "top_p", "max_output_tokens"), body, complaint)
+    return unknown_field(
+        ("reasoning", "include", "temperature", "top_p", "max_output_tokens", "stream"), body, complaint
+    )
 
 
 class ResponsesReader(Reader[Event]):
@@ -96,15 +98,22 @@ class ResponsesReader(Reader[Event]):
         self._calls: dict[int, int] = {}
         self._has_arguments: set[int] = set()
         self._has_text = False
+        self._has_told = False
 
     def read(self, frame: SseFrame) -> Sequence[Event] | None:
         event = self._wire.decode(frame.data, _Event)
         if event.object == "response":  # all of it at once
             return self._whole(self._wire.decode(frame.data, dict[str, Any]))
         event.type = event.type or frame.event
-        return self._events(event)
+        if event.type in ("response.completed", "response.incomplete") and not self._has_told:
+            # Nothing of it was streamed.
+            response = self._wire.decode(frame.data, _WholeEvent).response
+            return self._whole({"status": event.type.removeprefix("response.")} | response)
+        events = self._events(event)
+        self._has_told = self._has_told or bool(events)
+        return events
 
-    def passes_over(self, value: Any) -> bool:
+    def is_new(self, value: Any) -> bool:
         """Types of events are added now and then."""
         kind = value.get("type") if isinstance(value, dict) else None
         return isinstance(kind, str) and kind != "error" and not kind.startswith("response.")
@@ -207,6 +216,10 @@ class _Response(msgspec.Struct):
     usage: Any = None
     error: Any = None
     incomplete_details: _Incomplete | None = None
+
+
+class _WholeEvent(msgspec.Struct):
+    response: dict[str, Any] = {}
 
 
 class _Event(msgspec.Struct):

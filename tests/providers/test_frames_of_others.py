@@ -104,6 +104,8 @@ ALIVE = [
     "OPENROUTER PROCESSING",
 ]
 ALIVE += [
+    ".",
+    "still working",
     ": OPENROUTER PROCESSING",
     '"ping"',
     '{"type":"ping"}',
@@ -159,6 +161,25 @@ async def test_real_garbage_still_fails(
     outcome = await collect(provider.stream(question()))
     assert (type(outcome.error), outcome.text, outcome.finish) == (BadAnswer, "Hello", [])
     assert ("Number of choices" in outcome.error.sentence) == ("Number of choices" in garbage)
+
+
+MALFORMED = {
+    "openai": ({"choices": 7}, {"choices": [7]}, {"choices": [{"delta": {"content": 7}}], "usage": {}}),
+    "anthropic": ({"type": 7}, {"type": "content_block_delta", "delta": 7}, {"type": "message_delta", "delta": []}),
+    "responses": ({"type": 7}, {"type": "response.output_text.delta", "delta": 7}),
+    "gemini": ({"candidates": 7}, {"candidates": [{"content": {"parts": [{"text": 7}]}}], "usageMetadata": {}}),
+    "ollama": ({"message": 7, "done": False}, {"message": {"content": 7}, "done": False}, {"done": 7}),
+}
+
+
+@EVERY
+async def test_a_known_frame_of_another_shape_is_not_passed_over(
+    provider: Provider, server: ScriptedServer, dialect: Dialect
+) -> None:
+    for value in MALFORMED[dialect.kind]:
+        server.script(*dialect.stream(dialect.text("Hello"), framed(dialect, value), dialect.finish()))
+        outcome = await collect(provider.stream(question()))
+        assert (type(outcome.error), outcome.text, outcome.finish) == (BadAnswer, "Hello", []), value
 
 
 UNKNOWN = {"sources": [{"name": "a page", "error": "none of ours"}], "message_id": 7}
@@ -223,3 +244,20 @@ def test_what_is_no_error_is_none() -> None:
 
 def test_words_for_it_may_stand_in_brackets() -> None:
     assert all(map(is_keep_alive, ("[PING]", "<keepalive>", "(processing)", '{"status": "waiting", "at": 7}')))
+
+
+@pytest.mark.parametrize("end", ["[DONE]", '"[DONE]"', " [DONE] "])
+async def test_the_end_marker_is_known_in_every_dress(end: str) -> None:
+    stream = OPENAI.text("Hello") + OPENAI.data(end)
+    assert (await collect(replayed(OPENAI, stream).stream(question()))).finish == [Finish("stop")]
+
+
+async def test_an_error_beside_an_empty_choice_is_one() -> None:
+    for choice in ({"delta": {"content": ""}, "finish_reason": None}, {"delta": {}, "finish_reason": "stop"}):
+        frame = OPENAI.data(json.dumps({"choices": [choice], "code": 500, "message": SAID}))
+        outcome = await collect(replayed(OPENAI, OPENAI.text("Hello"), frame, OPENAI.end_marker).stream(question()))
+        assert (type(outcome.error), outcome.text, outcome.finish) == (Overloaded, "Hello", [])
+    beside = OPENAI.data(json.dumps({"choices": [{"delta": {}, "finish_reason": "error", "error": {"message": SAID}}]}))
+    outcome = await collect(replayed(OPENAI, OPENAI.text("Hello"), beside).stream(question()))
+    assert outcome.error is not None
+    assert SAID in outcome.error.sentence

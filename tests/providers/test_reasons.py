@@ -1,6 +1,7 @@
 """What a server says of a failure is understood in every shape, and a refused field is left out of the next request."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -17,7 +18,8 @@ from app.providers.errors import (
     RateLimited,
 )
 from app.providers.failures import refusal
-from app.providers.reasons import reason_in
+from app.providers.lenient import find_value
+from app.providers.reasons import error_in, reason_in
 from tests.providers.conftest import collect, question
 from tests.scripted import ANTHROPIC, GEMINI, OLLAMA, OPENAI, RESPONSES, SPOKEN, Dialect, ScriptedServer, whole
 
@@ -227,3 +229,42 @@ def test_413_has_its_own_sentence(body: bytes) -> None:
     assert not error.is_retryable
     if type(error) is BadRequest:
         assert error.sentence.startswith("The conversation with its files is larger than Acme accepts")
+
+
+@pytest.mark.parametrize("dialect", [OPENAI, ANTHROPIC, RESPONSES], ids=lambda each: each.kind)
+async def test_a_model_that_may_not_stream_answers_all_at_once(
+    provider: Provider, server: ScriptedServer, dialect: Dialect
+) -> None:
+    """OpenAI asks some to show who they are before it streams to them; first models of a kind often do not stream at all."""
+    refused = {"message": "Your organization must be verified to stream this model.", "param": "stream"}
+    server.script(*whole(json.dumps({"error": refused}).encode(), 400))
+    server.script(*whole(json.dumps(dialect.whole("Seven.", usage=(3, 9))).encode()))
+    outcome = await collect(provider.stream(question()))
+    assert (outcome.error, outcome.text) == (None, "Seven.")
+    assert not {"stream", "stream_options"} & server.questions[1].json.keys()
+    assert provider.refused("scripted") == frozenset()
+
+
+HOSTILE = {
+    "brackets": b"[{" * 30_000,
+    "signs": b"{'a': " + b"-" * 1_900 + b"1}",
+    "parentheses": b"{'a': " + b"(" * 900 + b"1" + b")" * 900 + b"}",
+    "objects in objects": b'{"error":' * 900 + b"1" + b"}" * 900,
+    "strings in strings": json.dumps({"error": json.dumps({"error": json.dumps({"error": "x" * 20_000})})}).encode(),
+    "many entries": json.dumps({"detail": [ENTRY] * 2_000}).encode(),
+    "many keys": json.dumps({f"k{number}": {"message": ""} for number in range(3_000)}).encode(),
+    "blanks": b"[" + b" " * 60_000,
+    "events": b"data: {\n\n" * 6_000,
+    "digits": b"{'a': " + b"9" * 1_900 + b"}",
+    "powers": b"{'a': 9**9**9}",
+}
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_hostile_refusals_cost_little_and_say_something(hostile: str) -> None:
+    began = time.thread_time()
+    for body in (HOSTILE[hostile], json.dumps({"detail": HOSTILE[hostile].decode()}).encode()):
+        sentence = refusal(ACCOUNT, 400, body).sentence
+        assert len(sentence) < 500
+        error_in(find_value(body))
+    assert time.thread_time() - began < 0.5

@@ -233,3 +233,41 @@ async def test_a_list_in_json_said_to_be_html_is_read(server: ScriptedServer, cl
     server.answers[OPENAI.listing_path] = whole(b'{"data": [{"id": "scripted"}]}', 200, "text/html")
     provider = ADAPTERS["openai"](Account("Acme", server.url_for(OPENAI)), client)
     assert [model.name for model in await provider.list_models()] == ["scripted"]
+
+
+async def test_a_response_of_which_nothing_was_streamed_is_told_when_it_is_complete() -> None:
+    whole = RESPONSES.whole("Seven.", "Hm.", "length", (3, 9))
+    del whole["status"]
+    event = {"type": "response.incomplete", "response": whole}
+    stream = RESPONSES.opening() + b"event: response.incomplete\ndata: %s\n\n" % json.dumps(event).encode()
+    outcome = await collect(replayed(RESPONSES, stream).stream(question()))
+    assert (outcome.text, outcome.reasoning, outcome.error) == ("Seven.", "Hm.", None)
+    assert (outcome.usage, outcome.finish) == ([Usage(3, 9)], [Finish("length")])
+
+
+async def test_lines_of_json_may_end_in_an_events_end_marker() -> None:
+    body = json.dumps(OPENAI.whole("Seven.")).encode() + b"\n\ndata: [DONE]\n\n"
+    assert (await collect(replayed(OPENAI, body).stream(question()))).finish == [Finish("stop")]
+
+
+@EVERY
+async def test_frames_that_no_empty_line_parts_are_told_apart(dialect: Dialect) -> None:
+    frames = b"".join(dialect.frames(("Hel", "lo"), usage=(3, 9))).replace(b"\r", b"")
+    texts = [line.removeprefix(b"data: ") for line in frames.split(b"\n") if b"{" in line]
+    for body in (
+        b"\n".join(b"data: " + text for text in texts),
+        b"\r\n".join(b"data:" + text for text in texts) + b"\r\n",
+    ):
+        for cut in range(0, len(body), 7):
+            outcome = await collect(replayed(dialect, body[:cut], body[cut:]).stream(question()))
+            assert (outcome.text, outcome.error, outcome.finish) == ("Hello", None, [Finish("stop")]), cut
+
+
+@EVERY
+async def test_json_over_several_lines_of_data_is_one_frame(dialect: Dialect) -> None:
+    frames = b"".join(dialect.frames(("Hel", "lo"), usage=(3, 9))).replace(b"\r", b"")
+    values = [json.loads(line.removeprefix(b"data: ")) for line in frames.split(b"\n") if b"{" in line]
+    texts = [json.dumps(value, indent=1).replace("\n", "\ndata: ") for value in values]
+    body = "".join(f"data: {text}\n\n" for text in texts).encode()
+    outcome = await collect(replayed(dialect, body).stream(question()))
+    assert (outcome.text, outcome.error, outcome.finish) == ("Hello", None, [Finish("stop")])

@@ -1,4 +1,4 @@
-"""What a child program said before it failed, in a line, and what can be done about it where that is known. Pure."""
+"""Why a child program failed, picked from its output, and what to do about known causes. Pure."""
 
 import itertools
 import pathlib
@@ -59,7 +59,7 @@ def telling(text: str) -> str:
 
 
 def end_of(code: int | None) -> str:
-    """How a program ended that said nothing."""
+    """How a silent program ended."""
     if code is None:
         return "it did not say why"
     if code >= 0:

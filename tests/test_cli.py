@@ -301,6 +301,7 @@ async def test_the_doctor_looks_at_every_part(database_url: str, tmp_path: pathl
         "secret key",
         "certificates",
         "models folder",
+        "starter model",
         "embedded engine",
         "address",
         "database",

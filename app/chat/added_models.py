@@ -11,10 +11,13 @@ from app.chat import facts
 from app.chat.tasks import PAGES
 from app.database import fetch, fetch_row, new_id, transaction
 from app.live import News, tell
+from app.providers import PROVIDERS
 
 
-async def add_model(provider: uuid.UUID, base_url: str, name: str) -> uuid.UUID:
+async def add_model(provider: uuid.UUID, kind: str, base_url: str, name: str) -> uuid.UUID:
     """Add a model by its name and return its id. One that is listed already is kept in the list from now on."""
+    if not await fetch("SELECT 1 FROM model WHERE provider = $1 AND name = $2", provider, name):
+        name = PROVIDERS[kind].model_name(name)
     row = await fetch_row(_ADD, new_id(), provider, name, facts.known(name, base_url))
     assert row is not None
     await _tell_pages()

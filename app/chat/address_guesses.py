@@ -40,7 +40,10 @@ def guesses(typed: Guess, kinds: Sequence[str]) -> list[Guess]:
     if (parts := _parts(typed.base_url)) is None:
         return []
     roots = _roots(parts, kinds)
-    found = [*roots, *(guess for kind in kinds for guess in _usual(parts, roots[0].base_url, kind))]
+    told_apart = [
+        kind for kind in kinds if PROVIDERS[kind].usual_paths
+    ]  # of others no answer proves that they are there
+    found = [*roots, *(guess for kind in told_apart for guess in _usual(parts, roots[0].base_url, kind))]
     if (other := _other_scheme(parts)) is not None:
         found += [
             Guess(each.kind, _url(other, urlsplit(each.base_url).path)) for each in found if each.kind == kinds[0]

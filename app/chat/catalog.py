@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from app.chat import facts, reachability
-from app.chat.access import may_use
+from app.chat.access import is_offered, may_use
 from app.chat.circuit import IS_SILENT
 from app.chat.residence import IS_LOADED, RESIDENCE
 from app.database import AWAY, fetch, fetch_row, new_id, transaction
@@ -40,6 +40,7 @@ def connector(client: httpx.AsyncClient, settings: Settings) -> Callable[[Mappin
             key=unseal(row["key_sealed"]) if row["key_sealed"] else "",
             allows_private=row["allows_private"],
             models_folder=str(settings.models_folder),
+            has_bundled=settings.bundled_models,
             engine=msgspec.json.decode(row.get("engine") or "{}", type=EngineOptions),
             hub_url=settings.hub_url,
             hub_token=settings.hub_token,
@@ -207,26 +208,27 @@ WHERE id = $1 AND is_enabled
 _HOLD = "SELECT 1 FROM provider WHERE id = $1 FOR NO KEY UPDATE"
 
 # What is stored of a model beside its facts, in the order of the statement below.
-_IDENTITY = ("name", "size_bytes", "family", "quantisation", "is_loaded", "memory_bytes", "expires_at")
+_IDENTITY = ("name", "size_bytes", "family", "quantisation", "is_loaded", "memory_bytes", "expires_at", "is_bundled")
 
 # Only rows that really change are written: the refresh runs every minute, and mostly nothing is new.
 _UPSERT = """
-INSERT INTO model AS m (id, provider, name, size_bytes, family, quantisation, is_loaded, memory_bytes, expires_at, said,
-    known, seen_at, seen_since)
-SELECT n.id, $1, n.name, n.size, n.family, n.quantisation, n.loaded, n.memory, n.expires, n.said::jsonb, n.known::jsonb,
-    now(), now()
+INSERT INTO model AS m (id, provider, name, size_bytes, family, quantisation, is_loaded, memory_bytes, expires_at,
+    is_bundled, said, known, seen_at, seen_since)
+SELECT n.id, $1, n.name, n.size, n.family, n.quantisation, n.loaded, n.memory, n.expires, n.bundled, n.said::jsonb,
+    n.known::jsonb, now(), now()
 FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::bool[], $8::bigint[], $9::timestamptz[],
-    $10::text[], $11::text[])
-    AS n (id, name, size, family, quantisation, loaded, memory, expires, said, known)
+    $10::bool[], $11::text[], $12::text[])
+    AS n (id, name, size, family, quantisation, loaded, memory, expires, bundled, said, known)
 ON CONFLICT (provider, name) DO UPDATE SET
     size_bytes = excluded.size_bytes, family = excluded.family, quantisation = excluded.quantisation,
     is_loaded = excluded.is_loaded, memory_bytes = excluded.memory_bytes, expires_at = excluded.expires_at,
-    said = excluded.said, known = excluded.known, seen_at = now(), gone_at = NULL,
+    is_bundled = excluded.is_bundled, said = excluded.said, known = excluded.known, seen_at = now(), gone_at = NULL,
     seen_since = CASE WHEN m.gone_at IS NULL THEN coalesce(m.seen_since, now()) ELSE now() END
 WHERE m.seen_since IS NULL
-   OR (m.size_bytes, m.family, m.quantisation, m.is_loaded, m.memory_bytes, m.expires_at, m.said, m.known, m.gone_at)
+   OR (m.size_bytes, m.family, m.quantisation, m.is_loaded, m.memory_bytes, m.expires_at, m.is_bundled, m.said, m.known,
+       m.gone_at)
    IS DISTINCT FROM (excluded.size_bytes, excluded.family, excluded.quantisation, excluded.is_loaded,
-       excluded.memory_bytes, excluded.expires_at, excluded.said, excluded.known, NULL::timestamptz)
+       excluded.memory_bytes, excluded.expires_at, excluded.is_bundled, excluded.said, excluded.known, NULL::timestamptz)
 RETURNING (xmax = 0) AS is_new
 """
 
@@ -242,7 +244,7 @@ UPDATE provider SET lists_models = $2, version = $3 WHERE id = $1 AND (lists_mod
 
 # Whether another model would write the answer now in the place of `m`.
 _HAS_FALLBACK = f"""EXISTS (
-    SELECT 1 FROM jsonb_array_elements_text(m.fallbacks) AS f (id) JOIN model AS b ON b.id = f.id::uuid AND b.gone_at IS NULL
+    SELECT 1 FROM jsonb_array_elements_text(m.fallbacks) AS f (id) JOIN model AS b ON b.id = f.id::uuid AND {is_offered("b")}
     JOIN provider AS q ON q.id = b.provider AND q.is_enabled AND q.state <> 'down'
     WHERE b.down_since IS NULL AND {may_use("$1::uuid", "b")})"""
 
@@ -251,10 +253,10 @@ SELECT m.id, m.name, m.name AS label, p.id AS provider, p.name AS provider_name,
        {IS_LOADED} AS is_loaded, coalesce(e.is_starting, false) OR EXISTS (
            SELECT 1 FROM model_task AS t WHERE t.provider = m.provider AND t.model_name = m.name AND t.kind = 'load'
            AND t.state IN ('queued', 'running')) AS is_loading, m.has_vision, m.has_tools, m.has_reasoning,
-       m.input_price, m.output_price, {facts.NOT_TAKEN} AS not_taken, p.state <> 'down' AS is_available,
+       m.input_price, m.output_price, {facts.NOT_TAKEN} AS not_taken, p.state <> 'down' AS is_available, m.is_bundled,
        {IS_SILENT} AS is_silent, (p.state = 'down' OR {IS_SILENT}) AND {_HAS_FALLBACK} AS has_fallback,
        CASE WHEN p.state = 'down' THEN p.down_since END AS down_since
 FROM model AS m JOIN provider AS p ON p.id = m.provider {RESIDENCE}
-WHERE m.gone_at IS NULL AND p.is_enabled AND m.is_embedding IS NOT TRUE AND {may_use("$1::uuid")}
+WHERE {is_offered()} AND p.is_enabled AND m.is_embedding IS NOT TRUE AND {may_use("$1::uuid")}
 ORDER BY p.created_at, m.name
 """

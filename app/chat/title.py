@@ -36,8 +36,6 @@ MOST_TOKENS = 400
 MOST_READ_CHARS = 320
 #: What another model than the thread's is shown of the question, and of the answer: enough to name them.
 MOST_SHOWN_CHARS = 4_000
-#: How the names of models end that came with Parley: small ones, whose titles have little to do with the question.
-STARTER_SUFFIX = "· starter"
 
 #: The model that is asked for a title: the columns of a claim's candidate that a call takes.
 Namer = Mapping[str, Any]
@@ -107,14 +105,11 @@ async def name_thread(provider: Provider, namer: Namer, ending: Ending) -> None:
     attempt = asked.attempt(namer, request)
     counters.note_naming(usage=asked.usage or Usage(), attempt=attempt)
     await note_naming(ending.row["id"], uuid.UUID(str(namer["model"])), attempt)
-    title = believed_title(asked.said, _question(ending.request), must_share_a_word=is_starter(namer))
+    # Small models name what they like: a title of theirs must have a word of the question.
+    is_small = provider.is_bundled(namer["model_name"])
+    title = believed_title(asked.said, _question(ending.request), must_share_a_word=is_small)
     if title and not asked.error:
         await store_title(ending.row["thread"], title, only_unnamed=True)
-
-
-def is_starter(namer: Namer) -> bool:
-    """Whether this is a small model that came with Parley."""
-    return str(namer["model_name"]).endswith(STARTER_SUFFIX)
 
 
 async def store_title(thread_id: uuid.UUID, title: str, *, only_unnamed: bool = False) -> None:

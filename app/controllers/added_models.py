@@ -47,7 +47,7 @@ async def create(
     if filled.values is None:
         addition = {"of": provider_id, "typed": filled.typed, "errors": filled.errors}
         return await providers_page(request, current_user, client, addition=addition, status_code=422)
-    model = await added_models.add_model(provider_id, row["base_url"], filled.values.model)
+    model = await added_models.add_model(provider_id, row["kind"], row["base_url"], filled.values.model)
     log.info("model_added", provider_id=str(provider_id), model_id=str(model))
     return redirect(request, "/providers", flash="model-added", name=filled.values.model)
 

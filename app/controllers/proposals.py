@@ -34,7 +34,7 @@ async def find_proposal(
     allows_private: bool,
 ) -> Proposal | None:
     """What was meant, if asking failed like this, or (None) if nothing was asked because of the address."""
-    ordered = [typed.kind, *(kind for kind in kinds if kind != typed.kind)]
+    ordered = [typed.kind, *(kind for kind in kinds if kind != typed.kind and PROVIDERS[kind].has_list)]
     if failure is not None:
         found = await introduction.propose(typed, failure, ordered, make)
     elif not url_fault(typed.base_url) or url_fault((plain := tidied(typed, ordered)).base_url):

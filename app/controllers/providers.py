@@ -165,7 +165,7 @@ async def _ask_change(request: AnyRequest, row: asyncpg.Record, client: httpx.As
     make = _make(msgspec.structs.replace(change, key=key), change.name, client)
     typed = Guess(row["kind"], change.base_url)
     if filled.values is not None and change.base_url == row["base_url"] and not change.key:
-        return filled, await introduction.meet(make(typed)), None
+        return filled, await catalog.ask(make(typed), lists_models=row["lists_models"]), None
     return await _ask(request, change, filled, typed, [row["kind"]], make)
 
 

@@ -83,18 +83,21 @@ def has_key(request: AnyRequest) -> bool:
 
 
 def _starter(rows: list[asyncpg.Record]) -> dict[str, Any] | None:
-    """The small model that is offered while our own engine has none: where it comes from and where it would go."""
-    ours = next((row for row in rows if PROVIDERS[row["kind"]].runs_here and not row["models_count"]), None)
+    """The small model that is offered while our own engine has none, or only those that came with Parley: where it comes
+    from and where it would go."""
+    ours = next((row for row in rows if PROVIDERS[row["kind"]].runs_here and not row["own_count"]), None)
     if ours is None or settings.starter_model in ("", "none"):
         return None
     source = settings.starter_model
-    return {"provider": ours["id"], "source": source, "name": source.rpartition("/")[2].removesuffix(".gguf")}
+    name = source.rpartition("/")[2].removesuffix(".gguf")
+    return {"provider": ours["id"], "source": source, "name": name, "is_better": ours["models_count"] > 0}
 
 
 _LIST = """
 SELECT p.id, p.kind, p.name, p.base_url, p.allows_private, p.key_sealed <> '' AS has_key, p.state, p.error, p.refreshed_at,
        p.lists_models, p.version,
        (SELECT count(*) FROM model AS m WHERE m.provider = p.id AND m.gone_at IS NULL) AS models_count,
+       (SELECT count(*) FROM model AS m WHERE m.provider = p.id AND m.gone_at IS NULL AND NOT m.is_bundled) AS own_count,
        ARRAY(SELECT m.name FROM model AS m WHERE m.provider = p.id AND m.gone_at IS NULL AND m.down_since IS NOT NULL
            ORDER BY m.name) AS silent
 FROM provider AS p WHERE p.is_enabled ORDER BY p.created_at

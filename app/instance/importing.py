@@ -140,9 +140,10 @@ async def _store_provider(provider: FileProvider, key: str) -> bool:
 async def _add_models(provider_id: uuid.UUID, provider: FileProvider) -> bool:
     """Whether one of the models that were added by name is new here."""
     here = (await list_added([provider_id])).get(provider_id, [])
-    new = [name for name in dict.fromkeys(provider.models) if name not in here]
+    as_listed = PROVIDERS[provider.kind].model_name
+    new = [name for name in dict.fromkeys(provider.models) if not {name, as_listed(name)} & set(here)]
     for name in new:
-        await add_model(provider_id, provider.base_url, name)
+        await add_model(provider_id, provider.kind, provider.base_url, name)
     return bool(new)
 
 

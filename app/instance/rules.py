@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from app.chat.access import is_offered
 from app.database import fetch_row
 from app.instance.consistency import broken
 from app.settings import Settings
@@ -29,7 +30,7 @@ async def _is_model(name: str) -> bool:
     return await fetch_row(_MODEL, name) is not None
 
 
-_MODEL = """
+_MODEL = f"""
 SELECT 1 FROM model AS m JOIN provider AS p ON p.id = m.provider
-WHERE $1 IN (m.name, p.name || '/' || m.name) AND m.gone_at IS NULL AND p.is_enabled AND m.is_embedding IS NOT TRUE LIMIT 1
+WHERE $1 IN (m.name, p.name || '/' || m.name) AND {is_offered()} AND p.is_enabled AND m.is_embedding IS NOT TRUE LIMIT 1
 """

@@ -56,6 +56,7 @@ def labels() -> dict[str, str]:
         "hub_url": _("Address of the model hub"),
         "hub_token": _("Key for the model hub"),
         "starter_model": _("Starter model"),
+        "bundled_models": _("Bundled models"),
         "default_theme": _("Theme"),
         "default_send_key": _("Send with"),
         "default_speech": _("Screen readers hear"),

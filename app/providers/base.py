@@ -30,8 +30,8 @@ class Account(msgspec.Struct, frozen=True):
     """Where a provider's server is and how to sign in there. `key` is in the clear: never log or show one of these.
 
     `usual_path` is what the base URLs of such servers mostly end in, for who forgot it; None where nobody types them.
-    `engine`: how our own engine runs the model that is asked. `hub_url` and `hub_token`: where model files are pulled from
-    by name.
+    `engine`: how our own engine runs the model that is asked. `has_bundled`: models that installed packages bring are
+    among its own. `hub_url` and `hub_token`: where model files are pulled from by name.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Account(msgspec.Struct, frozen=True):
     key: str = ""
     allows_private: bool = True
     models_folder: str = ""
+    has_bundled: bool = False
     usual_path: str | None = None
     engine: EngineOptions = EngineOptions()
     hub_url: str = ""
@@ -49,7 +50,8 @@ class Model(msgspec.Struct, frozen=True):
     """A model as its server describes it. None means that the server does not say; unknown stays unknown.
 
     Prices are in US dollars per million tokens; `cached_price` is for tokens that came from a prompt cache. While it is
-    loaded it takes `memory_bytes`, and stays until `expires_at` unless it is used.
+    loaded it takes `memory_bytes`, and stays until `expires_at` unless it is used. `is_bundled`: it came with Parley, is
+    small, and cannot be deleted.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Model(msgspec.Struct, frozen=True):
     input_price: float | None = None
     output_price: float | None = None
     cached_price: float | None = None
+    is_bundled: bool = False
 
 
 def is_model_name(name: Any) -> bool:
@@ -189,6 +192,7 @@ class Provider(ABC):
     Parley; the others are connected by a person. A temperature above the highest is sent as that. Models of a kind that
     `runs_here` are run by processes of our workers. `usual_paths`: where below a host servers of this kind are, as base URLs
     have it, the most usual first; `endpoints`: what stands behind a base URL in the addresses that people copy, a regex.
+    `has_list`: whether servers of this kind list their models, by which they can be told from others.
     """
 
     kind: ClassVar[str]
@@ -199,9 +203,15 @@ class Provider(ABC):
     runs_here: ClassVar[bool] = False
     usual_paths: ClassVar[tuple[str, ...]] = ()
     endpoints: ClassVar[str] = ""
+    has_list: ClassVar[bool] = True
 
     listed_as = ""
     """The kind whose protocol the last list of models was written in, where that can be told. Others' lists are read too."""
+
+    @classmethod
+    def model_name(cls, typed: str) -> str:
+        """A model's name as lists of this kind have it, for one that a person typed."""
+        return typed
 
     def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits | None = None) -> None:
         self.account = account
@@ -242,6 +252,10 @@ class Provider(ABC):
 
         The same request has another body once the server has refused a part of it (`amendments`).
         """
+
+    def is_bundled(self, model: str) -> bool:
+        """Whether a model came with Parley: it is small, and its word counts for less."""
+        return False
 
     def refused(self, model: str) -> frozenset[str]:
         """The parameters that the server refused for a model, by name: `body` leaves them out from then on."""

@@ -35,6 +35,9 @@ class DeepAI(Provider):
     kind = "deepai"
     takes = frozenset()
     usual_url = "https://api.deepai.org/api"
+    usual_paths = ("/api",)
+    endpoints = "/text-generator"
+    has_list = False
 
     def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits | None = None) -> None:
         super().__init__(account, client, limits)

@@ -19,6 +19,7 @@ from app import last_words
 from app.providers.engine_memory import measured_bytes
 from app.providers.errors import BadAnswer, ProviderError, Unreachable
 from app.providers.keeping import EngineOptions
+from app.providers.model_files import name_of
 from app.words import gettext as _
 
 log = structlog.get_logger()
@@ -80,7 +81,7 @@ class Engine:
 
     @property
     def name(self) -> str:
-        return self.path.stem
+        return name_of(self.path)
 
     @property
     def is_running(self) -> bool:

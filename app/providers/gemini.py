@@ -47,6 +47,10 @@ class Gemini(Provider):
     def label(cls) -> str:
         return "Google Gemini"
 
+    @classmethod
+    def model_name(cls, typed: str) -> str:
+        return typed.removeprefix("models/")
+
     async def read_models(self) -> Iterable[Model]:
         found: list[Model] = []
         token = ""

@@ -26,6 +26,8 @@ THOUGHTS = {
     "<|channel>thought": "<channel|>",  # Gemma 4
     "<unused94>thought": "<unused95>",  # MedGemma
 }
+#: What is left of the channels of gpt-oss where a server dropped the tokens: `analysisThe user …assistantfinalParis.`
+BARE_OPENING, BARE_CLOSING = "analysis", "assistantfinal"
 #: Around what is said after a thought.
 ANSWER, ANSWER_END = "<answer>", "</answer>"
 
@@ -45,7 +47,9 @@ _TOKENS = (
 #: Tokens by their form, of which there are hundreds: `<|eot_id|>`, and DeepSeek's `<｜end▁of▁sentence｜>`.
 _FORM = re.compile(r"<\|[\w:/.-]{1,40}\|>|<｜[^<>｜\s]{1,40}｜>")
 _PARTIAL_FORM = re.compile(r"<(\|([\w:/.-]{1,40}\|?)?|｜([^<>｜\s]{1,40}｜?)?)?")
-_CHANNEL = re.compile(r"<\|channel\|>[ ]*(\w*)(?:[^\n]{0,120}?<\|message\|>)?")
+_CHANNEL = re.compile(
+    r"<\|channel\|> ?(analysis|commentary|final)(?: to=[\w.:-]{1,80})?(?: ?<\|constrain\|> ?\w{1,20})?(?:<\|message\|>)?"
+)
 _MOST_CHANNEL_CHARS = 160
 
 _KINDS: dict[str, Literal["opening", "closing", "token", "answer"]] = {
@@ -60,8 +64,8 @@ _ANY = re.compile("|".join(map(re.escape, sorted(_KINDS, key=len, reverse=True))
 _BEGINNINGS = frozenset(tag[:size] for tag in _KINDS for size in range(1, len(tag)))
 _LONGEST = max(map(len, _KINDS))
 
-#: What a mark may begin with.
-FIRST = re.compile(r"[<\[◁]")
+#: What a mark may begin with; the second where a thought ends in bare words.
+FIRST, FIRST_OR_BARE = re.compile(r"[<\[◁]"), re.compile(r"[<\[◁a]")
 
 
 class Pending(Enum):
@@ -93,11 +97,20 @@ def look(text: str, *, is_last: bool) -> Mark | Pending | None:
     return Mark(_KINDS[tag], len(tag), tag, _CLOSINGS.get(tag, "")) if tag else None
 
 
+def look_bare(text: str, *, is_last: bool) -> Mark | Pending | None:
+    """The same of the words that channels without tokens leave; a thought begins with a capital letter."""
+    if not is_last and (BARE_OPENING.startswith(text) or BARE_CLOSING.startswith(text)):
+        return Pending.PENDING
+    if text.startswith(BARE_OPENING) and text[len(BARE_OPENING) :][:1].isupper():
+        return Mark("opening", len(BARE_OPENING), BARE_OPENING, BARE_CLOSING)
+    return Mark("closing", len(BARE_CLOSING), BARE_CLOSING) if text.startswith(BARE_CLOSING) else None
+
+
 def _channel(text: str, *, is_last: bool) -> Mark | Pending:
-    """A channel of gpt-oss, whose head ends in `<|message|>` unless that was lost."""
+    """A channel of gpt-oss, whose head ends in `<|message|>` unless that was lost; or the token alone."""
     head = text[:_MOST_CHANNEL_CHARS]
     is_whole = is_last or len(text) >= _MOST_CHANNEL_CHARS or "\n" in head or "<|message|>" in head
-    found = _CHANNEL.match(text)
-    if not is_whole or found is None:
+    if not is_whole:
         return Pending.PENDING
-    return Mark("channel", found.end(), found[1].lower())
+    found = _CHANNEL.match(text)
+    return Mark("channel", found.end(), found[1]) if found else Mark("token", len("<|channel|>"), "<|channel|>")

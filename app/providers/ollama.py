@@ -64,6 +64,10 @@ class Ollama(Provider, OllamaKeeping):
     def label(cls) -> str:
         return "Ollama"
 
+    @classmethod
+    def model_name(cls, typed: str) -> str:
+        return typed if ":" in typed.rpartition("/")[2] else f"{typed}:latest"
+
     async def read_models(self) -> Iterable[Model]:
         self.listed_as, models = await read_models(self.wire)
         return models

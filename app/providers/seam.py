@@ -39,6 +39,7 @@ _WORDS = frozenset(
 
 async def joined(events: AsyncGenerator[Event, None], request: ChatRequest) -> AsyncGenerator[Event, None]:
     """The same events; the first text begins with a space where one is due after the answer so far."""
+    written = _written(request)
     held: str | None = ""  # the first word as far as it came; None once it was told
     async with aclosing(events):
         try:
@@ -52,7 +53,7 @@ async def joined(events: AsyncGenerator[Event, None], request: ChatRequest) -> A
                     yield event
                 else:
                     held += event.text
-                    if event.signature or not (held.isalnum() or not held) or len(held) > _MOST_HELD_CHARS:
+                    if event.signature or not _is_undecided(written, held):
                         yield TextDelta(_spaced(held, request), event.signature)
                         held = None
         except ProviderError:
@@ -79,12 +80,23 @@ def space_between(written: str, begun: str, known: frozenset[str] = frozenset())
     return " " if before in _CLOSERS or _closes(written, before) else ""
 
 
+def _written(request: ChatRequest) -> str:
+    """The text that the continuation is joined to; none if the answer ends in something else."""
+    last = request.messages[-1].parts[-1:]
+    return last[0].text if last and isinstance(last[0], TextPart) else ""
+
+
+def _is_undecided(written: str, begun: str) -> bool:
+    """Whether the first word, which may not be whole yet, decides what belongs before it."""
+    if not begun:
+        return True
+    is_within_words = written[-1:].isalnum() and begun.isalnum() and not _UNSPACED.match(begun)
+    return is_within_words and len(begun) <= _MOST_HELD_CHARS
+
+
 def _spaced(begun: str, request: ChatRequest) -> str:
     """The first words of a continuation with the space that belongs before them."""
-    last = request.messages[-1].parts[-1:]
-    if not last or not isinstance(last[0], TextPart):
-        return begun
-    written = last[0].text
+    written = _written(request)
     before = "\n".join(text_of(message.parts) for message in request.messages[:-1])[-_MOST_KNOWN_CHARS:]
     texts = (before, re.sub(r"\w+$", "", written[-_MOST_KNOWN_CHARS:]), re.sub(r"^\w+", "", begun))
     known = frozenset(word.casefold() for text in texts for word in re.findall(r"\w+", text))

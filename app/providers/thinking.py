@@ -12,7 +12,7 @@ from app.parts import Delta, Finish, ReasoningDelta, TextDelta, ToolCallDelta, U
 from app.providers.base import Event
 from app.providers.code_spans import CodeSpans
 from app.providers.errors import ProviderError
-from app.providers.marks import ANSWER, ANSWER_END, FIRST, Mark, Pending, look
+from app.providers.marks import ANSWER, ANSWER_END, BARE_CLOSING, FIRST, FIRST_OR_BARE, Mark, Pending, look, look_bare
 
 _PIECE_CHARS = 1_000  # a whole answer at once is read in such pieces: what is held back is copied with every step
 _MAX_LEADING_SPACE = 64  # an endless run of blanks is text, not a mark to wait for
@@ -43,9 +43,12 @@ class Splitter:
 
     Thoughts stand at the beginning. Template tokens are dropped at both ends of what is said and of what is thought.
     Elsewhere, and within code, both are the model speaking about them. Held back is only what may yet be a mark.
+    `unmarked` is what text without marks is: `thinking` where a server says that it is.
     """
 
-    def __init__(self, written: str = "") -> None:
+    def __init__(self, written: str = "", *, unmarked: Literal["thinking", "text"] = "text") -> None:
+        self._unmarked = unmarked
+        self._thoughts: Splitter | None = None  # splits what comes as thoughts
         self._held = ""
         self._run = ""  # tokens, and blanks behind them: dropped unless words follow
         self._state: Literal["start", "thinking", "text"] = "start"
@@ -65,17 +68,25 @@ class Splitter:
                 self._code.add(text)
                 return [event]
             case TextDelta(text=text, signature=signature):
-                deltas: list[Event] = [*self.feed(text)]
+                deltas: list[Event] = [*self._end_thoughts(), *self.feed(text)]
                 return [*deltas, TextDelta("", signature)] if signature else deltas
-            case ReasoningDelta():
+            case ReasoningDelta(text=text, signature=signature):
                 self._may_be_lone = False
-                return [*self._interrupt(ReasoningDelta), event]
+                deltas = [*self._interrupt(ReasoningDelta)]
+                self._thoughts = self._thoughts or Splitter(unmarked="thinking")
+                if signature:
+                    return [*deltas, *self._end_thoughts(), event]
+                return [*deltas, *self._thoughts.feed(text)]
             case ToolCallDelta():
-                return [*self._interrupt(ToolCallDelta), event]
+                return [*self._end_thoughts(), *self._interrupt(ToolCallDelta), event]
             case Usage() | Finish():
                 return [*self.end(), event]
             case _:
                 return [event]
+
+    def _end_thoughts(self) -> list[TextDelta | ReasoningDelta]:
+        thoughts, self._thoughts = self._thoughts, None
+        return thoughts.end() if thoughts else []
 
     def _is_plain(self, text: str) -> bool:
         """Most deltas are: words in the middle of an answer, without anything that a mark may begin with."""
@@ -89,13 +100,14 @@ class Splitter:
 
     def end(self) -> list[TextDelta | ReasoningDelta]:
         """What was held back, now that nothing follows."""
-        deltas = _merged(self._advance("", is_last=True))
+        deltas = [*self._end_thoughts(), *_merged(self._advance("", is_last=True))]
         self._run = ""
         return deltas
 
     def _interrupt(self, kind: type[Delta]) -> list[TextDelta | ReasoningDelta]:
         """Something else comes between, so what was held back belongs before it; blanks alone may wait."""
-        deltas = [] if self._state == "start" and not self._held.strip() else self.end()
+        is_blank = self._state == "start" and not self._held.strip()
+        deltas = [] if is_blank or not (self._held or self._run) else self.end()
         self._last_kind = kind
         if self._state == "text":
             self._state = "start"
@@ -108,11 +120,11 @@ class Splitter:
             if self._state == "start":
                 is_waiting = self._begin(is_last=is_last)
                 continue
-            first = FIRST.search(self._held)
+            first = (FIRST_OR_BARE if self._closing == BARE_CLOSING else FIRST).search(self._held)
             yield from self._say(self._take(first.start() if first else len(self._held)))
             if not self._held:
                 break
-            mark = look(self._held, is_last=is_last)
+            mark = self._look(self._held, is_last=is_last)
             is_waiting = mark is Pending.PENDING or self._needs_more(mark, is_last=is_last)
             if is_waiting:
                 break
@@ -121,24 +133,28 @@ class Splitter:
             elif not self._end_part(mark):
                 self._run += self._take(mark.size)
 
+    def _look(self, text: str, *, is_last: bool) -> Mark | Pending | None:
+        may_be_bare = self._closing == BARE_CLOSING or (self._state == "start" and self._unmarked == "text")
+        return look(text, is_last=is_last) or (look_bare(text, is_last=is_last) if may_be_bare else None)
+
     def _begin(self, *, is_last: bool) -> bool:
         """At the start of a part: whether more must come before it can be told what this is."""
         stripped = self._held.lstrip()
         if (self._code.is_open() and not self._is_marked) or len(self._held) - len(stripped) > _MAX_LEADING_SPACE:
-            self._begin_part("text")
+            self._begin_part(self._unmarked)
             return False
-        mark = look(stripped, is_last=is_last) if stripped else Pending.PENDING
+        mark = self._look(stripped, is_last=is_last) if stripped else Pending.PENDING
         if mark is Pending.PENDING:
             if is_last:
-                self._begin_part("text")
+                self._begin_part(self._unmarked)
             return not is_last
         if not isinstance(mark, Mark) or (mark.kind == "answer" and not self._follows_thought()):
-            self._begin_part("text")
+            self._begin_part(self._unmarked)
             return False
         if mark.tag == "<s>" and len(stripped) == mark.size and not is_last:
             return True
         if mark.tag == "<s>" and stripped[mark.size : mark.size + 1] not in ("", " ", "\n", "<", "["):
-            self._begin_part("text")  # struck out
+            self._begin_part(self._unmarked)  # struck out
             return False
         self._held = stripped[mark.size :]
         self._is_marked = True
@@ -147,12 +163,12 @@ class Splitter:
             self._begin_part("thinking", mark.closing)
         elif mark.kind == "channel":
             self._is_harmony = True
-            self._begin_part("text" if mark.tag in ("final", "") else "thinking")
+            self._begin_part("text" if mark.tag == "final" else "thinking")
         return False
 
     def _begin_part(self, state: Literal["thinking", "text"], closing: str = "") -> None:
         self._state, self._closing = state, closing
-        self._may_be_lone = self._may_be_lone and state == "text"
+        self._may_be_lone = self._may_be_lone and state == self._unmarked
         if self._last_kind not in (None, self._kind()):
             self._code = CodeSpans()
 
@@ -162,7 +178,7 @@ class Splitter:
     def _needs_more(self, mark: Mark | Pending | None, *, is_last: bool) -> bool:
         """A closing tag is told from a quoted one by what stands around it."""
         is_closing = isinstance(mark, Mark) and mark.kind == "closing" and len(self._held) == mark.size
-        return is_closing and not is_last and (self._state == "text" or self._before() in _BEFORE_QUOTED)
+        return is_closing and not is_last and (self._state == self._unmarked or self._before() in _BEFORE_QUOTED)
 
     def _is_meant(self, mark: Mark) -> bool:
         """Whether it is a mark here, and not the model speaking about marks."""
@@ -174,7 +190,7 @@ class Splitter:
             return False
         if mark.kind == "closing":
             is_prose = self._before() in _BEFORE_QUOTED and behind in _BEHIND_QUOTED  # so is the end of the text
-            return self._state == "text" and self._may_be_lone and not is_prose
+            return self._state == self._unmarked and self._may_be_lone and not is_prose
         if mark.kind == "answer":
             return mark.tag == ANSWER_END and self._is_wrapped
         return mark.tag != "<s>" and not (mark.tag == "</s>" and self._struck)
@@ -186,7 +202,7 @@ class Splitter:
         if mark.kind == "opening":
             self._may_be_lone = False
         if mark.tag in ("<s>", "</s>"):
-            self._struck += 1 if mark.tag == "<s>" else -1
+            self._struck = max(0, self._struck + (1 if mark.tag == "<s>" else -1))
         return mark.size
 
     def _end_part(self, mark: Mark) -> bool:

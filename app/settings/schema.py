@@ -110,7 +110,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         _live(
             "models",
-            "What names threads, as name or provider/name; unset: the model that answered; “off”: nothing does.",
+            "Model that names threads, as name or provider/name; unset: the one that answered; “off”: first words stay.",
             max_length=500,
         ),
     ] = ""
@@ -210,6 +210,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         _live("models", "The small model that is offered to who has none; “none” offers nothing.", max_length=500),
     ] = "hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF/qwen2.5-0.5b-instruct-q4_k_m.gguf"
+    bundled_models: Annotated[
+        bool,
+        _live("models", "List model files that installed packages bring, such as the starter model."),
+    ] = True
     default_theme: Annotated[Theme, _live("appearance", "Theme of new people, and of pages before a sign-in.")] = (
         "system"
     )

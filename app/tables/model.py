@@ -24,6 +24,9 @@ class ModelRow(Table, tablename="model", db=engine):
     it does not.
 
     `failures` to `error` are its circuit, which `chat/circuit.py` explains; `down_since` is null while it is closed.
+
+    `is_bundled`: it came with Parley; it can be hidden, not deleted. `is_hidden`: the owner took it off every list of models
+    to choose from.
     """
 
     id = UUID(primary_key=True, default=None)
@@ -44,6 +47,8 @@ class ModelRow(Table, tablename="model", db=engine):
     allowed_users = JSONB(default=None, null=True)
     engine = JSONB(default="{}")
     memory_bytes = BigInt(default=None, null=True)
+    is_bundled = Boolean(default=False)
+    is_hidden = Boolean(default=False)
     expires_at = Timestamptz(default=None, null=True)
     seen_since = Timestamptz(default=None, null=True)
     seen_at = Timestamptz()

@@ -11,7 +11,7 @@ from app.chat.new_message import NewMessage
 from app.chat.requests import Sent, list_sent
 from app.chat.stop import stop
 from app.chat.threads import my_message
-from app.chat.title import first_words, is_starter
+from app.chat.title import first_words
 from app.chat.title_rules import believed_title
 from app.chat.turn import Turn, continue_answer, start_turn
 from app.chat.worker import Worker
@@ -88,11 +88,6 @@ def test_what_is_no_title_is_not_believed(said: str) -> None:
 def test_a_small_model_must_speak_of_the_question(said: str, question: str, is_believed: bool) -> None:
     assert believed_title(said, question, must_share_a_word=True) == (said if is_believed else "")
     assert believed_title(said, question) == said
-
-
-def test_a_model_that_came_with_parley_is_known_by_its_name() -> None:
-    assert is_starter({"model_name": "SmolLM2 135M · starter"})
-    assert not is_starter({"model_name": "starter"})
 
 
 @pytest.mark.parametrize(

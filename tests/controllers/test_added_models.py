@@ -132,6 +132,30 @@ async def test_one_that_is_listed_may_be_added_and_then_outlives_the_list(
     assert list(await models_of(provider)) == ["lantern-7b"]
 
 
+@pytest.mark.parametrize(
+    ("dialect", "typed", "listed_as"),
+    [
+        (OLLAMA, "harbour", "harbour:latest"),
+        (OLLAMA, "harbour:70b", "harbour:70b"),
+        (OLLAMA, "hf.co/org:1/harbour", "hf.co/org:1/harbour:latest"),
+        (GEMINI, "models/harbour-pro", "harbour-pro"),
+        (OPENAI, "models/harbour", "models/harbour"),
+        (ANTHROPIC, "harbour:1", "harbour:1"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.kind,
+)  # fmt: skip
+async def test_a_name_is_written_as_the_lists_of_its_kind_write_it(
+    olive: Browser, server: ScriptedServer, dialect: Dialect, typed: str, listed_as: str
+) -> None:
+    provider = await connected(olive, server.url_for(dialect), kind=dialect.kind)
+    assert (await olive.post(f"/providers/{provider}/models", data={"model": typed})).status_code == 303
+    server.models = ["lantern-7b", listed_as]
+    await refresh(olive, provider)
+    rows = await models_of(provider)
+    assert sorted(rows) == sorted(["lantern-7b", listed_as])
+    assert rows[listed_as]["is_by_hand"]
+
+
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "dialog"])
 async def test_it_can_be_deleted_without_asking_its_server(
     olive: Browser, server: ScriptedServer, headers: dict[str, str]

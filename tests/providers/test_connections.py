@@ -11,11 +11,12 @@ from app.providers.client import make_client, on_repeat
 from app.providers.download import Target, fetch
 from app.providers.errors import BadRequest, ProviderError, Unreachable
 from tests.authorities import Authority
-from tests.providers.conftest import ADAPTERS, QUICK, Account, Provider, collect, eventually, open_files, question
+from tests.providers.conftest import ADAPTERS, Account, Limits, Provider, collect, eventually, open_files, question
 from tests.scripted import ANTHROPIC, DIALECTS, OPENAI, Close, Dialect, Manners, ScriptedServer, Send, whole
 from tests.scripted.server import DEFAULT_WORDS
 
 ANSWER = "".join(DEFAULT_WORDS)
+PATIENT = Limits(60, 60)
 #: Those of an honest server, which a client must get along with.
 HONEST = [each for each in Manners if each not in (Manners.BREAKS_OFF, Manners.RESETS_LATE)]
 
@@ -55,7 +56,7 @@ def is_tls(server: ScriptedServer) -> bool:
 
 
 def at(server: ScriptedServer, client: httpx.AsyncClient, dialect: Dialect = OPENAI) -> Provider:
-    return ADAPTERS[dialect.kind](Account("Acme", server.url_for(dialect)), client, QUICK)
+    return ADAPTERS[dialect.kind](Account("Acme", server.url_for(dialect)), client, PATIENT)
 
 
 def only_https(server: ScriptedServer) -> None:
@@ -72,7 +73,7 @@ async def test_lists_and_answers_follow_each_other(
     if manners is Manners.TIMES_OUT and pause_seconds == 0.05:
         pytest.skip("sent at the same moment, it is an answer")
     server.manners, provider = manners, at(server, client, dialect)
-    for _ in range(4):
+    for _ in range(3):
         assert [model.name for model in await provider.list_models()] == ["scripted"]
         await asyncio.sleep(pause_seconds)
         outcome = await collect(provider.stream(question()))

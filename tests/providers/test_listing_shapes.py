@@ -125,6 +125,14 @@ async def test_whether_questions_are_taken_is_found_out_without_a_list(
     assert asked.json.get("messages", asked.json.get("contents")) == []
 
 
+async def test_a_path_that_is_not_found_is_no_model_that_is_missing(
+    provider: Provider, server: ScriptedServer, dialect: Dialect
+) -> None:
+    path = questions_path(dialect)
+    server.answers[path] = whole(f"The path {path} was not found.".encode(), 404, "text/plain")
+    assert await provider.takes_questions() is False
+
+
 async def test_a_key_that_is_refused_there_is_said(
     provider: Provider, server: ScriptedServer, dialect: Dialect
 ) -> None:

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from app.parts import ReasoningPart, TextPart
+from app.parts import ReasoningPart, TextDelta, TextPart
 from app.providers.base import Account, ChatMessage, ChatRequest
 from app.providers.errors import StreamCut
 from app.providers.prompts import CONTINUE
@@ -109,6 +109,18 @@ async def test_the_first_word_is_told_when_the_line_breaks_behind_it(dialect: Di
     outcome = await collect(replayed(dialect, b"".join(dialect.frames(("is",))[:-1])).stream(unfinished("The moon")))
     assert outcome.text.strip() == "is"
     assert isinstance(outcome.error, StreamCut)
+
+
+async def test_words_are_held_back_only_where_they_decide_something() -> None:
+    async def told(written: str, *words: str) -> list[str]:
+        [dialect, *_] = SPOKEN
+        events = replayed(dialect, b"".join(dialect.frames(words))).stream(unfinished(written))
+        return [event.text for event in (await collect(events)).events if isinstance(event, TextDelta)]
+
+    assert await told("The moon", "sh", "ines", " so") == [" shines so"]
+    assert await told("The moon ", "sh", "ines") == ["sh", "ines"]
+    assert await told("The moon.", "Sh", "ines") == [" Sh", "ines"]
+    assert await told("月は", "近", "い") == ["近", "い"]
 
 
 async def test_nothing_is_added_behind_thoughts() -> None:

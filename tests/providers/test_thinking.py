@@ -1,10 +1,12 @@
 """Thoughts and template tokens in the text of an answer, cut anywhere."""
 
 import itertools
+import random
+import re
 
 import pytest
 
-from app.parts import Finish, ReasoningPart, TextDelta, TextPart, ToolCallPart, fold
+from app.parts import Finish, ReasoningDelta, ReasoningPart, TextDelta, TextPart, ToolCallPart, fold
 from app.providers.errors import StreamCut
 from app.providers.thinking import Splitter
 from tests.providers.conftest import collect, question, replayed
@@ -65,6 +67,16 @@ CASES = {
     "<|channel|>final<|message|>b<|end|><|start|>assistant<|channel|>final<|message|>c": [TextPart("b\n\nc")],
     "<|channel|>final\nb": [TextPart("b")],
     "<|channel|>": [],
+    "<|channel|>Tides": [TextPart("Tides")],
+    "<|channel|>analysis to=python<|message|>a<|call|>": [ReasoningPart("a")],
+    "analysisThe user asks an assistant.assistantfinalParis.": [
+        ReasoningPart("The user asks an assistant."),
+        TextPart("Paris."),
+    ],
+    "assistantfinalParis.": [TextPart("Paris.")],
+    "analysis of tides": [TextPart("analysis of tides")],
+    "analysis": [TextPart("analysis")],
+    "an assistant": [TextPart("an assistant")],
     # Template tokens at either end, and in the middle.
     "Paris.<|im_end|>": [TextPart("Paris.")],
     "Paris.<|im_end|>\n<|endoftext|>\n": [TextPart("Paris.")],
@@ -128,6 +140,92 @@ def test_nothing_that_was_told_is_taken_back(text: str) -> None:
         told += "".join(delta.text for delta in splitter.feed(character))
         assert "".join(whole).startswith(told)
         assert len(splitter._held) <= 64 + len("<|start_header_id|>assistant")
+
+
+THOUGHTS = {
+    "Hm.": "Hm.",
+    "<think>Hm.</think>": "Hm.",
+    "<think>\nHm.\n": "Hm.\n",
+    "Hm.\n</think>\n": "Hm.\n",
+    "Hm.<|end|>": "Hm.",
+    "<|channel|>analysis<|message|>Hm.<|end|>": "Hm.",
+    "a < b, `</think>` and <|im_end|> so": "a < b, `</think>` and <|im_end|> so",
+    "Hm <": "Hm <",
+}
+
+
+@pytest.mark.parametrize("thought", THOUGHTS)
+def test_marks_within_what_a_server_calls_thoughts_are_dropped_too(thought: str) -> None:
+    for cut in range(len(thought) + 1):
+        splitter = Splitter()
+        events = [
+            *(ReasoningDelta(piece) for piece in (thought[:cut], thought[cut:]) if piece),
+            *(TextDelta("Paris"), TextDelta("."), Finish("stop")),
+        ]
+        told = [each for event in events for each in splitter.pass_on(event)]
+        assert told[-1] == Finish("stop")
+        assert fold(each for each in told[:-1] if isinstance(each, TextDelta | ReasoningDelta)) == (
+            ReasoningPart(THOUGHTS[thought]),
+            TextPart("Paris."),
+        )
+
+
+def test_signatures_pass_unchanged_behind_what_was_held_back() -> None:
+    splitter = Splitter()
+    told = [*splitter.pass_on(ReasoningDelta("Hm <")), *splitter.pass_on(ReasoningDelta("", "signed"))]
+    assert fold(told) == (ReasoningPart("Hm <", signature="signed"),)  # type: ignore[arg-type]
+    assert splitter.pass_on(TextDelta("a <", "signed")) == [TextDelta("a "), TextDelta("", "signed")]
+    assert splitter.end() == [TextDelta("<")]
+
+
+PIECES = (
+    *("<think>", "</think>", "<answer>", "</answer>", "[THINK]", "[/THINK]", "<|channel|>", "analysis", "final"),
+    *(
+        "<|message|>",
+        "<|end|>",
+        "<|start|>",
+        "assistant",
+        "<|return|>",
+        "<|im_end|>",
+        "<|im_start|>",
+        "</s>",
+        "<s>",
+        "[/INST]",
+    ),
+    *(
+        "<channel|>",
+        "<|channel>thought",
+        "<",
+        "|",
+        ">",
+        "[",
+        "`",
+        "```\n",
+        "\n",
+        "\n\n",
+        " ",
+        ".",
+        '"',
+        "a",
+        "é",
+        "word",
+    ),
+)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_mixture_of_marks_is_read_the_same_however_it_is_cut(seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(25):
+        text = "".join(rng.choices(PIECES, k=rng.randint(1, 12)))
+        whole = split(text)
+        assert split(*text) == whole, text
+        cuts = sorted(rng.choices(range(len(text) + 1), k=3))
+        pieces = [text[start:end] for start, end in itertools.pairwise((0, *cuts, len(text)))]
+        assert split(*pieces) == whole, (text, pieces)
+        kept = "".join(part.text for part in whole)  # type: ignore[attr-defined]
+        words = re.sub(r"<\|[\w.]{1,40}\|>|</?answer>", "", text)
+        assert {char for char in words if char in "éw"} <= set(kept), text
 
 
 def test_a_run_of_tokens_without_end_is_held_back_and_dropped() -> None:

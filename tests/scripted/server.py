@@ -41,7 +41,7 @@ class ScriptedServer:
         self._queue: deque[Script] = deque()
         self._arrived = asyncio.Condition()
         self._server: asyncio.Server | None = None
-        self._serving: set[asyncio.Task[None]] = set()
+        self._connections: set[asyncio.Task[None]] = set()
 
     def script(self, *steps: Step) -> None:
         """Queue the answer to one question."""
@@ -62,9 +62,9 @@ class ScriptedServer:
     async def close(self) -> None:
         if self._server is not None:
             self._server.close()
-        for task in self._serving:
+        for task in self._connections:
             task.cancel()
-        await asyncio.gather(*self._serving, return_exceptions=True)
+        await asyncio.gather(*self._connections, return_exceptions=True)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -85,8 +85,8 @@ class ScriptedServer:
 
     def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
         task.add_done_callback(lambda _: writer.close())  # also where it is cancelled before it has begun
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -11,7 +11,7 @@ _SCHEME = r"(?:jdbc:)?(?:postgresql|postgres|pgsql|psql)(?:\+\w+)?://"
 _HOST = r"(?:\[[0-9a-fA-F:.%\w]+\]|[^@/?#:,\[\]]*)(?::\d*)?"
 _REST = rf"(?P<hosts>{_HOST}(?:,{_HOST})*)(?:/(?P<name>[^?#@]*))?(?:\?(?P<query>[^#]*))?"
 _URL = re.compile(rf"{_SCHEME}(?:(?P<user>[^:@/?#]*)(?::(?P<password>[^@/?#]*))?@)?{_REST}", re.IGNORECASE)
-#: The same with a password whose @, / or # nobody encoded: then nothing of it is.
+#: The same with a password that holds @, / or # unencoded; such a password is taken literally.
 _RAW_PASSWORD = re.compile(rf"{_SCHEME}(?P<user>[^:@/?#]*):(?P<password>.*)@{_REST}", re.IGNORECASE | re.DOTALL)
 #: libpq's other form: host=… dbname=…
 _KEYWORDS = re.compile(r"\s*(?:host|hostaddr|port|dbname|user|password|service|sslmode)\s*=")

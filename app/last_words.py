@@ -1,5 +1,6 @@
-"""What a child program said before it failed, in a line, and what can be done about it where that is known. Pure."""
+"""Why a child program failed, picked from its output, and what to do about known causes. Pure."""
 
+import itertools
 import pathlib
 import re
 import signal
@@ -7,6 +8,8 @@ import signal
 #: Lines that say what went wrong, in programs of Postgres; what follows up to the next entry of the log belongs to them.
 _LEVEL = re.compile(r"^.*?\b(?:error|FATAL|PANIC|ERROR):\s+")
 _ADDED = re.compile(r"^.*?\b(?:DETAIL|HINT|detail|hint):\s+")
+#: Errors that follow from another one, or that a client met while the server was starting.
+_FOLLOWS = re.compile(r"failed to remove|the database system is (?:starting up|shutting down|not )")
 _MOST_CHARS = 600
 
 #: Pattern → what to do, the first that is found. `{folder}` is the data folder.
@@ -41,12 +44,12 @@ def sentence(what: str, words: str, code: int | None, folder: pathlib.Path) -> s
 
 
 def telling(text: str) -> str:
-    """The lines that say why, as one: the last error with what is added to it, else the last three lines."""
+    """The lines that say why, as one: the first error with what is added to it, else the last three lines."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [number for number, line in enumerate(lines) if _LEVEL.search(line)]
+    errors = [number for number, line in enumerate(lines) if _LEVEL.search(line) and not _FOLLOWS.search(line)]
     if errors:
-        added = [line for line in lines[errors[-1] + 1 :] if _ADDED.search(line)]
-        chosen = [lines[errors[-1]], *added]
+        first = errors[0]
+        chosen = [lines[first], *itertools.takewhile(_ADDED.search, lines[first + 1 :])]
     elif "Traceback (most recent call last):" in lines:
         chosen = lines[-1:]
     else:
@@ -56,7 +59,7 @@ def telling(text: str) -> str:
 
 
 def end_of(code: int | None) -> str:
-    """How a program ended that said nothing."""
+    """How a silent program ended."""
     if code is None:
         return "it did not say why"
     if code >= 0:

@@ -49,6 +49,11 @@ SAID = {
         "already exists; Is another postmaster",
         "End the other Postgres that uses /data.",
     ),
+    "FATAL:  the database system is starting up\nFATAL:  could not write to file: No space left on device\n"
+    "HINT:  Look.\nLOG:  done\nHINT:  Another one.\ninitdb: error: failed to remove contents of data directory": (
+        "It failed: could not write to file: No space left on device; Look. Free",
+        "Free some room on the disk of /data.",
+    ),
     "one\ntwo\nthree\nfour": ("two; three; four", "set DATABASE_URL"),
     'Traceback (most recent call last):\n  File "x"\nImportError: libgomp.so.1: cannot open shared object file: No': (
         "ImportError: libgomp.so.1",

@@ -148,7 +148,7 @@ async def _end(ending: Ending, tape: Tape) -> Ending:
 
 
 async def _flush(tape: Tape, ending: Ending) -> None:
-    """What the database took is the answer; that it did not take all is said, however the model ended it."""
+    """Flush the tape. If the database refused part of it, the answer fails with what is stored, however the model ended it."""
     try:
         await tape.flush()
     except DeltaRefused as error:

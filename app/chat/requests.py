@@ -106,7 +106,7 @@ def _name(body: Iterable[str]) -> str:
 
 _LIST_BLOCKS = "SELECT hash, body FROM block WHERE thread = $1 AND hash = ANY($2)"
 
-# The thread is locked first, as everywhere: a thread that is deleted meanwhile gets no block, and nobody waits in a circle.
+# Locks the thread first, as every other statement does, so a concurrent deletion cannot deadlock; a deleted thread gets no block.
 _BLOCKS = """
 WITH held AS MATERIALIZED (
     SELECT t.id FROM thread AS t JOIN generation AS g ON g.thread = t.id WHERE g.id = $3 FOR KEY SHARE OF t

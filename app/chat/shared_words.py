@@ -1,11 +1,11 @@
-"""What everybody may read of a failed call: a server's own words may quote the question of one person."""
+"""What may be shown to everyone about a failed call: a server's own words may quote one person's question."""
 
 from app.providers.errors import AddressRefused, BadAnswer, ProviderError, StreamCut, TimedOut, Unreachable
 from app.words import gettext as _
 
 
 def told_to_all(error: ProviderError) -> str:
-    """A sentence without any word of the server's. It outlives the thread, and stands where others look."""
+    """A sentence without the server's own words: it is shown to others and outlives the thread."""
     match error:
         case Unreachable() | AddressRefused() | TimedOut() if not error.status:
             return error.sentence  # all of it is ours: nothing was answered

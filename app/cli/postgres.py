@@ -1,4 +1,4 @@
-"""A Postgres of the owner's own, looked at before anything uses it: its address, version, encoding, and what stands before it."""
+"""Checks a Postgres given by DATABASE_URL before anything uses it: address, version, encoding, and poolers in front of it."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from app.settings import BadSetting
 
 OLDEST_POSTGRES = 15
 
-#: What a pooler makes of prepared statements that it does not know.
+#: Errors from a pooler that does not track prepared statements.
 _LOST_STATEMENT = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
 
 
@@ -73,7 +73,7 @@ async def _check_session(dsn: str, where: str, first: "asyncpg.Connection[Any]")
     """Refuse a pooler that shares a session between connections: LISTEN and the workers' locks need one of their own."""
     second = await _connect(dsn)
     try:
-        # In this order, even a pooler that takes its sessions in turn gives one of us another one, or both the same.
+        # In this order, any pooler gives both connections one session, or one connection two: see docs/decisions/0048.
         pids = [await _pid(connection) for connection in (first, second, second, first)]
     except _LOST_STATEMENT:
         pids = []
@@ -94,5 +94,5 @@ async def _pid(connection: "asyncpg.Connection[Any]") -> int:
 
 
 async def _connect(dsn: str) -> "asyncpg.Connection[Any]":
-    """Without named statements: a pooler that does not know them would mix up those of several connections."""
+    """Connect without named statements: a pooler that does not track them would mix up those of several connections."""
     return await asyncpg.connect(dsn, timeout=5, command_timeout=5, statement_cache_size=0)

@@ -114,7 +114,7 @@ def check_origin(host: str, origin: str, fetch_site: str, public_url: str) -> No
         raise OtherOrigin(
             _(
                 "This form was sent by another site's page, or through a proxy that does not pass the Host header on. "
-                "Nothing was changed. If this is your own address, whoever runs this instance sets PARLEY_PUBLIC_URL to it."
+                "Nothing was changed. If this is your own address, the owner of this instance should set PARLEY_PUBLIC_URL to it."
             )
         )
 

@@ -31,7 +31,7 @@ class Fenced(Exception):
 
 
 class DeltaRefused(AppError):
-    """Postgres took a part of this answer on no try: the answer ends there, and all others go on."""
+    """Postgres refuses part of this answer, so the answer ends there. Other answers go on."""
 
     code = "not_stored"
 
@@ -78,19 +78,19 @@ class Tape:
         return taken
 
     def clean(self) -> None:
-        """Replace what Postgres is known to refuse in a text."""
+        """Replace characters that Postgres is known to refuse."""
         self.rows = [(seq, kind, clean(body)) for seq, kind, body in self.rows]
         self.waiting = [(kind, clean(body)) for kind, body in self.waiting]
 
     def refuse(self) -> None:
-        """Keep what is committed, and nothing else."""
+        """Give the tape up: keep only the rows that are committed."""
         del self.rows[self.stored :]
         self.waiting.clear()
         self.is_refused = True
 
     def _raise_if_refused(self) -> None:
         if self.is_refused:
-            raise DeltaRefused(_("The database refused a part of this answer, so the answer ends before it."))
+            raise DeltaRefused(_("The database refused part of this answer, so it ends here."))
 
 
 class Writer:
@@ -205,7 +205,7 @@ class Writer:
     async def _write(
         self, connection: "asyncpg.Connection[Any]", batch: list[tuple[Tape, list[Row]]], *, is_repeated: bool = False
     ) -> None:
-        """Commit rows of several tapes. What Postgres refuses holds up nobody: then each tape is written by itself."""
+        """Commit rows of several tapes. If Postgres refuses the batch, each tape is written on its own."""
         self.in_flight.update(tape for tape, _ in batch)
         try:
             await self._commit(connection, batch, _REPEAT if is_repeated else _INSERT)
@@ -222,7 +222,7 @@ class Writer:
         self._tell_flushed()
 
     async def _write_alone(self, connection: "asyncpg.Connection[Any]", tape: Tape) -> None:
-        """All rows of a tape, again without what Postgres is known to refuse; a tape that it refuses then has ended."""
+        """Commit all rows of one tape; if refused, retry with cleaned text, then give the tape up."""
         for attempt in (1, 2):
             try:
                 return await self._commit(connection, [(tape, tape.rows)], _REPEAT)

@@ -129,7 +129,7 @@ async def announce_user_end(user_id: uuid.UUID) -> None:
     await tell(News(key=f"user:{user_id}", event="signed_out"))
 
 
-# The person first, then the session: in the order of whoever signs in or is kept out.
+# Locks the person before the session, as signing in and deactivation do.
 _MARK_SEEN = """
 WITH person AS MATERIALIZED (
     SELECT u.id FROM users AS u JOIN session AS s ON s."user" = u.id WHERE s.id = $1 FOR NO KEY UPDATE OF u

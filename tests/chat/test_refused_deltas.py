@@ -11,7 +11,7 @@ from app.database import fetch
 from tests.chat.conftest import Chat
 from tests.scripted.dialects import OPENAI
 
-SENTENCE = "The database refused a part of this answer, so the answer ends before it."
+SENTENCE = "The database refused part of this answer, so it ends here."
 
 
 @contextlib.asynccontextmanager

@@ -51,7 +51,7 @@ async def run(url: str, settings: Settings, *, with_worker: bool) -> AsyncIterat
     try:
         await holding.take()
         await catalog.ensure_builtin(settings)
-        async with make_client() as client:
+        async with make_client(settings.ca_file) as client:
             connect = catalog.connector(client, settings)
             await catalog.refresh_builtin(connect)
             reader = Reader(url)
@@ -85,7 +85,7 @@ class Work:
         self._settings = settings
         self.configure()
         refresh = functools.partial(catalog.refresh, connect=connect)
-        self.worker = Worker(url, settings, connect, naming(connect), reader.hand_over)
+        self.worker = Worker(url, settings, connect, naming(connect, settings), reader.hand_over)
         rows = EngineRows(self.worker, ENGINES, settings.models_folder)
         self._runner = TaskRunner(self.worker, connect, refresh, rows.write)
         self._probes = reachability.Probes(refresh)

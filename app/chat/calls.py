@@ -25,6 +25,7 @@ from app.errors import ContextOverflow
 from app.live import Fenced, Tape, Writer
 from app.parts import Delta, Finish, ReasoningDelta, ToolCallDelta, Usage
 from app.providers.base import Amended, ChatRequest, Parameters, Provider
+from app.providers.client import on_repeat
 from app.providers.errors import Filtered, ModelMissing, ProviderError, SaidNothing, StreamCut
 from app.tables.message import Tried
 from app.words import gettext as _
@@ -98,6 +99,7 @@ async def _call(
     ending.request = request
     await check_fit(provider, request, circuit.row["context_window"])
     await _keep(ending, provider.body(request))
+    on_repeat.set(ending.note_repeat)
     while True:
         ending.begin_call()
         began = time.monotonic()

@@ -16,6 +16,7 @@ import asyncpg
 import structlog
 
 from app.chat.reachability import CATALOG, IS_DOWN, WINDOW_SECONDS, is_unconnected, note_unconnected
+from app.chat.shared_words import told_to_all
 from app.database import AWAY, fetch, fetch_row
 from app.providers import PROVIDERS
 from app.providers.errors import BadAnswer, ProviderError, RateLimited, StreamCut
@@ -94,10 +95,10 @@ class Circuit:
         _failing.add(self.model)
         with contextlib.suppress(*AWAY, asyncpg.PostgresError):
             if is_unconnected(error) and not PROVIDERS[self.row["kind"]].runs_here:
-                await note_unconnected(provider_id, error.sentence, seconds)
+                await note_unconnected(provider_id, told_to_all(error), seconds)
                 return False
             row = await fetch_row(
-                _FAILED, self.model, provider_id, error.sentence, WINDOW_SECONDS, seconds, MOST_FAILURES,
+                _FAILED, self.model, provider_id, told_to_all(error), WINDOW_SECONDS, seconds, MOST_FAILURES,
                 TRIAL_PAUSE_SECONDS, CATALOG,
             )  # fmt: skip
             if row is not None and row["has_opened"]:

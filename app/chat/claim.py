@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from app.chat import circuit
-from app.chat.access import may_use
+from app.chat.access import is_offered, may_use
 from app.chat.facts import NOT_TAKEN
 from app.chat.tree import BRANCH, decode_branch
 from app.database import fetch_row
@@ -64,7 +64,7 @@ _CANDIDATES = f"""(
         SELECT id, min(place) AS place FROM jsonb_array_elements_text(jsonb_build_array(asked.id) || asked.fallbacks)
             WITH ORDINALITY AS e (id, place) GROUP BY id
     ) AS w
-    JOIN model AS m ON m.id = w.id::uuid AND m.gone_at IS NULL AND {may_use('t."user"')}
+    JOIN model AS m ON m.id = w.id::uuid AND {is_offered()} AND {may_use('t."user"')}
     JOIN provider AS p ON p.id = m.provider AND p.is_enabled
     WHERE asked.id = a.model
 )"""

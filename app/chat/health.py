@@ -58,7 +58,8 @@ class ModelFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ProviderFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A model server as it was last found. `is_open`: no model of it is called, its list is looked at, at `next_probe_at`.
 
-    `failures`: calls in a row that made no connection. `models`: those that fail by themselves.
+    `failures`: calls in a row that made no connection. `models`: those that fail by themselves. `version`: of the server's
+    program, where it says. `lists_models` is false where models are added by hand alone.
     """
 
     id: uuid.UUID
@@ -72,6 +73,8 @@ class ProviderFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     failures: int
     is_open: bool
     next_probe_at: datetime | None
+    version: str = ""
+    lists_models: bool = True
     models: tuple[ModelFacts, ...] = ()
 
 
@@ -201,7 +204,8 @@ SELECT json_build_object(
     'providers', (SELECT coalesce(json_agg(json_build_object(
         'id', p.id, 'name', p.name, 'kind', p.kind, 'state', p.state, 'error', p.error, 'latency_ms', p.latency_ms,
         'looked_at', p.refreshed_at, 'down_since', p.down_since, 'failures', p.failures,
-        'is_open', {IS_DOWN}, 'next_probe_at', p.probe_at, 'models', (
+        'is_open', {IS_DOWN}, 'next_probe_at', p.probe_at,
+        'version', p.version, 'lists_models', p.lists_models, 'models', (
             SELECT coalesce(json_agg(json_build_object(
                 'name', m.name, 'failures', m.failures, 'error', m.error, 'down_since', m.down_since,
                 'next_trial_at', m.trial_at) ORDER BY m.name), '[]')

@@ -153,6 +153,8 @@ def _provider(provider: ProviderFacts, now: datetime) -> Line:
         facts = say(_("Answered %(ago)s ago"), ago=_time(_age(provider.looked_at, now) * 1000))
         if provider.latency_ms is not None:
             facts = say(_("%(facts)s, in %(time)s"), facts=facts, time=_time(provider.latency_ms))
+        if provider.version:
+            facts = say(_("%(facts)s; version %(version)s"), facts=facts, version=provider.version)
         if provider.failures:
             return Line(name, "look", say("%(facts)s; %(calls)s", facts=facts, calls=_failed_calls(provider.failures)))
         return Line(name, "ok", facts)

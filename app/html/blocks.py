@@ -7,9 +7,10 @@ fixed places of the text only: behind a line, at the first character behind a bl
 import re
 from typing import Final
 
-from app.html import math
+from app.html import details, math
 from app.html.events import parser
 from app.html.fence import Fence, opened_by
+from app.html.joints import JOINT, with_joints
 from app.html.markdown import normal, render
 from app.html.quick import Quick
 from app.html.spine import Change, Spine
@@ -31,6 +32,7 @@ class Blocks:
         self._checked_length = 0
         self._is_behind_blank = False
         self._ends_in_return = False
+        self._details: details.Details | None = None
         self._fence: Fence | None = None
         self._is_fence_shown = False
         self._quick: Quick | None = None
@@ -107,6 +109,8 @@ class Blocks:
 
     def _feed_line(self, text: str) -> str:
         """Takes a line at most; gives back the rest."""
+        if self._details:
+            return self._feed_details(self._details, text)
         is_at_start = not self._open or self._open.endswith("\n")
         if is_at_start and self._is_behind_blank and self._open and not text[0].isspace():
             self._is_behind_blank = False
@@ -116,20 +120,55 @@ class Blocks:
         room = MAX_OPEN_CHARS - len(self._open)
         end = text.find("\n", 0, room) + 1 or room
         self._open += text[:end]
+        rest = text[end:]
         if self._open.endswith("\n"):
-            self._end_line()
+            rest = self._end_line() + rest
         if len(self._open) >= MAX_OPEN_CHARS:
+            self._cut_long()
+        return rest
+
+    def _feed_details(self, opened: details.Details, text: str) -> str:
+        """The same within a disclosure, which stays open until its last tag."""
+        room = MAX_OPEN_CHARS - len(self._open)
+        end = text.find("\n", 0, room) + 1 or room
+        self._open += text[:end]
+        if self._open.endswith("\n"):
+            start = self._open.rfind("\n", 0, -1) + 1
+            if (place := opened.feed(self._open[start:])) is not None:
+                return self._finish_details(start + place) + text[end:]
+        if len(self._open) >= MAX_OPEN_CHARS:
+            self._details = None
             self._cut_long()
         return text[end:]
 
-    def _end_line(self) -> None:
+    def _begin_details(self, line: str) -> str:
+        """At the line that begins a disclosure. Gives back what stands behind it, if it ends here already."""
+        self._finish_until(len(self._open) - len(line))
+        self._kind, self._checked_length = "", 0
+        self._details = details.Details()
+        place = self._details.feed(line)
+        return "" if place is None else self._finish_details(place)
+
+    def _finish_details(self, place: int) -> str:
+        """Gives back what stands behind the last tag, to be fed again."""
+        self._details, self._is_behind_blank = None, False
+        rest = self._open[place:]
+        self._finish_until(place)
+        self._open = ""
+        return rest
+
+    def _end_line(self) -> str:
+        """Looks at the line that has just ended. Gives back what of it has to be fed again."""
         line = self._open[self._open.rfind("\n", 0, -1) + 1 :]
+        if details.opens(line) and not details.is_code_behind(self._open.removesuffix(line)):
+            return self._begin_details(line)
         self._is_behind_blank = not line.strip()
         if not self._is_behind_blank:
             if self._may_end_block(line):
                 self._check_line()
         elif not self._open.strip():
             self._open = ""
+        return ""
 
     def _may_end_block(self, line: str) -> bool:
         """Whether a look is worth its price: not in a homogeneous block, nor in one that grew little since the last."""
@@ -181,7 +220,8 @@ class Blocks:
         """Kind and place of the line of every top-level block in the open text."""
         found: list[tuple[str, int]] = []
         depth = 0
-        for event, span in parser.events_with_range(self._open):
+        source = with_joints(self._open)
+        for event, span in parser.events_with_range(math.masked(source)):
             if isinstance(event, str):
                 if event == "Rule" and not depth:
                     found.append(("Rule", span["start"]))
@@ -192,10 +232,10 @@ class Blocks:
                 depth += 1
             elif "End" in event:
                 depth -= 1
-        return [(kind, self._line_at(start)) for kind, start in found]
+        return [(kind, self._line_at(source, start)) for kind, start in found]
 
-    def _line_at(self, byte: int) -> int:
-        place = byte if self._open.isascii() else len(self._open.encode()[:byte].decode())
+    def _line_at(self, source: str, byte: int) -> int:
+        place = byte if source.isascii() else len(source.encode()[:byte].decode().replace(JOINT, ""))
         return self._open.rfind("\n", 0, place) + 1
 
     def _finish_until(self, place: int) -> None:

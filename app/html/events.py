@@ -1,7 +1,10 @@
 """Markdown to plain HTML: draws the parser's events itself, so that raw HTML in the source stays visible text.
 
 What comes out is not yet final: code, formulas, footnotes and checkboxes travel as bare marker tags that Markdown
-cannot write (`pre title`, `var`, `samp`, `sup`, `section title`, `input`); `markdown.py` draws them after sanitising.
+cannot write (`pre title`, `var`, `samp`, `dfn`, `section title`, `input`); `markdown.py` draws them after sanitising.
+
+Each block finds its own direction. A paragraph within an item or a quote takes theirs, so that bullets and lines stand
+on the side where the text begins.
 """
 
 import re
@@ -10,6 +13,8 @@ from html import escape
 from typing import Any, Final
 
 import pyromark
+
+from app.html.tags import OpenTags
 
 MAX_DEPTH: Final = 60  # elements within each other; browsers flatten beyond 512, the sanitiser is quadratic in it
 _ALLOWED_ADDRESS: Final = re.compile(r"(?:https?://|mailto:)[^\s]", re.IGNORECASE)
@@ -24,16 +29,19 @@ OPTIONS: Final = (
 )
 parser: Final = pyromark.Markdown(options=OPTIONS)
 
+#: Behind the scheme of a link whose text was written without it: see addresses.py. A noncharacter, as a joint is.
+NO_SCHEME: Final = "\ufdd1"
+
+PARAGRAPH: Final = '<p dir="auto">'
+
 _START: Final = {
-    "Paragraph": "<p>",
     "Emphasis": "<em>",
     "Strong": "<strong>",
     "Strikethrough": "<del>",
-    "Item": "<li>",
+    "Item": '<li dir="auto">',
     "TableHead": "<thead><tr>",
     "TableRow": "<tr>",
-    "HtmlBlock": "<p>",
-    "BlockQuote": "<blockquote>",
+    "BlockQuote": '<blockquote dir="auto">',
     "CodeBlock": "",
 }
 _END: Final = {
@@ -49,9 +57,10 @@ _END: Final = {
     "FootnoteDefinition": "</section>",
     "BlockQuote": "</blockquote>",
 }
+_CONTAINERS: Final = frozenset({"Item", "BlockQuote"})
 _HEADING: Final = {"H1": "h2", "H2": "h3", "H3": "h4", "H4": "h5", "H5": "h6", "H6": "h6"}  # the page has its own h1
 _ALIGN: Final = {"None": "", "Left": ' align="left"', "Center": ' align="center"', "Right": ' align="right"'}
-_STANDING: Final = {"SoftBreak": "\n", "HardBreak": "<br>", "Rule": "<hr>"}
+_STANDING: Final = {"SoftBreak": "<br>\n", "HardBreak": "<br>\n", "Rule": "<hr>"}
 
 
 class TooDeep(Exception):
@@ -78,17 +87,16 @@ class _Drawing:
         self.column = 0
         self.cell = "td"
         self.html_block: list[str] | None = None
-        self.formula: str | None = None
+        self.tags = OpenTags(self.out)
+        self.containers = 0  # items and quotes around
 
     def pieces(self) -> list[str]:
         out = self.out
         for event in self.events:
             if isinstance(event, str):
-                out.append(_STANDING[event] if not self.image_depth else " ")
+                out.append(self._standing(event))
                 continue
             ((kind, value),) = event.items()
-            if self.formula is not None:
-                self._settle_formula(kind, value)
             if kind == "Text":
                 out.append(escape(value, False))
             elif kind == "Start":
@@ -101,31 +109,31 @@ class _Drawing:
                 out.append(escape(str(value), False))
             else:
                 self._leaf(kind, value)
-        if self.formula is not None:
-            self._settle_formula("End", "")
         return out
+
+    def _standing(self, event: str) -> str:
+        if self.image_depth:
+            return " "
+        if event == "SoftBreak" and self.out[-1] == "<br>":
+            return "\n"  # the line was broken by a tag already
+        return _STANDING[event]
 
     def _leaf(self, kind: str, value: Any) -> None:
         match kind:
             case "Code":
-                self.out.append(f"<code>{escape(value, False)}</code>")
+                self.out.append(f'<code dir="ltr">{escape(value, False)}</code>')
             case "InlineMath":
-                self.formula = value
+                self.out.append(f"<var>{escape(value, False)}</var>")
             case "DisplayMath":
                 self.out.append(f"<samp>{escape(value, False)}</samp>")
             case "FootnoteReference":
-                self.out.append(f"<sup>{escape(value, False)}</sup>")
+                self.out.append(f"<dfn>{escape(value, False)}</dfn>")
             case "TaskListMarker":
                 self.out.append('<input checked=""> ' if value else "<input> ")
-            case _:  # InlineHtml and whatever a later parser adds: visible text
+            case "InlineHtml":
+                self.tags.draw(value, self.depth)
+            case _:  # whatever a later parser adds: visible text
                 self.out.append(escape(str(value), False))
-
-    def _settle_formula(self, kind: str, value: Any) -> None:
-        """`$5-$10` is money: a closing dollar sign with a digit behind it closes nothing (Pandoc's rule)."""
-        source = escape(self.formula or "", False)
-        self.formula = None
-        is_money = kind == "Text" and value[:1].isdigit()
-        self.out.append(f"${source}$" if is_money else f"<var>{source}</var>")
 
     def _start(self, value: Any) -> None:
         self.depth += 1
@@ -139,22 +147,29 @@ class _Drawing:
             pass
         elif name == "TableCell":
             align = _ALIGN[self.columns[self.column]] if self.column < len(self.columns) else ""
-            self.out.append(f"<{self.cell}{align}>")
+            self.out.append(f'<{self.cell} dir="auto"{align}>')
             self.column += 1
         elif name == "HtmlBlock":
             self.html_block = []
-            self.out.append("<p>")
+            self._start_paragraph()
+        elif name == "Paragraph":
+            self._start_paragraph()
         elif detail is None and name != "List":
             if name in ("TableHead", "TableRow"):
                 self.column, self.cell = 0, "th" if name == "TableHead" else "td"
+            self.containers += name in _CONTAINERS
             self.out.append(_START[name])
         else:
+            self.containers += name in _CONTAINERS
             self._start_detailed(name, detail)
+
+    def _start_paragraph(self) -> None:
+        self.out.append("<p>" if self.containers else PARAGRAPH)
 
     def _start_detailed(self, name: str, detail: Any) -> None:
         match name:
             case "Heading":
-                self.out.append(f"<{_HEADING[detail['level']]}>")
+                self.out.append(f'<{_HEADING[detail["level"]]} dir="auto">')
             case "List":
                 self.out.append("<ul>" if detail is None else "<ol>" if detail == 1 else f'<ol start="{int(detail)}">')
             case "CodeBlock":
@@ -172,6 +187,7 @@ class _Drawing:
 
     def _end(self, value: Any) -> None:
         self.depth -= 1
+        self.tags.leave(self.depth)
         detail: Any
         name, detail = (value, None) if isinstance(value, str) else next(iter(value.items()))
         if name == "Image":
@@ -191,10 +207,11 @@ class _Drawing:
             self.out.append("<br>".join(escape(line, False) for line in lines) + "</p>")
             self.html_block = None
         else:
+            self.containers -= name in _CONTAINERS
             self.out.append(_END.get(name, ""))
 
     def _start_link(self, detail: dict[str, Any]) -> None:
-        address, title = detail["dest_url"], detail["title"]
+        address, title = detail["dest_url"].replace(NO_SCHEME, ""), detail["title"]
         if detail["link_type"] == "Email":
             address = f"mailto:{address}"
         if _ALLOWED_ADDRESS.match(address):

@@ -11,19 +11,21 @@ from typing import Final
 
 import nh3
 
-from app.html import math
+from app.html import details, math, mathml
+from app.html.addresses import with_links
 from app.html.cells import with_all_cells
-from app.html.events import TooDeep, draw
+from app.html.events import NO_SCHEME, TooDeep, draw
+from app.html.joints import JOINT, with_joints, without_joints
 from app.words import gettext as _
 
-RENDERER_VERSION: Final = 1
+RENDERER_VERSION: Final = 2
 MAX_CHARS: Final = 500_000
 MAX_FORMULAS: Final = 200
 MAX_HIGHLIGHTED_CHARS: Final = 100_000
 
 _TAGS: Final = (
     "p h2 h3 h4 h5 h6 ul ol li blockquote pre code em strong del a br hr table thead tbody tr th td "
-    "sup section var samp input"
+    "dfn section var samp input sub sup kbd mark u details summary"
 )
 _cleaner: Final = nh3.Cleaner(
     tags=set(_TAGS.split()),
@@ -31,8 +33,9 @@ _cleaner: Final = nh3.Cleaner(
     attributes={
         "a": {"href", "title"},
         "ol": {"start"},
-        "th": {"align"},
-        "td": {"align"},
+        "th": {"align", "dir"},
+        "td": {"align", "dir"},
+        **{name: {"dir"} for name in "p h2 h3 h4 h5 h6 li blockquote code summary".split()},
         "pre": {"title"},
         "section": {"title"},
         "input": {"checked"},
@@ -46,8 +49,9 @@ _cleaner: Final = nh3.Cleaner(
 
 _CODE: Final = re.compile(r'<pre(?: title="([^"]*)")?><code>(.*?)</code></pre>', re.DOTALL)
 _FORMULA: Final = re.compile(r"<(var|samp)>(.*?)</\1>", re.DOTALL)
-_REFERENCE: Final = re.compile(r"<sup>(.*?)</sup>", re.DOTALL)
+_REFERENCE: Final = re.compile(r"<dfn>(.*?)</dfn>", re.DOTALL)
 _DEFINITION: Final = re.compile(r'<section title="([^"]*)">')
+_DEAD_LINK: Final = re.compile(r'<a(?: (?:title|class)="[^"]*")* target="[^"]*" rel="[^"]*">(.*?)</a>', re.DOTALL)
 _LANGUAGE: Final = re.compile(r"[\w+#.-]{1,40}")
 _PLAIN_ID: Final = re.compile(r"[a-z0-9-]")
 
@@ -61,10 +65,30 @@ def render(text: str, *, is_done: bool = True, prefix: str = "") -> str:
     if len(text) > MAX_CHARS:
         return _as_source(text)
     try:
-        html = _cleaner.clean(draw(with_all_cells(math.with_dollars(text))))
+        html = _cleaner.clean(_drawn(text, 0))
     except TooDeep:
         return _as_source(text)
     return _with_markers_drawn(html, is_done, prefix)
+
+
+def _drawn(text: str, depth: int) -> str:
+    """`depth` counts the disclosures around."""
+    if not details.has_details(text):
+        return _drawn_blocks(text)
+    if depth == details.MAX_DEPTH:
+        raise TooDeep
+    drawn = [
+        details.draw(part, lambda inner: _drawn(inner, depth + 1)) if is_disclosure else _drawn_blocks(part)
+        for part, is_disclosure in details.parts(text)
+        if part
+    ]
+    return "".join(drawn)
+
+
+def _drawn_blocks(text: str) -> str:
+    source = with_joints(with_links(math.without_prices(math.with_dollars(text))))
+    html = without_joints(draw(with_all_cells(source)))
+    return html.replace(f"https://{NO_SCHEME}", "").replace(NO_SCHEME, "") if NO_SCHEME in html else html
 
 
 def render_plain(text: str) -> str:
@@ -73,11 +97,12 @@ def render_plain(text: str) -> str:
 
 
 def normal(text: str) -> str:
-    """Text as an HTML parser would read it: one kind of line end, no NUL, no lone surrogates."""
+    """Text as an HTML parser would read it: one kind of line end, no NUL, no lone surrogates, none of our own marks."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if "\x00" in text:
-        text = text.replace("\x00", "\ufffd")
+    for character in ("\x00", JOINT, NO_SCHEME):
+        if character in text:
+            text = text.replace(character, "\ufffd")
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -91,7 +116,7 @@ def code_block(info: str, code: str) -> tuple[str, str, str]:
     attribute = f' data-language="{language}"' if language else ""
     css = f' class="language-{language}"' if language else ""
     head = (
-        f'<div class="code"{attribute}><div class="code-head"><span>{escape(info.strip()[:100], False)}</span>'
+        f'<div class="code" dir="ltr"{attribute}><div class="code-head"><span>{escape(info.strip()[:100], False)}</span>'
         f'<button type="button" class="copy" data-copy>{escape(_("Copy"))}</button></div>'
         f'<pre tabindex="0"><code{css}>'
     )
@@ -105,6 +130,8 @@ def language_of(info: str) -> str:
 
 
 def _with_markers_drawn(html: str, is_done: bool, prefix: str) -> str:
+    if "<a " in html:
+        html = _DEAD_LINK.sub(r"\1", html)  # to no address that there can be: the sanitiser took it
     if "<pre" in html:
         html = _CODE.sub(_code_drawer(is_done), html)
     if "<var>" in html or "<samp>" in html:
@@ -113,7 +140,7 @@ def _with_markers_drawn(html: str, is_done: bool, prefix: str) -> str:
         html = html.replace("<table>", '<div class="table" tabindex="0"><table>').replace("</table>", "</table></div>")
     if "<input" in html:
         html = html.replace('<input checked="">', _checkbox(True)).replace("<input>", _checkbox(False))
-    if "<sup>" in html or "<section" in html:
+    if "<dfn>" in html or "<section" in html:
         html = _with_footnotes(html, prefix)
     return html
 
@@ -142,8 +169,8 @@ def _formula_drawer() -> Callable[[re.Match[str]], str]:
         nonlocal left
         left -= 1
         if left < 0:
-            return f'<code class="math-error">{match[2]}</code>'
-        return math.formula(unescape(match[2]), match[1] == "samp")
+            return f'<code class="math-error" dir="ltr">{match[2]}</code>'
+        return mathml.formula(unescape(match[2]), match[1] == "samp")
 
     return drawn
 
@@ -176,4 +203,4 @@ def _footnote_id(label: str, prefix: str) -> str:
 
 def _as_source(text: str) -> str:
     shown = escape(text.lstrip("\n"), False)  # an HTML parser drops the first line end in a pre
-    return f'<pre tabindex="0">{shown}</pre>'
+    return f'<pre tabindex="0" dir="auto">{shown}</pre>'

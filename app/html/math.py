@@ -1,136 +1,33 @@
-"""LaTeX to MathML, and the finding of `\\(..\\)` and `\\[..\\]` in Markdown."""
+r"""Formulas in Markdown: `\(..\)`, `\[..\]` and bare environments become dollars; dollars that are no formula, text.
+
+Both is done to the source, before Markdown is parsed: a formula's backslashes and minus signs mean nothing to Markdown
+then, and a price takes no emphasis, link or table apart.
+"""
 
 import re
-from functools import lru_cache
-from html import escape
+from collections.abc import Callable, Iterator
 from typing import Final
-
-import math_core
 
 from app.html.events import parser
 
-MAX_FORMULA_CHARS: Final = 10_000
-MAX_FORMULA_DEPTH: Final = 60
-
-_TAG_NAMES: Final = (
-    "math mi mn mo ms mtext mspace mrow mfrac msqrt mroot mstyle mpadded mphantom menclose merror "
-    "msub msup msubsup munder mover munderover mmultiscripts mprescripts none mtable mtr mtd"
+_ENVIRONMENTS: Final = (
+    rb"(?:align|alignat|flalign|equation|gather|multline|eqnarray|aligned|gathered|split|cases|array|[bBpvV]?matrix)\*?"
 )
-_ATTRIBUTE_NAMES: Final = (
-    "accent accentunder columnspan depth display displaystyle fence form height largeop linethickness lspace maxsize "
-    "mathvariant minsize movablelimits notation rowspan rspace scriptlevel separator stretchy symmetric voffset width "
-    "mathcolor mathbackground intent arg"
-)
-_TAGS: Final = frozenset(_TAG_NAMES.split())
-_TEXT_TAGS: Final = frozenset({"b", "i", "em", "s", "u", "code", "span"})  # HTML within \text{..}
-_TEXT_HOLDERS: Final = frozenset({"mtext", "mi", "mo", "mn", "ms"})  # elsewhere HTML would break out of the formula
-_ATTRIBUTES: Final = frozenset(_ATTRIBUTE_NAMES.split())
-# What math-core says in style attributes, which our content security policy forbids, as classes of static/css/math.css.
-_STYLES: Final = {
-    "text-align: left": "left",
-    "text-align: right": "right",
-    "text-align:left": "left",
-    "text-align:right": "right",
-    "padding-left: 0": "tight-left",
-    "padding-left:0": "tight-left",
-    "padding-right: 0": "tight-right",
-    "padding-right:0": "tight-right",
-    "padding-left:1em": "wide-left",
-    "border-left": "line-left",
-    "border-right": "line-right",
-    "border-top": "line-top",
-    "border-bottom": "line-bottom",
-    "width: 100%": "full",
-    "width: 50%": "half",
-}
-_TOKEN: Final = re.compile(r'<(/?)([a-z]+)((?: [a-z]+="[^"<>]*")*)(/?)>|[^<>]+')
-_ATTRIBUTE: Final = re.compile(r' ([a-z]+)="([^"]*)"')
-_COLOUR: Final = re.compile(r"color: ?(#[0-9A-Fa-f]{3,8})")
-_PLAIN_VALUE: Final = re.compile(r"[\w.%+#-]*")
-
-_converter: Final = math_core.LatexToMathML(fancy_error=False, max_expansions=200)
-
-
-def formula(latex: str, is_display: bool) -> str:
-    """MathML, or the source in `<code class="math-error">` where it cannot be read or asks for what we do not draw."""
-    return _remembered(latex, is_display) if len(latex) <= 400 else _converted(latex, is_display)
-
-
-def _converted(latex: str, is_display: bool) -> str:
-    try:
-        if len(latex) <= MAX_FORMULA_CHARS:
-            return _checked(_converter.convert_with_local_state(latex, displaystyle=is_display), is_display)
-    except (math_core.LatexError, _NotAllowed):
-        pass
-    return f'<code class="math-error">{escape(latex, False)}</code>'
-
-
-_remembered: Final = lru_cache(maxsize=1024)(_converted)  # an open paragraph is drawn again for every few characters
-
-
-class _NotAllowed(Exception):
-    """The converter wrote something that is not on our list."""
-
-
-def _checked(mathml: str, is_display: bool) -> str:
-    """The same MathML, rebuilt from allowed tags, attributes and values alone."""
-    out: list[str] = []
-    stack: list[str] = []
-    position = 0
-    for match in _TOKEN.finditer(mathml):
-        if match.start() != position:
-            raise _NotAllowed
-        position = match.end()
-        closing, tag, attributes, is_empty = match.groups()
-        if tag is None:
-            out.append(match.group())
-            continue
-        is_text = tag in _TEXT_TAGS and not _TEXT_HOLDERS.isdisjoint(stack)
-        if not (tag in _TAGS or is_text) or len(stack) > MAX_FORMULA_DEPTH:
-            raise _NotAllowed
-        if closing:
-            if not stack or stack.pop() != tag:
-                raise _NotAllowed
-            out.append(f"</{tag}>")
-            continue
-        kept = "" if is_text else _attributes(attributes) if tag != "math" else ' display="block"' if is_display else ""
-        out.append(f"<{tag}{kept}>" if not is_empty else f"<{tag}{kept}></{tag}>")
-        if not is_empty:
-            stack.append(tag)
-    if position != len(mathml) or stack or not mathml.startswith("<math"):
-        raise _NotAllowed
-    return "".join(out)
-
-
-def _attributes(source: str) -> str:
-    kept = ""
-    classes: list[str] = []
-    for name, value in _ATTRIBUTE.findall(source):
-        if name == "style":
-            colour = _COLOUR.search(value)
-            kept += f' mathcolor="{colour[1]}"' if colour else ""
-            declared = [one.strip() for one in value.split(";")]
-            classes += [c for d in declared for s, c in _STYLES.items() if d == s or d.startswith(s + ":")]
-        elif name == "class":
-            classes += [c for c in value.split() if c.startswith("menclose-")]
-        elif name not in _ATTRIBUTES:
-            raise _NotAllowed
-        elif _PLAIN_VALUE.fullmatch(value) or name == "notation":
-            kept += f' {name}="{value}"'
-    return kept + (f' class="{" ".join(sorted(set(classes)))}"' if classes else "")
-
-
-_DELIMITER: Final = re.compile(rb"\\[()\[\]]|\\.|\$\$|\n[ \t]*\n", re.DOTALL)
+_DELIMITER: Final = re.compile(rb"\\[()\[\]]|\\(?:begin|end)\{" + _ENVIRONMENTS + rb"\}|\\.|\$\$|\n[ \t]*\n", re.DOTALL)
 _CLOSING: Final = {rb"\(": rb"\)", rb"\[": rb"\]", b"$$": b"$$"}
+_BEGIN: Final = rb"\begin"
+_SEEN_BEFORE: Final = 200  # bytes of a line, which may be as long as the text
+_LONE_DOLLAR: Final = re.compile(rb"(?<![\\$])\$(?!\$)")
 
 
 def has_delimiters(source: str) -> bool:
-    return "\\(" in source or "\\[" in source or "$$" in source
+    """Whether `with_dollars` could find something: a look that costs little."""
+    return "\\(" in source or "\\[" in source or "$$" in source or "\\begin{" in source
 
 
 def ends_within_display(source: str) -> bool:
     """Whether a display formula that has begun is not yet closed."""
-    if "$$" not in source and "\\[" not in source:
+    if "$$" not in source and "\\[" not in source and "\\begin{" not in source:
         return False
     opened = _scanned(source.encode())[1]
     return opened is not None and opened.group() != rb"\("
@@ -141,40 +38,64 @@ def with_dollars(source: str) -> str:
 
     Markdown would eat the backslashes, and take a formula's line that begins with a minus sign for a list.
     """
+    return _replaced(source, lambda _length, written: written)
+
+
+def masked(source: str) -> str:
+    """The same bytes, with letters for what `with_dollars` rewrites: to tell where blocks begin."""
+    return _replaced(source, lambda length, _written: b"x" * length)
+
+
+def _replaced(source: str, by: Callable[[int, bytes], bytes]) -> str:
     if not has_delimiters(source):
         return source
     raw = source.encode()
-    code: list[tuple[int, int]] | None = None
     pieces: list[bytes] = []
     position = 0
+    for start, end, rewritten in _formulas(source, raw):
+        pieces += [raw[position:start], by(end - start, rewritten)]
+        position = end
+    return source if not pieces else b"".join([*pieces, raw[position:]]).decode()
+
+
+def _formulas(source: str, raw: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Start, end and the new text of every formula that is not code."""
+    code: list[tuple[int, int]] | None = None
     for start, end, opening in _scanned(raw)[0]:
         code = _code_ranges(source) if code is None else code
-        body = raw[start + 2 : end - 2]
+        body = raw[start:end] if opening.startswith(_BEGIN) else raw[start + 2 : end - 2]
         while code and code[0][1] <= start:
             code.pop(0)
         if (code and code[0][0] < end) or not body.strip():
             continue
         rewritten = _one_line(body, opening)
         if rewritten is not None:
-            pieces += [raw[position:start], rewritten]
-            position = end
-    return source if not pieces else b"".join([*pieces, raw[position:]]).decode()
+            yield start, end, rewritten
 
 
 def _scanned(raw: bytes) -> tuple[list[tuple[int, int, bytes]], re.Match[bytes] | None]:
     """Start, end and opening mark of every formula; and the mark that is open at the end."""
     found: list[tuple[int, int, bytes]] = []
     opened: re.Match[bytes] | None = None
+    closing = b""
     for token in _DELIMITER.finditer(raw):
         text = token.group()
-        if opened is not None and text == _CLOSING[opened.group()]:
+        if opened is not None and text == closing:
             found.append((opened.start(), token.end(), opened.group()))
             opened = None
         elif text.startswith(b"\n"):
             opened = None
-        elif text in _CLOSING and (opened is None or opened.group() != b"$$"):
-            opened = token
+        elif text in _CLOSING and (opened is None or opened.group() in (rb"\(", rb"\[")):
+            opened, closing = token, _CLOSING[text]
+        elif opened is None and text.startswith(_BEGIN) and _is_bare(raw, token.start()):
+            opened, closing = token, rb"\end" + text.removeprefix(_BEGIN)
     return found, opened
+
+
+def _is_bare(raw: bytes, place: int) -> bool:
+    """Whether an environment begins outside of dollars."""
+    line = raw.rfind(b"\n", max(0, place - _SEEN_BEFORE), place) + 1
+    return len(_LONE_DOLLAR.findall(raw, line or max(0, place - _SEEN_BEFORE), place)) % 2 == 0
 
 
 def _code_ranges(source: str) -> list[tuple[int, int]]:
@@ -202,3 +123,73 @@ def _one_line(body: bytes, opening: bytes) -> bytes | None:
         body = b" ".join(line.strip() for line in lines)
     mark = b"$" if opening == rb"\(" else b"$$"
     return mark + body.strip() + mark
+
+
+# -- Dollars that are no formula ---------------------------------------------------------------------------------------
+
+_ROUNDS: Final = 12  # each settles at least half of the dollars that stand in a row
+
+_WORD_BEHIND: Final = re.compile(r"[A-Za-z0-9{]")
+_ORDINAL: Final = re.compile(r"(?:th|st|nd|rd|s)(?![A-Za-z0-9])")  # "the $n$th", "all $x_i$s"
+_NAMES_A_NUMBER: Final = re.compile(r"[A-Za-z]|.*[\\^_].*", re.DOTALL)
+_SURELY_LATEX: Final = re.compile(r"\\[a-zA-Z]|[\^_][\\{]")  # "30$^\circ$", "5$\mu$"
+_IS_TEXT: Final = re.compile(r"`|\*\*|\"|\]\((?:mailto:|[/#.])")  # what Markdown has and LaTeX has not
+_IN_ADDRESS: Final = re.compile(r"(?:://|www\.)[^\s<>()]*\Z")
+_SHELL_END: Final = re.compile(r"[/:\-=@~]\Z")  # "$(a)/$(b)"
+_MATHS: Final = re.compile(r"[\\^_={}<>+]")
+_PLAIN_WORD: Final = re.compile(r"\s[^\W\d_]{4,}(?:[\s.,;:!?]|\Z)|\A[^\W\d_]{4,}[.,;:!?]?\s")
+_JOINS_PRICES: Final = re.compile(r"\W*(?:\s[a-z]{2,3}\s\W*)?")  # "$$ to $$$", "$$ - $$"
+
+
+def without_prices(source: str) -> str:
+    r"""The same text, with `\$` for every dollar that encloses no formula: prices, shell variables, regexes."""
+    if source.count("$") < 2:
+        return source
+    for _ in range(_ROUNDS):
+        raw = source.encode()
+        places = _wrong_dollars(source, raw)
+        if not places:
+            return source
+        pieces = [raw[start:end] for start, end in zip([0, *places], [*places, len(raw)], strict=True)]
+        source = b"\\".join(pieces).decode()
+    return source
+
+
+def _wrong_dollars(source: str, raw: bytes) -> list[int]:
+    """Where a dollar opens what Markdown takes for a formula, and is none."""
+    found: list[int] = []
+    for event, span in parser.events_with_range(source):
+        if not isinstance(event, dict):
+            continue
+        start, end = span["start"], span["end"]
+        before = raw[max(0, start - _SEEN_BEFORE) : start].decode(errors="ignore")
+        after = raw[end : end + 4].decode(errors="ignore")
+        if "InlineMath" in event and not _is_formula(before, event["InlineMath"], after):
+            found.append(start)
+        elif "DisplayMath" in event and not _is_display(before[-1:], event["DisplayMath"], after[:1]):
+            found += [start, start + 1]
+    return found
+
+
+def _is_formula(before: str, body: str, after: str) -> bool:
+    """Pandoc's rule (no digit behind the closing dollar), and what else tells a formula from prices and variables."""
+    if _IS_TEXT.search(body) or _is_prose(body) or _IN_ADDRESS.search(before):
+        return False
+    before = before[-1:]
+    if _WORD_BEHIND.match(after) and not (_ORDINAL.match(after) and _NAMES_A_NUMBER.fullmatch(body)):
+        return False
+    if after.startswith("(") and _SHELL_END.search(body):
+        return False
+    if body.startswith("|") and (before in tuple(")]}+?.") or body.startswith("|^")):
+        return False  # "\d+$|\w+$" is a regular expression
+    return not (before.isascii() and before.isalnum()) or _SURELY_LATEX.match(body) is not None
+
+
+def _is_display(before: str, body: str, after: str) -> bool:
+    if before == "$" or after == "$" or _IS_TEXT.search(body):
+        return False
+    return not (_JOINS_PRICES.fullmatch(body) or _is_prose(body))
+
+
+def _is_prose(body: str) -> bool:
+    return not _MATHS.search(body) and ("://" in body or _PLAIN_WORD.search(body) is not None)

@@ -7,6 +7,7 @@ the new HTML is the old one with the piece in it: no parser need run. `tests/htm
 import re
 from typing import Final, Self
 
+from app.html.addresses import STOPS, has_addresses
 from app.html.spine import Change, is_lone_paragraph
 
 # Never part of a construct of Markdown's when letters or others of these stand before them. Not `;` (entities), and
@@ -18,8 +19,11 @@ _QUIET_END: Final = re.compile(f"(?:{_CALM})\\Z")
 _SETTLED_LINE: Final = re.compile(r"[ \t>#*+\-\d.)|]*(?:[a-zA-Z]|[^\x00-\x7f\s])")
 _CLOSING: Final = re.compile(r"(?:</(?:p|li|ul|ol|blockquote|h[2-6])>)+\Z")
 _CLOSING_CELL: Final = re.compile(
-    r'</td>((?:<td(?: align="[a-z]+")?></td>)*)</tr></tbody></table></div>(?:</(?:li|ul|ol|blockquote)>)*\Z'
+    r'</td>((?:<td dir="auto"(?: align="[a-z]+")?></td>)*)</tr></tbody></table></div>(?:</(?:li|ul|ol|blockquote)>)*\Z'
 )
+#: What a word more belongs to: it may be the beginning of an address, or stand behind a dollar that it makes a price.
+_LAST_WORD: Final = re.compile(f"[^{STOPS}]*\\Z")
+_MOST_OF_A_WORD: Final = 256
 _CLOSING_CODE: Final = re.compile(r"</code></pre></div>(?:</(?:li|ul|ol|blockquote)>)+\Z")
 
 
@@ -33,6 +37,7 @@ class Quick:
         self.spaces = spaces  # at the end of the source, not shown until a word follows
         self.is_code = is_code
         self.may_link = False  # whether a closing parenthesis could complete a link
+        self.word = ""  # the last one, which the next piece may go on with
         self.new = ""
 
     @classmethod
@@ -42,7 +47,8 @@ class Quick:
         if not _SETTLED_LINE.match(line) or "]:" in source:
             return None  # reference definitions and footnotes end in quiet characters too
         written = line.rstrip(" ")
-        if not _QUIET_END.search(written):
+        word = _last_word(line)
+        if not _QUIET_END.search(written) or "$" in word or has_addresses(word):
             return None
         is_code = False
         if closing := _CLOSING.search(html):
@@ -57,13 +63,17 @@ class Quick:
         if not body.endswith(written[-1]):
             return None
         quick = cls(body, closing.group(), path, line[len(written) :], is_code)
-        quick.may_link = "](" in source
+        quick.may_link, quick.word = "](" in source, word
         return quick
 
     def takes(self, text: str) -> bool:
         """Whether the piece is quiet; then it is taken."""
         if not _QUIET.fullmatch(text) or (self.may_link and ")" in text):
             return False
+        word = self.word + text
+        if has_addresses(word):
+            return False
+        self.word = _last_word(word)
         if self.is_code:
             self.new += text
             return True
@@ -83,6 +93,11 @@ class Quick:
     def html(self) -> str:
         """As the last `change` left it."""
         return self.body + self.closing
+
+
+def _last_word(text: str) -> str:
+    match = _LAST_WORD.search(text, max(0, len(text) - _MOST_OF_A_WORD))
+    return match[0] if match else ""
 
 
 def _path(html: str, closing: re.Match[str]) -> str:

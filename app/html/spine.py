@@ -8,6 +8,7 @@ import re
 from typing import NamedTuple
 
 _TAG = re.compile(r"<(/?)([a-z0-9]+)[^>]*>")  # nh3 and we escape < and > in attributes
+_PARAGRAPH = re.compile(r"<p[ >]")
 _EMPTY = frozenset({"br", "hr", "input"})
 
 
@@ -77,7 +78,7 @@ class Spine:
 
 def is_lone_paragraph(html: str) -> bool:
     """The usual tail; its paragraph has a short address."""
-    return html.startswith("<p>") and html.endswith("</p>") and html.find("<p>", 3) < 0
+    return html.startswith('<p dir="auto">') and html.endswith("</p>") and not _PARAGRAPH.search(html, 3)
 
 
 def _closing_places(html: str, start: int, depth: int) -> list[int]:

@@ -5,7 +5,8 @@ import uuid
 import asyncpg
 import structlog
 
-from app.chat import catalog, reachability
+from app.chat import added_models, catalog, reachability
+from app.chat.worker import Worker
 from app.database import fetch, fetch_row, new_id
 from app.providers.client import make_client
 from app.secrets import seal
@@ -122,3 +123,17 @@ async def test_whatever_happens_to_one_the_others_are_looked_at(chat: Chat) -> N
         await reachability.look_at_each(some, look)
     assert seen == some
     assert [entry["provider_id"] for entry in logs] == [str(some[0])]
+
+
+async def test_a_model_that_was_added_by_a_wrong_name_is_missing_when_it_is_asked(chat: Chat, worker: Worker) -> None:
+    row = await fetch_row("SELECT id, base_url FROM provider WHERE kind = 'openai'")
+    assert row is not None
+    chat.model = await added_models.add_model(row["id"], "openai", row["base_url"], "harbour-70b")
+    assert await refresh() == ""
+    assert "harbour-70b" in await names()
+    chat.server.scripts["harbour-70b"] = whole(OPENAI.error_body("The model harbour-70b does not exist"), 404)
+    answer = await chat.final((await chat.ask()).answer)
+    assert (answer["status"], answer["error_code"]) == ("failed", "model_missing")
+    chat.server.scripts["harbour-70b"] = OPENAI.answer(["At dusk."])
+    answer = await chat.final((await chat.ask()).answer)
+    assert (answer["status"], answer["content"]) == ("complete", "At dusk.")

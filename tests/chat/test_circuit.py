@@ -35,6 +35,9 @@ from tests.programs import ROOT
 from tests.scripted import OPENAI
 from tests.scripted.steps import Close, Send, Sleep, chunk
 
+#: What stands with the model: nothing that a server said of one person's question.
+TOLD = "It answers with errors."
+
 
 async def is_open(model: uuid.UUID) -> bool:
     return (await circuit_of(model)).is_open
@@ -48,7 +51,7 @@ async def test_failures_in_a_row_open_it_and_a_trial_that_is_answered_closes_it(
     await fail(chat.model, 1)
     row = await model_row(chat.model)
     assert await is_open(chat.model)
-    assert (row["error"], row["down_since"] is None) == (SENTENCE, False)
+    assert (row["error"], row["down_since"] is None) == (TOLD, False)
     assert (await provider_row(provider))["state"] == "ok", "one model's failures are not its server's"
     (choice,) = await catalog.list_models(chat.user)
     assert (choice["is_available"], choice["is_silent"]) == (True, True)
@@ -141,7 +144,7 @@ async def test_two_models_that_fail_mean_the_provider_unless_one_answered_lately
     await fetch("UPDATE provider SET answered_at = now() - interval '66 seconds'")
     await fail(second, 1)
     row = await provider_row(provider)
-    assert (row["state"], row["error"], row["down_since"] is None) == ("failing", SENTENCE, False)
+    assert (row["state"], row["error"], row["down_since"] is None) == ("failing", TOLD, False)
     await until(heard, 3)
     trial = await circuit_of(third)
     assert trial.needs_trial
@@ -288,7 +291,7 @@ async def test_health_names_the_model_and_not_its_server(chat: Chat) -> None:
     found = {line.part: line for section in sections if section.name == "providers" for line in section.lines}
     assert found["Scripted"].state == "ok"
     line = found["scripted · Scripted"]
-    assert (line.state, "has not answered for" in line.facts, SENTENCE in line.facts) == ("look", True, True)
+    assert (line.state, "has not answered for" in line.facts, TOLD in line.facts) == ("look", True, True)
 
 
 async def test_two_processes_see_the_same_circuit(chat: Chat, provider: uuid.UUID, database: str) -> None:

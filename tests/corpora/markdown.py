@@ -1,5 +1,7 @@
 """Markdown as models write it, and as they should not."""
 
+from tests.corpora.models import MODELS
+
 LETTER = """# Title here
 Intro text with **bold** and `code` and [link](http://a.example/c "t") and *it*.
 Here we go:
@@ -296,4 +298,5 @@ DOCUMENTS: dict[str, str] = {
     "prose": PROSE,
     "raw_html": RAW_HTML,
     "odd": ODD,
+    **MODELS,
 }

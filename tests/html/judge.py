@@ -5,7 +5,7 @@ import re
 from tests.html.page import Element, parse
 
 _BARE = (
-    "p h2 h3 h4 h5 h6 ul li blockquote em strong del br hr table thead tbody tr summary "  # Markdown and reasoning
+    "ul em strong del br hr table thead tbody tr sub kbd mark "  # Markdown and reasoning
     "b i s u"  # text in formulas
 )
 _MATHML = (
@@ -24,13 +24,14 @@ _TAGS: dict[str, dict[str, str]] = {
         name: {"class": "[a-z -]+", **dict.fromkeys(_MATHML_ATTRIBUTES.split(), r"[\w.%+#-]*")}
         for name in _MATHML.split()
     },
+    **{name: {"dir": "auto"} for name in "p h2 h3 h4 h5 h6 li blockquote summary".split()},
     "ol": {"start": r"\d+"},
-    "th": {"align": "left|center|right"},
-    "td": {"align": "left|center|right"},
-    "pre": {"tabindex": "0"},
-    "code": {"class": r"math-error|language-[\w+#.-]+"},
+    "th": {"align": "left|center|right", "dir": "auto"},
+    "td": {"align": "left|center|right", "dir": "auto"},
+    "pre": {"tabindex": "0", "dir": "auto"},
+    "code": {"class": r"math-error|language-[\w+#.-]+", "dir": "ltr"},
     "sup": {"class": "footnote-mark"},
-    "span": {"class": r"h-\w+|footnote-label|name"},
+    "span": {"class": r"h-\w+|footnote-label|name|formula( wide| display)?", "dir": "ltr"},
     "details": {"class": "reasoning|tool-result"},
     "input": {"type": "checkbox", "disabled": "", "checked": "", "aria-label": "Done|Not done"},
     "button": {"type": "button", "class": "copy", "data-copy": ""},
@@ -44,6 +45,7 @@ _TAGS: dict[str, dict[str, str]] = {
     "div": {
         "class": "code|code-head|table|footnote|body|tail|thoughts|tool-call",
         "data-language": r"[\w+#.-]+",
+        "dir": "ltr",
         "tabindex": "0",
         "id": rf"[bt]-x|{_ID}",
         "data-seq": r"\d+",

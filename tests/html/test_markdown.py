@@ -14,54 +14,63 @@ from tests.html.page import Element, parse
 LINK = 'target="_blank" rel="noopener noreferrer nofollow"'
 
 GOLDEN = {
-    "# One\n## Two\n###### Six": "<h2>One</h2><h3>Two</h3><h6>Six</h6>",
-    "a *b* **c** ~~d~~ `e<f`": "<p>a <em>b</em> <strong>c</strong> <del>d</del> <code>e&lt;f</code></p>",
-    "one\ntwo  \nthree\n\nfour": "<p>one\ntwo<br>three</p><p>four</p>",
-    "> q\n\n---": "<blockquote><p>q</p></blockquote><hr>",
-    "- a\n- b\n  1. c": "<ul><li>a</li><li>b<ol><li>c</li></ol></li></ul>",
-    "7. a\n\n8. b": '<ol start="7"><li><p>a</p></li><li><p>b</p></li></ol>',
+    "# One\n## Two\n###### Six": '<h2 dir="auto">One</h2><h3 dir="auto">Two</h3><h6 dir="auto">Six</h6>',
+    "a *b* **c** ~~d~~ `e<f`": '<p dir="auto">a <em>b</em> <strong>c</strong> <del>d</del> <code dir="ltr">e&lt;f</code></p>',
+    "one\ntwo  \nthree\n\nfour": '<p dir="auto">one<br>\ntwo<br>\nthree</p><p dir="auto">four</p>',
+    "> q\n\n---": '<blockquote dir="auto"><p>q</p></blockquote><hr>',
+    "- a\n- b\n  1. c": '<ul><li dir="auto">a</li><li dir="auto">b<ol><li dir="auto">c</li></ol></li></ul>',
+    "7. a\n\n8. b": '<ol start="7"><li dir="auto"><p>a</p></li><li dir="auto"><p>b</p></li></ol>',
     "- [ ] a\n- [x] b": (
-        '<ul><li><input type="checkbox" disabled aria-label="Not done"> a</li>'
-        '<li><input type="checkbox" disabled aria-label="Done" checked> b</li></ul>'
+        '<ul><li dir="auto"><input type="checkbox" disabled aria-label="Not done"> a</li>'
+        '<li dir="auto"><input type="checkbox" disabled aria-label="Done" checked> b</li></ul>'
     ),
     "| a | *b* |\n|---|:-:|\n| c |": (
-        '<div class="table" tabindex="0"><table><thead><tr><th>a</th><th align="center"><em>b</em></th></tr></thead>'
-        '<tbody><tr><td>c</td><td align="center"></td></tr></tbody></table></div>'
+        '<div class="table" tabindex="0"><table><thead><tr><th dir="auto">a</th>'
+        '<th dir="auto" align="center"><em>b</em></th></tr></thead>'
+        '<tbody><tr><td dir="auto">c</td><td dir="auto" align="center"></td></tr></tbody></table></div>'
     ),
     "| a | b |\n|---|---|\n| c | `d|e` | f |": (
-        '<div class="table" tabindex="0"><table><thead><tr><th>a</th><th>b</th></tr></thead>'
-        "<tbody><tr><td>c</td><td><code>d|e</code> | f</td></tr></tbody></table></div>"
+        '<div class="table" tabindex="0"><table><thead><tr><th dir="auto">a</th><th dir="auto">b</th></tr></thead>'
+        '<tbody><tr><td dir="auto">c</td><td dir="auto"><code dir="ltr">d|e</code> | f</td></tr></tbody></table></div>'
     ),
-    "[a](http://b.example/?c=1&d=2 't')": f'<p><a href="http://b.example/?c=1&amp;d=2" title="t" {LINK}>a</a></p>',
+    "[a](http://b.example/?c=1&d=2 't')": f'<p dir="auto"><a href="http://b.example/?c=1&amp;d=2" title="t" {LINK}>a</a></p>',
     "<http://a.example> <a@b.example>": (
-        f'<p><a href="http://a.example" {LINK}>http://a.example</a> '
+        f'<p dir="auto"><a href="http://a.example" {LINK}>http://a.example</a> '
         f'<a href="mailto:a@b.example" {LINK}>a@b.example</a></p>'
     ),
     "![a *b*](https://c.example/d.png 't')": (
-        f'<p><a class="image-link" href="https://c.example/d.png" title="t" {LINK}>a b</a></p>'
+        f'<p dir="auto"><a class="image-link" href="https://c.example/d.png" title="t" {LINK}>a b</a></p>'
     ),
     "![](https://c.example/d.png)": (
-        f'<p><a class="image-link" href="https://c.example/d.png" {LINK}>https://c.example/d.png</a></p>'
+        f'<p dir="auto"><a class="image-link" href="https://c.example/d.png" {LINK}>https://c.example/d.png</a></p>'
     ),
-    "[![a](http://b.example)](http://c.example)": f'<p><a href="http://c.example" {LINK}>a</a></p>',
-    "[a](docs/b.md) [c](#d) [e](javascript:f)": "<p>a (docs/b.md) c e (javascript:f)</p>",
-    "![a](b.png) ![](c.png)": "<p>a (b.png) c.png</p>",
+    "[![a](http://b.example)](http://c.example)": f'<p dir="auto"><a href="http://c.example" {LINK}>a</a></p>',
+    "[a](docs/b.md) [c](#d) [e](javascript:f)": '<p dir="auto">a (docs/b.md) c e (javascript:f)</p>',
+    "[a](http://b:c/ 't') https://b:c/": '<p dir="auto">a https://b:c/</p>',
+    "![a](b.png) ![](c.png)": '<p dir="auto">a (b.png) c.png</p>',
     "a[^1]\n\n[^1]: b": (
-        '<p>a<sup class="footnote-mark"><a href="#fn-1">1</a></sup></p>'
-        '<div class="footnote" id="fn-1"><span class="footnote-label">1</span><p>b</p></div>'
+        '<p dir="auto">a<sup class="footnote-mark"><a href="#fn-1">1</a></sup></p>'
+        '<div class="footnote" id="fn-1"><span class="footnote-label">1</span><p dir="auto">b</p></div>'
     ),
-    "a[^1]": "<p>a[^1]</p>",
-    "a <b>c</b> <br> <!-- d -->": "<p>a &lt;b&gt;c&lt;/b&gt; &lt;br&gt; &lt;!-- d --&gt;</p>",
-    "<div>\n*a*\n</div>\n\n*b*": "<p>&lt;div&gt;<br>*a*<br>&lt;/div&gt;</p><p><em>b</em></p>",
-    "`<b>` &lt;b&gt; \\<b>": "<p><code>&lt;b&gt;</code> &lt;b&gt; &lt;b&gt;</p>",
-    "$x$ is $5 and $10": "<p><math><mi>x</mi></math> is $5 and $10</p>",
-    "$5-$10, US$5)/(US$6)": "<p>$5-$10, US$5)/(US$6)</p>",
-    "\\$a$ `$b$` \\\\(c\\\\)": "<p>$a$ <code>$b$</code> \\(c\\)</p>",
-    "\\(x\\) `\\(y\\)`": "<p><math><mi>x</mi></math> <code>\\(y\\)</code></p>",
-    "\\[\nx\n- y\n\\]": '<p><math display="block"><mi>x</mi><mo>\u2212</mo><mi>y</mi></math></p>',
-    "$$\nx % a remark\n+ y\n$$": '<p><math display="block"><mi>x</mi><mo>+</mo><mi>y</mi></math></p>',
-    "$\\nonsense<x>$": '<p><code class="math-error">\\nonsense&lt;x&gt;</code></p>',
-    "\\(x\n\ny\\)": "<p>(x</p><p>y)</p>",
+    "a[^1]": '<p dir="auto">a[^1]</p>',
+    "a <b>c</b> <br> <!-- d -->": '<p dir="auto">a &lt;b&gt;c&lt;/b&gt; <br> &lt;!-- d --&gt;</p>',
+    "<div>\n*a*\n</div>\n\n*b*": '<p dir="auto">&lt;div&gt;<br>*a*<br>&lt;/div&gt;</p><p dir="auto"><em>b</em></p>',
+    "`<b>` &lt;b&gt; \\<b>": '<p dir="auto"><code dir="ltr">&lt;b&gt;</code> &lt;b&gt; &lt;b&gt;</p>',
+    "$x$ is $5 and $10": '<p dir="auto"><span class="formula" dir="ltr"><math><mi>x</mi></math></span> is $5 and $10</p>',
+    "$5-$10, US$5)/(US$6)": '<p dir="auto">$5-$10, US$5)/(US$6)</p>',
+    "\\$a$ `$b$` \\\\(c\\\\)": '<p dir="auto">$a$ <code dir="ltr">$b$</code> \\(c\\)</p>',
+    "\\(x\\) `\\(y\\)`": '<p dir="auto"><span class="formula" dir="ltr"><math><mi>x</mi></math></span> '
+    '<code dir="ltr">\\(y\\)</code></p>',
+    "\\[\nx\n- y\n\\]": '<p dir="auto"><span class="formula display" dir="ltr"><math display="block">'
+    "<mi>x</mi><mo>\u2212</mo><mi>y</mi></math></span></p>",
+    "$$\nx % a remark\n+ y\n$$": '<p dir="auto"><span class="formula display" dir="ltr"><math display="block">'
+    "<mi>x</mi><mo>+</mo><mi>y</mi></math></span></p>",
+    "$\\nonsense{x}$": (
+        '<p dir="auto"><span class="formula" dir="ltr">'
+        "<math><merror><mtext>\\nonsense</mtext></merror><mi>x</mi></math></span></p>"
+    ),
+    "$\\left(<x>$": '<p dir="auto"><code class="math-error" dir="ltr">\\left(&lt;x&gt;</code></p>',
+    "\\(x\n\ny\\)": '<p dir="auto">(x</p><p dir="auto">y)</p>',
     "": "",
     " \n\t\n": "",
 }
@@ -74,7 +83,7 @@ def test_markdown_becomes_this_html(source: str, html: str) -> None:
 
 def test_a_code_block_has_its_language_and_a_copy_button() -> None:
     assert render('```python title="x"\na < b\n```', is_done=False) == (
-        '<div class="code" data-language="python"><div class="code-head"><span>python title="x"</span>'
+        '<div class="code" dir="ltr" data-language="python"><div class="code-head"><span>python title="x"</span>'
         '<button type="button" class="copy" data-copy>Copy</button></div>'
         '<pre tabindex="0"><code class="language-python">a &lt; b\n</code></pre></div>'
     )
@@ -82,7 +91,7 @@ def test_a_code_block_has_its_language_and_a_copy_button() -> None:
 
 def test_code_without_a_language_is_code_all_the_same() -> None:
     html = (
-        '<div class="code"><div class="code-head"><span></span>'
+        '<div class="code" dir="ltr"><div class="code-head"><span></span>'
         '<button type="button" class="copy" data-copy>Copy</button></div><pre tabindex="0"><code>a\n</code></pre></div>'
     )
     assert render("```\na\n```") == html
@@ -135,7 +144,11 @@ def test_no_word_of_a_document_is_lost(name: str) -> None:
     html = render(source)
     shown = [_text(html), *re.findall(r'="([^"]*)"', html)]
     shown += re.findall(r"^\[[^\]^]*\]: .*\n.*\n.*$", source, re.MULTILINE)  # definitions are no text
-    shown += re.findall(r"&\w+;|\\[a-z]+|\$\$.*?\$\$|\\\[.*?\\\]", source, re.DOTALL)  # nor are names of characters
+    shown += re.findall(
+        r"&\w+;|</?(?:br|BR|su[bp]|kbd|mark|u|details|summary)\s*/?>|\\(?:begin|end)\{\w+\*?\}|\\[a-z]+|\$\$.*?\$\$|\\\[.*?\\\]",
+        source,
+        re.DOTALL,
+    )  # nor are names of characters
     for word in re.findall(r"[^\W\d_]{2,}", source):
         assert any(word in text for text in shown), word
 
@@ -151,7 +164,7 @@ def test_every_character_a_person_can_write_survives(name: str) -> None:
 
 
 def test_nul_and_broken_unicode_are_shown_as_such() -> None:
-    assert render("a\x00b\ud800c") == "<p>a\ufffdb\ufffdc</p>"
+    assert render("a\x00b\ud800c") == '<p dir="auto">a\ufffdb\ufffdc</p>'
     assert render_plain("a\x00<b>\r\nc\ud800") == "a\ufffd&lt;b&gt;\nc\ufffd"
 
 
@@ -195,7 +208,7 @@ def test_hostile_sources_cost_little(name: str) -> None:
 @pytest.mark.parametrize("source", ["> " * 10_000 + "x", "x" * (MAX_CHARS + 1)], ids=["deep", "long"])
 def test_what_no_person_wrote_comes_back_as_its_source(source: str) -> None:
     html = render(source)
-    assert html.startswith('<pre tabindex="0">')
+    assert html.startswith('<pre tabindex="0" dir="auto">')
     assert _text(html) == source
 
 

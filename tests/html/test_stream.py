@@ -19,6 +19,7 @@ from app.parts import (
     ToolResultPart,
 )
 from tests.corpora.markdown import DOCUMENTS
+from tests.corpora.models import MARKS
 from tests.corpora.unicode import TEXTS
 from tests.corpora.xss import PAYLOADS
 from tests.html.page import Page, parse
@@ -90,45 +91,7 @@ def test_batches_make_no_difference(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_no_arrangement_of_marks_makes_pages_differ(seed: int) -> None:
     chance = random.Random(seed)
-    marks = ["a", "word", " ", "  ", "\n", "\n\n", "\n    ", "- ", "1. ", "> ", "# ", "```", "~~~", "`", "*", "**", "_"]
-    marks += [
-        "[",
-        "](",
-        ")",
-        "]: ",
-        "[^1]",
-        "<b>",
-        "</b>",
-        "<!--",
-        "-->",
-        "|",
-        "\n|-|-|\n",
-        "$",
-        "$$",
-        "\\(",
-        "\\)",
-        "\\[",
-    ]
-    marks += [
-        "\\]",
-        "&amp;",
-        "&",
-        ";",
-        "\\",
-        "!",
-        "~~",
-        "---",
-        "===",
-        ":",
-        '"',
-        "'",
-        "http://a.example",
-        "\r",
-        "\t",
-        "é",
-        "。",
-    ]
-    deltas: list[Delta] = [TextDelta(chance.choice(marks)) for _ in range(250)]
+    deltas: list[Delta] = [TextDelta(chance.choice(MARKS)) for _ in range(250)]
     watch(deltas, batches(len(deltas), chance))
 
 
@@ -169,7 +132,7 @@ def test_only_what_changes_is_sent() -> None:
     (op,) = view.feed([TextDelta("**")], 2)
     assert op == Op("#t-x>:last-child>:last-child", "innerHTML", "two <strong>bold</strong>")
     (op,) = view.feed([TextDelta("\n- three")], 3)
-    assert op == Op("#t-x>:last-child", "beforeend", "<li>three</li>")
+    assert op == Op("#t-x>:last-child", "beforeend", '<li dir="auto">three</li>')
 
 
 def test_a_finished_block_is_sent_once() -> None:
@@ -177,7 +140,7 @@ def test_a_finished_block_is_sent_once() -> None:
     view.feed([TextDelta("One.")], 1)
     assert view.feed([TextDelta("\n\n")], 2) == []
     assert view.feed([TextDelta("Two")], 3) == [
-        Op("#t-x", "beforebegin", "<p>One.</p>"),
+        Op("#t-x", "beforebegin", '<p dir="auto">One.</p>'),
         Op("#t-x p", "innerHTML", "Two"),
     ]
     assert "One" not in frame(view.feed([TextDelta(" and three.\n\nFour")], 4))
@@ -193,7 +156,9 @@ def test_a_list_goes_on_behind_a_blank_line(text: str) -> None:
 def test_a_character_at_the_margin_ends_a_list() -> None:
     view = AnswerView("x")
     view.feed([TextDelta("- a\n- b\n\n")], 1)
-    assert Op("#t-x", "beforebegin", "<ul><li>a</li><li>b</li></ul>") in view.feed([TextDelta("T")], 2)
+    assert Op("#t-x", "beforebegin", '<ul><li dir="auto">a</li><li dir="auto">b</li></ul>') in view.feed(
+        [TextDelta("T")], 2
+    )
 
 
 def test_an_open_code_block_is_appended_to() -> None:
@@ -208,7 +173,7 @@ def test_an_open_code_block_is_appended_to() -> None:
 
 def test_a_finished_answer_looks_like_its_stream() -> None:
     """Where nothing resolves late, the last frame and the final message are the same blocks."""
-    for name in ("letter", "code", "tables"):
+    for name in ("letter", "code", "tables", "formulas"):
         text = DOCUMENTS[name].replace("[^1]", "").replace("[ref]", "")
         view = AnswerView("x")
         view.feed([TextDelta(text), ReasoningDelta("end")], 1)
@@ -221,17 +186,18 @@ def test_reasoning_is_a_closed_disclosure_with_the_tail_in_it() -> None:
     view.feed([ReasoningDelta("Hm.\n\nWell")], 5)
     assert view.html() == (
         '<div class="body" id="b-x"><details class="reasoning"><summary>Thinking</summary><div class="thoughts">'
-        '<p>Hm.</p><div class="tail" id="t-x" data-seq="5"><p>Well</p></div></div></details></div>'
+        '<p dir="auto">Hm.</p><div class="tail" id="t-x" data-seq="5"><p dir="auto">Well</p></div></div></details></div>'
     )
     ops = view.feed([TextDelta("Yes")], 6)
     assert ops == [
-        Op("#t-x", "beforebegin", "<p>Well</p>"),
+        Op("#t-x", "beforebegin", '<p dir="auto">Well</p>'),
         Op("#t-x", "delete", ""),
-        Op("#b-x", "beforeend", '<div class="tail" id="t-x" data-seq="6"><p>Yes</p></div>'),
+        Op("#b-x", "beforeend", '<div class="tail" id="t-x" data-seq="6"><p dir="auto">Yes</p></div>'),
     ]
     assert view.html() == (
         '<div class="body" id="b-x"><details class="reasoning"><summary>Thinking</summary><div class="thoughts">'
-        '<p>Hm.</p><p>Well</p></div></details><div class="tail" id="t-x" data-seq="6"><p>Yes</p></div></div>'
+        '<p dir="auto">Hm.</p><p dir="auto">Well</p></div></details>'
+        '<div class="tail" id="t-x" data-seq="6"><p dir="auto">Yes</p></div></div>'
     )
 
 
@@ -271,10 +237,10 @@ def test_final_parts_are_drawn_without_a_tail() -> None:
     )
     assert render_parts(parts, dom="x") == (
         '<details class="reasoning"><summary>Thought for 12 s</summary><div class="thoughts">'
-        "<p><em>Hm</em></p></div></details>"
-        '<details class="reasoning"><summary>Thought</summary><div class="thoughts"><p>So</p></div></details>'
-        '<p>Yes<sup class="footnote-mark"><a href="#x-4-fn-1">1</a></sup></p>'
-        '<div class="footnote" id="x-4-fn-1"><span class="footnote-label">1</span><p>note</p></div>'
+        '<p dir="auto"><em>Hm</em></p></div></details>'
+        '<details class="reasoning"><summary>Thought</summary><div class="thoughts"><p dir="auto">So</p></div></details>'
+        '<p dir="auto">Yes<sup class="footnote-mark"><a href="#x-4-fn-1">1</a></sup></p>'
+        '<div class="footnote" id="x-4-fn-1"><span class="footnote-label">1</span><p dir="auto">note</p></div>'
         '<details class="tool-result"><summary>Tool failed</summary><pre tabindex="0">\n\n&lt;b&gt;</pre></details>'
     )
     assert "<summary>Pondered</summary>" in render_parts(parts, dom="x", reasoning_label="Pondered")

@@ -312,7 +312,7 @@ PAGES: dict[str, Callable[[], Context]] = {
             {"json": json.dumps(_SENT, indent=2), "calls": [1], "is_naming": False},
             {"json": json.dumps(_SENT, indent=2), "calls": [2], "is_naming": True},
         ],
-        "attempts": [_CALL | {"is_naming": False}, _CALL | {"is_naming": True, "cost": 0.0002}],
+        "attempts": [_CALL | {"is_naming": False, "was_repeated": True}, _CALL | {"is_naming": True, "cost": 0.0002}],
         "thread": THREADS[0],
     },
     "/deletion": lambda: {"template": "threads/deletion.html", **SIDEBAR, "thread": THREADS[2]},

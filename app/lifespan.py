@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import functools
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 
 import httpx
 import structlog
@@ -89,9 +88,10 @@ class Work:
         self.worker = Worker(url, settings, connect, naming(connect, settings), reader.hand_over)
         rows = EngineRows(self.worker, ENGINES, settings.models_folder)
         self._runner = TaskRunner(self.worker, connect, refresh, rows.write)
+        self._probes = reachability.Probes(refresh)
         self.parts = (self.worker.run, rows.run)
         reader.hears += [self.worker.hear, self._runner.hear, rows.hear]
-        jobs.SCHEDULES["probe"] = ("* * * * * */5", functools.partial(_probe, refresh))
+        jobs.SCHEDULES["probe"] = ("* * * * * */5", self._probe)
         jobs.SCHEDULES["catalog"] = ("* * * * * */10", lambda: catalog.refresh_due(settings.catalog_seconds, connect))
         jobs.SCHEDULES["upkeep"] = ("* * * * *", upkeep.run)
 
@@ -102,16 +102,15 @@ class Work:
             idle_seconds=self._settings.engine_idle_seconds, limit_bytes=limit_mb * 1_000_000 if limit_mb else None
         )
 
+    async def _probe(self) -> None:
+        await circuit.close_quiet()
+        await self._probes.start_due()
+
     async def drain(self, seconds: float) -> None:
         """Put back what others can go on with; let answers go on for so long."""
+        await self._probes.stop()
         await self._runner.drain()
         await self.worker.drain(seconds)
-
-
-async def _probe(refresh: Callable[[uuid.UUID], Awaitable[object]]) -> None:
-    """Close quiet circuits, then look at the lists that are due: a slow server must not delay the first."""
-    await circuit.close_quiet()
-    await reachability.probe_due(refresh)
 
 
 @contextlib.asynccontextmanager

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from app.chat.circuit import TRIAL_SECONDS, Circuit, all_down
+from app.chat.circuit import Circuit, all_down
 from app.chat.claim import Candidate, Claim
 from app.chat.ending import Ending
 from app.chat.facts import chosen, note_refused, taken
@@ -48,8 +48,9 @@ async def call_models(
 ) -> None:
     """Stream the answer of the first candidate that writes one. One whose circuit is open is passed over.
 
-    The next candidate is called at once; only the last one is called again after a pause. A model on trial is called once,
-    and where another one could answer it is not waited for long. Raises `ProviderError`, `ContextOverflow` and `Fenced`.
+    The next candidate is called at once; only the last one is called again after a pause. A model on trial is called once, and
+    one that failed just now is not waited for long where another one could answer. Raises `ProviderError`, `ContextOverflow`
+    and `Fenced`.
     """
     if not claim.candidates:
         raise ModelMissing(_("The model of this answer is gone. Choose another one and try again."))
@@ -65,9 +66,7 @@ async def call_models(
         is_last = all(other.is_open for other in circuits[place + 1 :])
         # Calls of others do not count: this one is called again at most twice, by whatever worker.
         most_calls = MOST_CALLS + len(ending.attempts) - calls_before if is_last and not circuit.needs_trial else 0
-        provider = connect(
-            candidate if is_last or not circuit.needs_trial else {**candidate, "patience": TRIAL_SECONDS}
-        )
+        provider = connect(candidate if is_last else {**candidate, "patience_seconds": circuit.patience_seconds})
         try:
             return await _call(claim, circuit, provider, defaults, tape, writer, ending, most_calls)
         except (ProviderError, ContextOverflow) as error:

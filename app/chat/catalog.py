@@ -45,7 +45,7 @@ def connector(client: httpx.AsyncClient, settings: Settings) -> Callable[[Mappin
             hub_url=settings.hub_url,
             hub_token=settings.hub_token,
         )
-        first_token_seconds = min(settings.first_token_timeout_seconds, row.get("patience", math.inf))
+        first_token_seconds = min(settings.first_token_timeout_seconds, row.get("patience_seconds", math.inf))
         limits = Limits(first_token_seconds, settings.idle_timeout_seconds)
         return PROVIDERS[row["kind"]](account, client, limits)
 

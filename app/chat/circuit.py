@@ -6,6 +6,7 @@ be reached at all is kept in `reachability.py`: failures to connect are the prov
 """
 
 import contextlib
+import math
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -26,16 +27,17 @@ log = structlog.get_logger()
 #: This many failed calls in a row, the first of them at most `WINDOW_SECONDS` before the last, open the circuit.
 MOST_FAILURES = 5
 #: The pause between trials, whatever becomes of them: one that hangs keeps nobody else from trying.
-TRIAL_PAUSE_SECONDS = 4.0
+TRIAL_PAUSE_SECONDS = 3.0
 #: A trial that was due this long and that nobody made: the circuit closes, and the next failure opens it again.
 QUIET_SECONDS = 1.0
-#: How long a trial waits for the first token where another model would answer in its place.
+#: How long a trial, and a call within a minute of the last failures, waits for the first token where another model would answer.
 TRIAL_SECONDS = 10.0
 #: An answer is noted this often at most, where nothing had failed.
 NOTED_SECONDS = 5.0
 
 #: SQL of JSON keys, for rows `model AS m` and `provider AS p`: what a `Circuit` is made from.
-KEYS = f"""'failures', m.failures, 'is_open', m.down_since IS NOT NULL,
+KEYS = f"""'failures', m.failures, 'is_open', m.down_since IS NOT NULL, 'must_load', m.is_loaded IS FALSE, 'is_doubtful',
+    m.failures >= {MOST_FAILURES - 1} AND coalesce(m.failing_since > now() - interval '{WINDOW_SECONDS} seconds', false),
     'is_due', m.trial_at IS NULL OR m.trial_at <= now(), 'is_failing', p.state = 'failing', 'is_down', {IS_DOWN}"""
 #: SQL of a row `model AS m` and its `provider AS p`: whether calls of it fail at the moment, though connections are made.
 IS_SILENT = "(p.state <> 'down' AND (m.down_since IS NOT NULL OR p.state = 'failing'))"
@@ -69,6 +71,12 @@ class Circuit:
     def is_provider_out(self) -> bool:
         """Whether its provider cannot be reached, or none of its models answers."""
         return bool(self.row["is_down"] or self.row["is_failing"])
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long the first token is waited for where another model could answer. Loading a model takes as long as it takes."""
+        is_short = (self.needs_trial or self.row["is_doubtful"]) and not self.row["must_load"]
+        return TRIAL_SECONDS if is_short else math.inf
 
     async def may_call(self) -> bool:
         """Take the trial where one is needed: of all workers one gets it."""

@@ -6,6 +6,7 @@ made, and until a look at the list makes one nothing is called there.
 """
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -79,9 +80,36 @@ async def found_down(provider_id: uuid.UUID, failure: ProviderError) -> None:
     )
 
 
-async def probe_due(refresh: Callable[[uuid.UUID], Awaitable[object]]) -> None:
-    """Look at every list whose next look is due. `refresh` ends in `found_up` or `found_down`. Safe to run twice at once."""
-    await look_at_each([row["id"] for row in await fetch(_TAKE_DUE, PROBE_LEASE_SECONDS)], refresh)
+class Probes:
+    """The looks at lists that are due, each a task of its own: a server that hangs delays no look at another one.
+
+    `refresh` looks at one provider and ends in `found_up` or `found_down`.
+    """
+
+    def __init__(self, refresh: Callable[[uuid.UUID], Awaitable[object]]) -> None:
+        self._refresh = refresh
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def start_due(self) -> None:
+        """Take what is due and begin to look at it. Safe to run twice at once."""
+        for row in await fetch(_TAKE_DUE, PROBE_LEASE_SECONDS):
+            task = asyncio.create_task(self._look(row["id"]))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def wait(self) -> None:
+        """Until all that was begun is over."""
+        await asyncio.gather(*self._running)
+
+    async def stop(self) -> None:
+        """Break off what is under way; another worker takes it up."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _look(self, provider_id: uuid.UUID) -> None:
+        with contextlib.suppress(*AWAY):
+            await look_at_each([provider_id], self._refresh)
 
 
 async def look_at_each(providers: Sequence[uuid.UUID], refresh: Callable[[uuid.UUID], Awaitable[object]]) -> None:

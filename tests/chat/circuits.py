@@ -7,7 +7,7 @@ import msgspec
 
 from app.chat import catalog
 from app.chat.circuit import KEYS, MOST_FAILURES, Circuit
-from app.chat.reachability import probe_due
+from app.chat.reachability import Probes
 from app.database import fetch, fetch_row, new_id
 from app.providers.client import make_client
 from app.providers.errors import Overloaded, ProviderError
@@ -67,4 +67,6 @@ async def probe() -> None:
     """The schedule's look at the lists that are due."""
     async with make_client() as client:
         connect = catalog.connector(client, SETTINGS)
-        await probe_due(lambda provider_id: catalog.refresh(provider_id, connect))
+        probes = Probes(lambda provider_id: catalog.refresh(provider_id, connect))
+        await probes.start_due()
+        await probes.wait()

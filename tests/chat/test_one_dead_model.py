@@ -185,6 +185,24 @@ async def test_the_one_who_tries_gets_an_answer_by_fallback_and_does_not_wait_lo
     assert sum("was not called" in answer["tried"] for answer in answers) == 4
 
 
+@pytest.mark.parametrize("is_loaded", [True, None, False])
+async def test_one_that_failed_just_now_is_not_waited_for_long_unless_it_must_be_loaded(
+    chat: Chat, provider: uuid.UUID, database: str, is_loaded: bool | None
+) -> None:
+    """Its circuit closed because nobody asked; the server begins its answer after a while."""
+    router = Router(chat, provider, await add_models(provider, "healthy"))
+    router.break_down(Fault((OPENAI.head(), Sleep(12.0), *OPENAI.answer(["Late."])[1:])))
+    await fall_back_on(router.dead, router.healthy[0])
+    await fetch(
+        "UPDATE model SET failures = $2, failing_since = now(), is_loaded = $3 WHERE id = $1",
+        router.dead, MOST_FAILURES - 1, is_loaded,
+    )  # fmt: skip
+    async with working(database, read({"PARLEY_DRAIN_SECONDS": "0"})):
+        (answer,) = await router.ends(await router.ask(router.dead))
+    assert answer["content"].startswith("Late." if is_loaded is False else "Seven quiet lanterns")
+    assert (await circuit_of(router.dead)).needs_trial is (is_loaded is not False)
+
+
 async def open_circuit(model: uuid.UUID) -> None:
     """Its next trial is due."""
     await fetch(

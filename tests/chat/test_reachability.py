@@ -5,11 +5,12 @@ import uuid
 
 import msgspec
 import pytest
+import structlog
 
 from app.chat import catalog, reachability
-from app.chat.reachability import MOST_UNCONNECTED, PROBE_SECONDS, found_down, found_up
+from app.chat.reachability import MOST_UNCONNECTED, PROBE_SECONDS, Probes, found_down, found_up
 from app.chat.worker import Worker
-from app.database import fetch
+from app.database import fetch, new_id
 from app.live import News
 from app.providers.client import make_client
 from app.providers.errors import (
@@ -27,7 +28,7 @@ from tests.chat.circuits import add_models, circuit_of, fail, make_probes_due, p
 from tests.chat.conftest import SETTINGS, Chat
 from tests.chat.test_catalog import refresh
 from tests.chat.test_circuit import until
-from tests.scripted import Stall
+from tests.scripted import OPENAI, Stall
 from tests.scripted.steps import whole
 
 SENTENCE = "Scripted cannot be reached."
@@ -207,6 +208,42 @@ async def test_a_probe_that_is_not_due_is_not_made_and_two_at_once_make_one(chat
     await make_probes_due()
     await asyncio.gather(probe(), probe(), probe())
     assert len(chat.server.requests) == asked + 1
+
+
+async def test_a_list_that_hangs_delays_no_look_at_another_server(chat: Chat, provider: uuid.UUID) -> None:
+    other, hangs, looked = new_id(), asyncio.Event(), list[uuid.UUID]()
+    await fetch(
+        "INSERT INTO provider (id, kind, name, base_url, key_sealed, error, created_at, is_enabled)"
+        " VALUES ($1, 'openai', 'Other', $2, '', '', now(), true)",
+        other, chat.server.url_for(OPENAI),
+    )  # fmt: skip
+
+    async def look(provider_id: uuid.UUID) -> None:
+        looked.append(provider_id)
+        if provider_id == provider:
+            await hangs.wait()
+
+    probes = Probes(look)
+    await fetch("UPDATE provider SET probe_at = now() WHERE id = $1", provider)
+    await probes.start_due()
+    await fetch("UPDATE provider SET probe_at = now() WHERE id = $1", other)
+    await probes.start_due()
+    async with asyncio.timeout(10):
+        while looked != [provider, other]:  # noqa: ASYNC110  a list tells nobody
+            await asyncio.sleep(0.01)
+    await probes.stop()
+
+
+async def test_a_look_that_meets_an_unforeseen_failure_is_logged(chat: Chat, provider: uuid.UUID) -> None:
+    async def look(_provider: uuid.UUID) -> None:
+        raise RecursionError
+
+    await fetch("UPDATE provider SET probe_at = now()")
+    probes = Probes(look)
+    with structlog.testing.capture_logs() as logs:
+        await probes.start_due()
+        await probes.wait()
+    assert [(entry["event"], entry["provider_id"]) for entry in logs] == [("provider_not_looked_at", str(provider))]
 
 
 async def test_a_list_that_works_does_not_bring_back_models_that_fail(chat: Chat, provider: uuid.UUID) -> None:

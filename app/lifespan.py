@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Callable, Coroutine
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
 import httpx
 import structlog
 
 from app import database, jobs
-from app.chat import catalog, circuit, resolution, upkeep
+from app.chat import catalog, circuit, reachability, resolution, upkeep
 from app.chat.calls import Connect
 from app.chat.engine_rows import EngineRows
 from app.chat.health import Process
@@ -51,7 +52,7 @@ async def run(url: str, settings: Settings, *, with_worker: bool) -> AsyncIterat
     try:
         await holding.take()
         await catalog.ensure_builtin(settings)
-        async with make_client() as client:
+        async with make_client(settings.ca_file) as client:
             connect = catalog.connector(client, settings)
             await catalog.refresh_builtin(connect)
             reader = Reader(url)
@@ -85,12 +86,12 @@ class Work:
         self._settings = settings
         self.configure()
         refresh = functools.partial(catalog.refresh, connect=connect)
-        self.worker = Worker(url, settings, connect, naming(connect), reader.hand_over)
+        self.worker = Worker(url, settings, connect, naming(connect, settings), reader.hand_over)
         rows = EngineRows(self.worker, ENGINES, settings.models_folder)
         self._runner = TaskRunner(self.worker, connect, refresh, rows.write)
         self.parts = (self.worker.run, rows.run)
         reader.hears += [self.worker.hear, self._runner.hear, rows.hear]
-        jobs.SCHEDULES["probe"] = ("* * * * * */5", functools.partial(circuit.probe_due, refresh))
+        jobs.SCHEDULES["probe"] = ("* * * * * */5", functools.partial(_probe, refresh))
         jobs.SCHEDULES["catalog"] = ("* * * * * */10", lambda: catalog.refresh_due(settings.catalog_seconds, connect))
         jobs.SCHEDULES["upkeep"] = ("* * * * *", upkeep.run)
 
@@ -105,6 +106,12 @@ class Work:
         """Put back what others can go on with; let answers go on for so long."""
         await self._runner.drain()
         await self.worker.drain(seconds)
+
+
+async def _probe(refresh: Callable[[uuid.UUID], Awaitable[object]]) -> None:
+    """Close quiet circuits, then look at the lists that are due: a slow server must not delay the first."""
+    await circuit.close_quiet()
+    await reachability.probe_due(refresh)
 
 
 @contextlib.asynccontextmanager

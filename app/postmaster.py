@@ -141,15 +141,12 @@ def open_log(path: pathlib.Path) -> IO[bytes]:
     return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
-def last_words(path: pathlib.Path, offset: int) -> str:
-    """Why Postgres ended: what its log says after `offset`, in bytes, without time and level."""
+def log_after(path: pathlib.Path, offset: int) -> str:
+    """What the log says after `offset`, in bytes."""
     try:
-        lines = path.read_bytes()[offset:].decode(errors="replace").splitlines()
+        return path.read_bytes()[offset:].decode(errors="replace")
     except OSError:
-        lines = []
-    levels = ("FATAL:  ", "PANIC:  ", "ERROR:  ")
-    reasons = [line for line in lines if any(level in line for level in levels)] or lines
-    return reasons[-1].split(":  ", 1)[-1].rstrip(".") if reasons else "it did not say why"
+        return ""
 
 
 def _pid_file(cluster: pathlib.Path) -> list[str]:

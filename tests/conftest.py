@@ -7,6 +7,7 @@ import tempfile
 for _name in [name for name in os.environ if name.startswith(("PARLEY_", "OLLAMA_", "OPENAI_"))]:
     del os.environ[_name]
 os.environ.pop("DATABASE_URL", None)
+os.environ["PARLEY_BUNDLED_MODELS"] = "false"  # tests that want the real starter model say so: it takes a while to load
 os.environ["PARLEY_DATA"] = tempfile.mkdtemp(prefix="parley-test-data-")
 
 import asyncio

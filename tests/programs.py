@@ -149,4 +149,5 @@ def _clean_environment() -> dict[str, str]:
     """Ours without what would configure the program, or lead it to model servers of this machine."""
     foreign = ("PARLEY_", "OLLAMA_", "OPENAI_", "DATABASE_URL", "COV_", "PYTEST_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    kept["PARLEY_BUNDLED_MODELS"] = "false"  # tests that want the real starter model say so: it takes a while to load
     return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "default"}

@@ -206,10 +206,16 @@ async def test_a_taken_port_is_one_sentence(tmp_path: pathlib.Path) -> None:
         ("PARLEY_PORT", "eighty", 2, "PARLEY_PORT='eighty' cannot be used"),
         ("PARLEY_LOG_FORMAT", "xml", 2, "PARLEY_LOG_FORMAT='xml' cannot be used"),
         ("PARLEY_SECRET_KEY", "short", 2, "PARLEY_SECRET_KEY does not hold a secret key"),
+        (
+            "PARLEY_CA_FILE",
+            "/no/file.pem",
+            2,
+            "PARLEY_CA_FILE='/no/file.pem' cannot be used: no such file or directory.",
+        ),
         ("PARLEY_HOST", "no.such.host.invalid", 1, "is no address of this machine"),
         ("PARLEY_DATA", "/proc/no/folder", 1, "The data folder /proc/no/folder cannot be written"),
         ("PARLEY_LOG_FILE", "/proc/no/folder/log", 1, "/proc/no"),
-        ("DATABASE_URL", "nonsense", 1, "cannot be used"),
+        ("DATABASE_URL", "nonsense", 2, "is not the address of a Postgres"),
     ],
 )
 async def test_a_bad_environment_is_one_sentence(
@@ -289,7 +295,17 @@ async def test_the_owner_is_made_and_made_anew(database_url: str, tmp_path: path
 async def test_the_doctor_looks_at_every_part(database_url: str, tmp_path: pathlib.Path) -> None:
     ended = await parley("doctor", data=tmp_path, DATABASE_URL=database_url, PARLEY_PORT="0")
     assert ended.code == 0, ended.out
-    parts = ("data folder", "disk space", "secret key", "models folder", "embedded engine", "address", "database")
+    parts = (
+        "data folder",
+        "disk space",
+        "secret key",
+        "certificates",
+        "models folder",
+        "starter model",
+        "embedded engine",
+        "address",
+        "database",
+    )
     for part in (*parts, "pgvector", "schema", "owner", "model servers", "queue"):
         assert any(line.startswith(part) for line in ended.out.splitlines()), part
 

@@ -27,8 +27,8 @@ LAYERS = [
     {"html"},
     {"providers", "tables"},
     {
-        "live", "jobs", "parts", "settings", "expected", "errors", "logs", "secrets", "database", "embedded", "postmaster",
-        "schema", "paths", "piccolo_app", "piccolo_conf", "words",
+        "live", "jobs", "parts", "settings", "certificates", "expected", "errors", "logs", "secrets", "database", "database_url",
+        "embedded", "last_words", "postmaster", "schema", "server_url", "paths", "piccolo_app", "piccolo_conf", "words",
     },
 ]  # fmt: skip
 

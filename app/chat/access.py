@@ -7,3 +7,8 @@ def may_use(user: str, model: str = "m") -> str:
         f"({model}.allowed_users IS NULL OR {model}.allowed_users ? {user}::text"
         f" OR EXISTS (SELECT 1 FROM users AS o WHERE o.id = {user} AND o.is_owner))"
     )
+
+
+def is_offered(model: str = "m") -> str:
+    """SQL of whether `model AS m` can be used at all: its server lists it, and the owner has not hidden it."""
+    return f"({model}.gone_at IS NULL AND NOT {model}.is_hidden)"

@@ -27,17 +27,26 @@ class Beginning(msgspec.Struct, frozen=True):
 async def find_beginning(user: User, preset_id: uuid.UUID | None, models: Sequence[asyncpg.Record]) -> Beginning:
     """Of these models and this preset (one's own, or shared by the owner). Raises `NotFound`.
 
-    The preset's model comes first, then the person's default, else the one they used last, then the instance's default.
+    The preset's model comes first, then the person's default, else the one they used last, then the instance's default. A
+    starter model that was used last does not stand in the way of a better one that was connected since.
     """
     chosen = await usable_preset(user.id, preset_id) if preset_id else None
-    own = user.default_model or await _last_used(user.id)
-    wanted = (chosen.model if chosen else None, own, default_of_instance(models))
+    last = await _last_used(user.id)
+    has_better = any(model["is_available"] and not model["is_bundled"] for model in models)
+    if has_better and any(model["id"] == last and model["is_bundled"] for model in models):
+        last = None
+    wanted = (chosen.model if chosen else None, user.default_model or last, default_of_instance(models))
     there = {model["id"] for model in models}
     model = next((one for one in wanted if one in there), None)
     if chosen is None:
         return Beginning(model)
     is_gone = bool(chosen.model_name) and chosen.model not in there
     return Beginning(model, chosen.id, options_of(chosen), _gone(chosen.model_name, bool(models)) if is_gone else "")
+
+
+def starters_last(models: Sequence[Any]) -> list[Any]:
+    """The models in their order, those that came with Parley behind all others: the first one is chosen for who chose none."""
+    return sorted(models, key=lambda model: bool(model["is_bundled"]))
 
 
 def default_of_instance(models: Sequence[Any]) -> uuid.UUID | None:

@@ -1,8 +1,9 @@
-"""Calling models until one writes the answer: again after a pause, or the next one, and both only before the first token."""
+"""Calls the models of an answer: retries or falls back to the next one until the first token arrives."""
 
 import asyncio
 import math
 import random
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
@@ -12,7 +13,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from app.chat import circuit
+from app.chat.circuit import TRIAL_SECONDS, Circuit, all_down
 from app.chat.claim import Candidate, Claim
 from app.chat.ending import Ending
 from app.chat.facts import chosen, note_refused, taken
@@ -24,6 +25,7 @@ from app.errors import ContextOverflow
 from app.live import Fenced, Tape, Writer
 from app.parts import Delta, Finish, ReasoningDelta, ToolCallDelta, Usage
 from app.providers.base import Amended, ChatRequest, Parameters, Provider
+from app.providers.client import on_repeat
 from app.providers.errors import Filtered, ModelMissing, ProviderError, SaidNothing, StreamCut
 from app.tables.message import Tried
 from app.words import gettext as _
@@ -44,33 +46,43 @@ Connect = Callable[[Mapping[str, Any]], Provider]
 async def call_models(
     claim: Claim, connect: Connect, defaults: Options, tape: Tape, writer: Writer, ending: Ending
 ) -> None:
-    """Stream the answer of the first candidate that writes one. A provider whose circuit is open is passed over.
+    """Stream the answer of the first candidate that writes one. One whose circuit is open is passed over.
 
-    The next candidate is called at once; only the last one is called again after a pause. Raises `ProviderError`,
-    `ContextOverflow` and `Fenced`.
+    The next candidate is called at once; only the last one is called again after a pause. A model on trial is called once,
+    and where another one could answer it is not waited for long. Raises `ProviderError`, `ContextOverflow` and `Fenced`.
     """
     if not claim.candidates:
         raise ModelMissing(_("The model of this answer is gone. Choose another one and try again."))
-    callable_ones = [candidate for candidate in claim.candidates if not circuit.is_open(candidate)]
-    if not callable_ones:
-        raise circuit.all_down(sorted({candidate["provider_name"] for candidate in claim.candidates}))
-    tried = _gone(claim)
-    for candidate in claim.candidates:
-        if candidate not in callable_ones:
-            sentence = _("%(name)s is down and was not called.") % {"name": candidate["provider_name"]}
-            tried.append(Tried(candidate["model_name"], sentence))
+    circuits = [Circuit(candidate) for candidate in claim.candidates]
+    tried, failure, calls_before = _gone(claim), None, len(ending.attempts)
+    for place, circuit in enumerate(circuits):
+        candidate = circuit.row
+        if not await outlast(circuit.may_call, "trial"):
+            tried.append(Tried(candidate["model_name"], _not_called(circuit)))
             continue
         if tried:
             await outlast(partial(_turn_to, candidate, tried, ending), "fallback")
-        is_last = candidate is callable_ones[-1]
-        most_calls = MOST_CALLS + callable_ones.index(candidate) if is_last else 0
+        is_last = all(other.is_open for other in circuits[place + 1 :])
+        # Calls of others do not count: this one is called again at most twice, by whatever worker.
+        most_calls = MOST_CALLS + len(ending.attempts) - calls_before if is_last and not circuit.needs_trial else 0
+        provider = connect(
+            candidate if is_last or not circuit.needs_trial else {**candidate, "patience": TRIAL_SECONDS}
+        )
         try:
-            return await _call(claim, candidate, connect(candidate), defaults, tape, writer, ending, most_calls)
+            return await _call(claim, circuit, provider, defaults, tape, writer, ending, most_calls)
         except (ProviderError, ContextOverflow) as error:
             if is_last or ending.first_token_ms is not None or isinstance(error, Filtered):
                 raise
             log.info("generation_fell_back", model=candidate["model_name"], error=error.code)
+            failure = error
             tried.append(Tried(candidate["model_name"], error.sentence))
+    raise failure or all_down(circuits)
+
+
+def _not_called(circuit: Circuit) -> str:
+    if circuit.row["is_down"]:
+        return _("%(name)s is down and was not called.") % {"name": circuit.is_out}
+    return _("%(name)s is not answering and was not called.") % {"name": circuit.is_out}
 
 
 def _gone(claim: Claim) -> list[Tried]:
@@ -81,27 +93,29 @@ def _gone(claim: Claim) -> list[Tried]:
 
 
 async def _call(
-    claim: Claim, candidate: Candidate, provider: Provider, defaults: Options, tape: Tape, writer: Writer,
+    claim: Claim, circuit: Circuit, provider: Provider, defaults: Options, tape: Tape, writer: Writer,
     ending: Ending, most_calls: int,
 ) -> None:  # fmt: skip
-    request = _request(claim, candidate, defaults)
+    request = _request(claim, circuit.row, defaults)
     ending.request = request
-    await check_fit(provider, request, candidate["context_window"])
+    await check_fit(provider, request, circuit.row["context_window"])
     await _keep(ending, provider.body(request))
-    provider_id = uuid.UUID(candidate["provider_id"])
+    on_repeat.set(ending.note_repeat)
     while True:
         ending.begin_call()
+        began = time.monotonic()
         try:
-            await _stream(provider, request, tape, writer, ending)
+            await _stream(provider, request, tape, writer, ending, circuit)
         except ProviderError as error:
             ending.note_attempt(error.code)
-            await circuit.note_failure(provider_id, error, has_begun=ending.first_token_ms is not None)
+            has_begun, seconds = ending.first_token_ms is not None, time.monotonic() - began
+            is_open = await circuit.note_failure(error, seconds=seconds, has_begun=has_begun)
             pause = _retry_pause(error, ending.attempt)
-            if ending.first_token_ms is not None or not error.is_retryable:
+            if has_begun or not error.is_retryable:
                 raise
             if pause is None:
                 error.sentence = _with_time(error.sentence, error.retry_after_seconds or 0)
-            if ending.attempt >= most_calls or pause is None:
+            if is_open or ending.attempt >= most_calls or pause is None:
                 raise
             log.info("generation_retried", error=error.code, pause_seconds=round(pause, 2), call=ending.attempt)
             if pause >= SHORTEST_SAID_SECONDS:
@@ -110,8 +124,8 @@ async def _call(
             await outlast(partial(_count_call, ending), "call")
         else:
             refused = provider.refused(request.model) & chosen(request.parameters)
-            await note_refused(uuid.UUID(candidate["model"]), refused)
-            return await circuit.note_success(provider_id, candidate["failures"])
+            await note_refused(circuit.model, refused)
+            return await circuit.note_success()
 
 
 def _request(claim: Claim, candidate: Candidate, defaults: Options) -> ChatRequest:
@@ -127,7 +141,9 @@ def _request(claim: Claim, candidate: Candidate, defaults: Options) -> ChatReque
     )
 
 
-async def _stream(provider: Provider, request: ChatRequest, tape: Tape, writer: Writer, ending: Ending) -> None:
+async def _stream(
+    provider: Provider, request: ChatRequest, tape: Tape, writer: Writer, ending: Ending, circuit: Circuit
+) -> None:
     finish, is_empty = None, True
     async with aclosing(provider.stream(request)) as events:
         async for event in events:
@@ -139,6 +155,8 @@ async def _stream(provider: Provider, request: ChatRequest, tape: Tape, writer: 
                 await _keep(ending, event.body)
             else:
                 is_empty = is_empty and not _says_something(event)
+                if ending.first_token_ms is None:
+                    await circuit.note_begun()
                 ending.see(is_reasoning=isinstance(event, ReasoningDelta))
                 tape.append(event)
                 await writer.room()

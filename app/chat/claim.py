@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from app.chat import circuit
-from app.chat.access import may_use
+from app.chat.access import is_offered, may_use
 from app.chat.facts import NOT_TAKEN
 from app.chat.tree import BRANCH, decode_branch
 from app.database import fetch_row
@@ -59,12 +59,13 @@ _CANDIDATES = f"""(
         'max_output_tokens', m.max_output_tokens, 'has_reasoning', m.has_reasoning,
         'not_taken', {NOT_TAKEN}, 'engine', m.engine::text, 'provider_id', p.id, 'kind', p.kind,
         'provider_name', p.name, 'base_url', p.base_url, 'key_sealed', p.key_sealed, 'allows_private', p.allows_private,
-        'failures', p.failures, 'is_down', p.is_down) ORDER BY w.place)
-    FROM model AS asked, jsonb_array_elements_text(jsonb_build_array(asked.id) || asked.fallbacks)
-        WITH ORDINALITY AS w (id, place)
-    JOIN model AS m ON m.id = w.id::uuid AND m.gone_at IS NULL AND {may_use('t."user"')}
-    JOIN (SELECT p.id, p.kind, p.name, p.base_url, p.key_sealed, p.allows_private, p.is_enabled, {circuit.COLUMNS}
-        FROM provider AS p) AS p ON p.id = m.provider AND p.is_enabled
+        {circuit.KEYS}) ORDER BY w.place)
+    FROM model AS asked, LATERAL (
+        SELECT id, min(place) AS place FROM jsonb_array_elements_text(jsonb_build_array(asked.id) || asked.fallbacks)
+            WITH ORDINALITY AS e (id, place) GROUP BY id
+    ) AS w
+    JOIN model AS m ON m.id = w.id::uuid AND {is_offered()} AND {may_use('t."user"')}
+    JOIN provider AS p ON p.id = m.provider AND p.is_enabled
     WHERE asked.id = a.model
 )"""
 

@@ -51,6 +51,7 @@ class Ending:
         self.text_chars = 0
         self._started = time.monotonic()
         self._call_started: float | None = None
+        self._was_repeated = False
         self._reasoning_since: float | None = None
 
     def see(self, *, is_reasoning: bool) -> None:
@@ -71,7 +72,12 @@ class Ending:
     def begin_call(self) -> None:
         """The model is called; `note_attempt` ends the call, and so does every end of the answer."""
         self._call_started = time.monotonic()
+        self._was_repeated = False
         self.usage = None
+
+    def note_repeat(self) -> None:
+        """The request of this call was sent a second time, because the connection was dead: it is still one call."""
+        self._was_repeated = True
 
     def note_attempt(self, error: str) -> None:
         """The call under way is over; `error` is its code, empty if there was none. Usage counts for this call."""
@@ -87,6 +93,7 @@ class Ending:
                 "error": error,
                 "duration_ms": round((time.monotonic() - self._call_started) * 1000),
                 "usage": msgspec.to_builtins(self.usage) if self.usage else None,
+                **({"was_repeated": True} if self._was_repeated else {}),
             }
         )
         self._call_started = None

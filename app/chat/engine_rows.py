@@ -12,6 +12,7 @@ from app.chat.tasks import PAGES
 from app.chat.worker import Worker
 from app.database import AWAY, Outage, fetch, new_id
 from app.live import News
+from app.providers import model_files
 from app.providers.engine import EngineState
 from app.providers.engines import Engines
 from app.providers.errors import ProviderError
@@ -82,7 +83,7 @@ class EngineRows:
 
     async def _unload(self, name: str) -> None:
         with contextlib.suppress(ProviderError):
-            await self._engines.unload(self._models_folder / f"{name}.gguf")
+            await self._engines.unload(model_files.path_of(self._models_folder, name))
 
 
 _CATALOG = News(key="everybody", event="catalog")

@@ -9,12 +9,13 @@ import msgspec
 from app.database import fetch
 from app.providers import PROVIDERS
 from app.providers.base import Account, Limits
+from app.providers.credentials import split_credentials
 from app.providers.errors import ProviderError
 from app.words import gettext as _
 
 
 class Found(msgspec.Struct, frozen=True):
-    """A model server that could be connected. `key_from` names a variable, never a key."""
+    """A model server that could be connected. `key_from` names a variable, never a key; `base_url` has none either."""
 
     kind: str
     name: str
@@ -38,10 +39,21 @@ HOSTED = (
     Hosted("anthropic", "Anthropic", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", PROVIDERS["anthropic"].usual_url),
     Hosted("gemini", "Google Gemini", "GEMINI_API_KEY", "", PROVIDERS["gemini"].usual_url),
     Hosted("gemini", "Google Gemini", "GOOGLE_API_KEY", "", PROVIDERS["gemini"].usual_url),
+    Hosted("deepai", "DeepAI", "DEEPAI_API_KEY", "", PROVIDERS["deepai"].usual_url),
 )
 
-#: The variables that a key may be taken from.
-KEY_VARIABLES = tuple(hosted.key for hosted in HOSTED)
+#: The variables that a key may be taken from: those of keys, and those of addresses, which may have user and password in them.
+SOURCES = (
+    *(hosted.key for hosted in HOSTED),
+    *(hosted.base_url for hosted in HOSTED if hosted.base_url),
+    "OLLAMA_HOST",
+)
+
+
+def key_from(source: str, environment: Mapping[str, str] = os.environ) -> str:
+    """The key that one of `SOURCES` holds; empty if it holds none."""
+    text = environment.get(source, "").strip()
+    return text if source in [hosted.key for hosted in HOSTED] else split_credentials(text)[1]
 
 
 async def list_found(client: httpx.AsyncClient, environment: Mapping[str, str] = os.environ) -> list[Found]:
@@ -55,10 +67,10 @@ async def list_found(client: httpx.AsyncClient, environment: Mapping[str, str] =
 
 
 async def _ollama(client: httpx.AsyncClient, environment: Mapping[str, str]) -> list[Found]:
-    host = environment.get("OLLAMA_HOST", "").strip()
-    ollama = Found("ollama", "Ollama", _address(host or "127.0.0.1:11434"))
+    host, login = split_credentials(environment.get("OLLAMA_HOST", "").strip())
+    ollama = Found("ollama", "Ollama", _address(host or "127.0.0.1:11434"), "OLLAMA_HOST" if login else "")
     try:
-        account = Account(name=ollama.name, base_url=ollama.base_url)
+        account = Account(name=ollama.name, base_url=ollama.base_url, key=login)
         models = await PROVIDERS["ollama"](account, client, Limits()).list_models()
     except ProviderError:
         return [ollama] if host else []
@@ -66,11 +78,14 @@ async def _ollama(client: httpx.AsyncClient, environment: Mapping[str, str]) -> 
 
 
 def _named(service: Hosted, environment: Mapping[str, str]) -> Found | None:
-    key, url = environment.get(service.key, "").strip(), environment.get(service.base_url, "").strip()
+    key = environment.get(service.key, "").strip()
+    url, login = split_credentials(environment.get(service.base_url, "").strip())
     if not (key or url):
         return None
     name = _("%(name)s-compatible server") % {"name": service.name} if url else service.name
-    return Found(service.kind, name, url or service.usual_url, service.key if key else "")
+    return Found(
+        service.kind, name, url or service.usual_url, service.key if key else service.base_url if login else ""
+    )
 
 
 def _address(host: str) -> str:

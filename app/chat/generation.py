@@ -15,7 +15,7 @@ from app.chat.ending import Ending, finish, is_stored
 from app.chat.options import Options
 from app.database import AWAY, Outage, outlast
 from app.errors import AppError
-from app.live import Fenced, Row, Tape, Writer
+from app.live import DeltaRefused, Fenced, Row, Tape, Writer
 from app.parts import clean
 from app.providers.errors import ProviderError, StreamCut
 from app.words import choose, speak
@@ -126,7 +126,7 @@ async def _end(ending: Ending, tape: Tape) -> Ending:
     is_unsure = is_refused = False
     while True:
         try:
-            await tape.flush()
+            await _flush(tape, ending)
             if not (is_unsure and await is_stored(ending)):
                 await finish(ending, tape.rows)
             break
@@ -145,6 +145,15 @@ async def _end(ending: Ending, tape: Tape) -> Ending:
     outage.end()
     log.info("generation_finished", **ending.facts())
     return ending
+
+
+async def _flush(tape: Tape, ending: Ending) -> None:
+    """What the database took is the answer; that it did not take all is said, however the model ended it."""
+    try:
+        await tape.flush()
+    except DeltaRefused as error:
+        ending.usage = None
+        ending.fail(error.code, error.sentence)
 
 
 def _cleaned(row: Row) -> Row:

@@ -15,8 +15,8 @@ import asyncpg
 import msgspec
 
 from app import __version__, database
-from app.chat.circuit import IS_DOWN
 from app.chat.pulse import Pulse
+from app.chat.reachability import IS_DOWN, WINDOW_SECONDS
 from app.chat.worker import Worker
 from app.database import AWAY
 from app.live import Reader
@@ -45,13 +45,27 @@ class ScheduleFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     is_running: bool
 
 
+class ModelFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A model whose last calls failed. `down_since`: its circuit is open; from `next_trial_at` on one call tries it again."""
+
+    name: str
+    failures: int
+    error: str
+    down_since: datetime | None
+    next_trial_at: datetime | None
+
+
 class ProviderFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A model server as it was last found. `is_open`: its circuit; it is only probed now, at `next_probe_at`."""
+    """A model server as it was last found. `is_open`: no model of it is called, its list is looked at, at `next_probe_at`.
+
+    `failures`: calls in a row that made no connection. `models`: those that fail by themselves. `version`: of the server's
+    program, where it says. `lists_models` is false where models are added by hand alone.
+    """
 
     id: uuid.UUID
     name: str
     kind: str
-    state: Literal["ok", "down", "unknown"]
+    state: Literal["ok", "stale", "failing", "down", "unknown"]
     error: str
     latency_ms: int | None
     looked_at: datetime | None
@@ -59,6 +73,9 @@ class ProviderFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     failures: int
     is_open: bool
     next_probe_at: datetime | None
+    version: str = ""
+    lists_models: bool = True
+    models: tuple[ModelFacts, ...] = ()
 
 
 class Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -187,8 +204,14 @@ SELECT json_build_object(
     'providers', (SELECT coalesce(json_agg(json_build_object(
         'id', p.id, 'name', p.name, 'kind', p.kind, 'state', p.state, 'error', p.error, 'latency_ms', p.latency_ms,
         'looked_at', p.refreshed_at, 'down_since', p.down_since, 'failures', p.failures,
-        'is_open', coalesce(p.is_down, false), 'next_probe_at', p.probe_at
-    ) ORDER BY p.created_at, p.id), '[]') FROM (SELECT p.*, {IS_DOWN} FROM provider AS p WHERE p.is_enabled) AS p)
+        'is_open', {IS_DOWN}, 'next_probe_at', p.probe_at,
+        'version', p.version, 'lists_models', p.lists_models, 'models', (
+            SELECT coalesce(json_agg(json_build_object(
+                'name', m.name, 'failures', m.failures, 'error', m.error, 'down_since', m.down_since,
+                'next_trial_at', m.trial_at) ORDER BY m.name), '[]')
+            FROM model AS m WHERE m.provider = p.id AND m.gone_at IS NULL AND m.failures > 0
+            AND (m.down_since IS NOT NULL OR m.failing_since > now() - interval '{WINDOW_SECONDS} seconds'))
+    ) ORDER BY p.created_at, p.id), '[]') FROM provider AS p WHERE p.is_enabled)
 )::text
 FROM (
     SELECT count(*) FILTER (WHERE state = 'queued') AS waiting, min(queued_at) FILTER (WHERE state = 'queued') AS oldest,

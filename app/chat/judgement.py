@@ -1,12 +1,12 @@
 """What health means: a plain sentence for each part, fine or to be looked at, and what to do. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import msgspec
 from markupsafe import Markup
 
-from app.chat.health import Health, ProviderFacts, ScheduleFacts, State, Stored, WorkerFacts
+from app.chat.health import Health, ModelFacts, ProviderFacts, ScheduleFacts, State, Stored, WorkerFacts
 from app.html.filters import in_bytes, in_seconds, number, provider_name, say, text_of
 from app.words import gettext as _
 from app.words import ngettext
@@ -62,9 +62,7 @@ def judge_stored(stored: Stored) -> list[Section]:
     return [
         Section("answers", _("Answers"), (_queue(stored), _live(stored))),
         Section("workers", _("Workers"), tuple(_worker(each, now) for each in stored.workers) or (_no_worker(stored),)),
-        Section(
-            "providers", _("Model servers"), tuple(_provider(each, now) for each in stored.providers) or (_none(),)
-        ),
+        Section("providers", _("Model servers"), tuple(_providers(stored)) or (_none(),)),
         *([Section("schedules", _("Schedules"), schedules)] if schedules else []),
     ]
 
@@ -143,27 +141,63 @@ def _no_worker(stored: Stored) -> Line:
     return Line(_("Workers"), "down" if stored.waiting else "look", facts, advice)
 
 
+def _providers(stored: Stored) -> Iterator[Line]:
+    for provider in stored.providers:
+        yield _provider(provider, stored.now)
+        yield from (_model(model, provider_name(provider.name), stored.now) for model in provider.models)
+
+
 def _provider(provider: ProviderFacts, now: datetime) -> Line:
     name = provider_name(provider.name)
     if provider.state == "ok":
         facts = say(_("Answered %(ago)s ago"), ago=_time(_age(provider.looked_at, now) * 1000))
         if provider.latency_ms is not None:
             facts = say(_("%(facts)s, in %(time)s"), facts=facts, time=_time(provider.latency_ms))
+        if provider.version:
+            facts = say(_("%(facts)s; version %(version)s"), facts=facts, version=provider.version)
         if provider.failures:
-            calls = ngettext("%(count)s call failed just now", "%(count)s calls failed just now", provider.failures)
-            calls = say(calls, count=number(provider.failures))
-            return Line(name, "look", say("%(facts)s; %(calls)s", facts=facts, calls=calls))
+            return Line(name, "look", say("%(facts)s; %(calls)s", facts=facts, calls=_failed_calls(provider.failures)))
         return Line(name, "ok", facts)
     if provider.state == "unknown":
         advice = _("A worker asks within a minute; or press Check now.")
         return Line(name, "look", say(_("Not asked yet")), advice, MODELS)
+    if provider.state == "stale":
+        facts = say(_("Its list of models could not be refreshed: %(error)s"), error=provider.error)
+        advice = _("Its models are used as before. If this stays so, mend its address or key.")
+        return Line(name, "look", _with_next(facts, provider.next_probe_at, now), advice, MODELS)
     since = _time(_age(provider.down_since, now) * 1000)
+    if provider.state == "failing":
+        facts = say(
+            _("Several of its models have not answered for %(time)s: %(error)s"), time=since, error=provider.error
+        )
+        return Line(name, "down", facts, _("See its own log. It is used again as soon as one of its models answers."))
     facts = say(_("Down for %(time)s: %(error)s"), time=since, error=provider.error)
-    if provider.next_probe_at is not None:
-        soon = -_age(provider.next_probe_at, now)
-        again = say(_("Asked again in %(time)s."), time=_time(soon * 1000)) if soon >= 1 else say(_("Asked again now."))
-        facts = say("%(facts)s %(again)s", facts=facts, again=again)
+    facts = _with_next(facts, provider.next_probe_at, now)
     return Line(name, "down", facts, _("Start it, or mend its address or key."), MODELS)
+
+
+def _model(model: ModelFacts, provider: str, now: datetime) -> Line:
+    """A model that fails by itself: the others of its server are not concerned."""
+    part = f"{model.name} · {provider}"
+    if model.down_since is None:
+        return Line(part, "look", say("%(calls)s: %(error)s", calls=_failed_calls(model.failures), error=model.error))
+    since = _time(_age(model.down_since, now) * 1000)
+    facts = say(_("The model has not answered for %(time)s: %(error)s"), time=since, error=model.error)
+    advice = _("One question every few seconds tries it again; others go to its fallbacks.")
+    return Line(part, "look", facts, advice)
+
+
+def _failed_calls(count: int) -> Markup:
+    calls = ngettext("%(count)s call failed just now", "%(count)s calls failed just now", count)
+    return say(calls, count=number(count))
+
+
+def _with_next(facts: Markup, next_at: datetime | None, now: datetime) -> Markup:
+    if next_at is None:
+        return facts
+    soon = -_age(next_at, now)
+    again = say(_("Asked again in %(time)s."), time=_time(soon * 1000)) if soon >= 1 else say(_("Asked again now."))
+    return say("%(facts)s %(again)s", facts=facts, again=again)
 
 
 def _none() -> Line:

@@ -57,12 +57,24 @@ def _of_database(stored: Stored) -> Iterator[str]:
     yield from _gauge("parley_workers", "Workers that live.", len(stored.workers))
     yield from _gauge("parley_live_log_rows", "Rows of the live log, estimated.", stored.delta_rows)
     names = [({"provider": each.name, "kind": each.kind, "id": str(each.id)}, each) for each in stored.providers]
-    up: list[Sample] = [(labels, each.state == "ok") for labels, each in names]
+    up: list[Sample] = [(labels, each.state in ("ok", "stale")) for labels, each in names]
+    stale: list[Sample] = [(labels, each.state == "stale") for labels, each in names]
     latency: list[Sample] = [(labels, each.latency_ms / 1000) for labels, each in names if each.latency_ms is not None]
-    yield from family("parley_provider_up", "Whether the last look at a provider went well.", "gauge", up)
+    yield from family("parley_provider_up", "Whether a provider can be reached and its models answer.", "gauge", up)
+    yield from family(
+        "parley_provider_list_stale", "Whether its list of models could not be refreshed.", "gauge", stale
+    )
     yield from family("parley_provider_latency_seconds", "Of the last look that went well.", "gauge", latency)
     is_open: list[Sample] = [(labels, each.is_open) for labels, each in names]
     yield from family("parley_circuit_open", "Whether a provider is not called for now.", "gauge", is_open)
+    failing = [(labels | {"model": model.name}, model) for labels, each in names for model in each.models]
+    open_models: list[Sample] = [(labels, model.down_since is not None) for labels, model in failing]
+    failures: list[Sample] = [(labels, model.failures) for labels, model in failing]
+    yield from family(
+        "parley_model_circuit_open", "Whether a model is not called for now, of models whose last calls failed.", "gauge",
+        open_models,
+    )  # fmt: skip
+    yield from family("parley_model_failures", "Calls of a model that failed in a row.", "gauge", failures)
 
 
 def resident_bytes() -> int:

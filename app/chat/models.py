@@ -8,6 +8,7 @@ import asyncpg
 import msgspec
 
 from app.chat.access import may_use
+from app.chat.circuit import IS_SILENT
 from app.chat.residence import EXPIRES_AT, IS_LOADED, MEMORY_BYTES, RESIDENCE
 from app.database import fetch, fetch_row
 from app.providers.known import Facts
@@ -15,7 +16,7 @@ from app.providers.known import Facts
 PAGE_SIZE = 100
 
 Able = Literal["vision", "tools", "reasoning", "embedding"]
-Status = Literal["loaded", "local", "gone", "restricted"]
+Status = Literal["loaded", "local", "gone", "restricted", "hidden"]
 #: What a list may be sorted by; with a minus before it, the other way round.
 SORTS = {
     "provider": "p.created_at {0}, p.id {0}",
@@ -66,6 +67,15 @@ async def find_model(user: uuid.UUID, model: uuid.UUID) -> asyncpg.Record | None
     return await fetch_row(_ONE, user, model)
 
 
+async def count_hidden() -> int:
+    """How many models the owner has hidden."""
+    row = await fetch_row(
+        "SELECT count(*) AS hidden FROM model AS m JOIN provider AS p ON p.id = m.provider AND p.is_enabled"
+        " WHERE m.is_hidden AND m.gone_at IS NULL"
+    )
+    return int(row["hidden"]) if row else 0
+
+
 async def list_gone(models: Sequence[uuid.UUID]) -> list[asyncpg.Record]:
     """Those of these models that are not listed any more, by id, with their names."""
     return await fetch(_GONE, models)
@@ -84,9 +94,10 @@ def _id(text: str) -> uuid.UUID | None:
 
 
 _COLUMNS = f"""
-m.id, m.name, m.provider, p.name AS provider_name, p.kind, p.state AS provider_state, m.size_bytes, m.family, m.quantisation,
+m.id, m.name, m.provider, p.name AS provider_name, p.kind, p.state AS provider_state,
+{IS_SILENT} AS is_silent, m.down_since, m.error, m.size_bytes, m.family, m.quantisation,
 m.known, m.said, m.set_by_owner, {", ".join(f"m.{name}" for name in Facts.__struct_fields__)}, m.allowed_users,
-m.engine, m.fallbacks, m.seen_since, m.gone_at, {IS_LOADED} AS is_loaded,
+m.engine, m.fallbacks, m.is_bundled, m.is_hidden, m.is_by_hand, m.seen_since, m.gone_at, {IS_LOADED} AS is_loaded,
 {MEMORY_BYTES} AS memory_bytes, {EXPIRES_AT} AS expires_at,
 t.id AS task, t.kind AS task_kind, t.state AS task_state
 """
@@ -103,7 +114,7 @@ WHERE p.is_enabled AND {may_use("$1::uuid")}
   AND ($3::uuid IS NULL OR m.provider = $3)
   AND CASE $4 WHEN 'vision' THEN m.has_vision WHEN 'tools' THEN m.has_tools WHEN 'reasoning' THEN m.has_reasoning
               WHEN 'embedding' THEN m.is_embedding ELSE true END
-  AND (m.gone_at IS NOT NULL) = ($5 = 'gone')
+  AND (m.gone_at IS NOT NULL) = ($5 = 'gone') AND (m.is_hidden AND m.gone_at IS NULL) = ($5 = 'hidden')
   AND CASE $5 WHEN 'loaded' THEN {IS_LOADED} WHEN 'local' THEN m.size_bytes IS NOT NULL
               WHEN 'restricted' THEN m.allowed_users IS NOT NULL ELSE true END
 """

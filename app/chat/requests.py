@@ -1,4 +1,8 @@
-"""What was sent for an answer, kept before it is sent and read later: every call, the one that named the thread too."""
+"""The exact requests behind an answer: stored before they are sent, read later. Naming the thread is one of them.
+
+The messages of a request are rows of `block (thread, hash, body)`: each text is stored once in a thread however often it
+is sent, and is deleted with the thread. `hash` is the SHA-256 of `body`, which is JSON text exactly as it was sent.
+"""
 
 import hashlib
 import uuid
@@ -10,8 +14,9 @@ import msgspec
 from app.database import fetch
 from app.live import Fenced
 
-#: What the protocols call the list of messages in a body: OpenAI, Anthropic and Ollama; Gemini; OpenAI's Responses API.
-MESSAGE_FIELDS = ("messages", "contents", "input")
+#: What the protocols call the list of messages in a body: OpenAI, Anthropic and Ollama; Gemini; OpenAI's Responses API; and
+#: DeepAI its one text.
+MESSAGE_FIELDS = ("messages", "contents", "input", "text")
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -26,7 +31,7 @@ class Sent(msgspec.Struct, frozen=True):
 
 
 async def keep_request(generation_id: uuid.UUID, body: dict[str, Any], *, call: int, worker_id: int | None) -> None:
-    """Store what is about to be sent with this call: its messages as shared blocks, the rest with the generation.
+    """Store what is about to be sent with this call: its messages as blocks of the thread, the rest with the generation.
 
     The claim is on the disk with it. Raises `Fenced` if the generation is not this worker's (any more).
     """
@@ -49,11 +54,13 @@ async def note_naming(generation_id: uuid.UUID, model: uuid.UUID, call: Mapping[
 async def list_sent(message_id: uuid.UUID) -> list[Sent]:
     """All that was sent for an answer, in order: again, to other models, to go on with it, and to name its thread."""
     rows = await fetch(
-        "SELECT request, provider_attempts, naming FROM generation WHERE message = $1 ORDER BY queued_at", message_id
+        "SELECT thread, request, provider_attempts, naming FROM generation WHERE message = $1 ORDER BY queued_at",
+        message_id,
     )
     found = [(stored, calls, is_naming) for row in rows for stored, calls, is_naming in _of_generation(row)]
     hashes = [bytes.fromhex(key) for stored, *_ in found if stored for key in stored[_name(stored)]]
-    bodies = {row["hash"]: row["body"] for row in await fetch("SELECT * FROM block WHERE hash = ANY($1)", hashes)}
+    blocks = await fetch(_LIST_BLOCKS, rows[0]["thread"], hashes) if rows else []
+    bodies = {row["hash"]: row["body"] for row in blocks}
     return [Sent(_body(stored, bodies), calls, is_naming) for stored, calls, is_naming in found]
 
 
@@ -76,7 +83,8 @@ def _of_generation(row: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any] | No
 async def _keep(statement: str, generation_id: uuid.UUID, body: dict[str, Any], *arguments: Any) -> bool:
     """Whether there is such a generation."""
     name = _name(body)
-    texts = [msgspec.json.encode(message) for message in body[name]]
+    messages = body[name] if isinstance(body[name], list) else [body[name]]
+    texts = [msgspec.json.encode(message) for message in messages]
     hashes = [hashlib.sha256(text).digest() for text in texts]
     blocks = dict(zip(hashes, map(bytes.decode, texts), strict=True))
     head = {key: value for key, value in body.items() if key != name}
@@ -88,16 +96,23 @@ def _body(stored: Mapping[str, Any] | None, blocks: Mapping[bytes, str]) -> dict
     if not stored:
         return None
     name = _name(stored)
-    return {**stored["head"], name: [msgspec.json.decode(blocks[bytes.fromhex(key)]) for key in stored[name]]}
+    messages = [msgspec.json.decode(blocks[bytes.fromhex(key)]) for key in stored[name]]
+    return {**stored["head"], name: messages[0] if name == "text" else messages}
 
 
 def _name(body: Iterable[str]) -> str:
     return next(name for name in MESSAGE_FIELDS if name in body)
 
 
+_LIST_BLOCKS = "SELECT hash, body FROM block WHERE thread = $1 AND hash = ANY($2)"
+
+# The thread is locked first, as everywhere: a thread that is deleted meanwhile gets no block, and nobody waits in a circle.
 _BLOCKS = """
-WITH blocks AS (
-    INSERT INTO block (hash, body) SELECT * FROM unnest($1::bytea[], $2::text[]) ON CONFLICT DO NOTHING
+WITH held AS MATERIALIZED (
+    SELECT t.id FROM thread AS t JOIN generation AS g ON g.thread = t.id WHERE g.id = $3 FOR KEY SHARE OF t
+), blocks AS (
+    INSERT INTO block (thread, hash, body)
+    SELECT held.id, b.* FROM held, unnest($1::bytea[], $2::text[]) AS b ON CONFLICT DO NOTHING
 )
 """
 
@@ -105,12 +120,13 @@ WITH blocks AS (
 _REQUEST = f"""{_BLOCKS}
 UPDATE generation SET request = CASE WHEN request ? 'head' THEN jsonb_build_object('1', request) ELSE request END
     || jsonb_build_object($5::text, $4::jsonb)
-WHERE id = $3 AND state = 'running' AND worker = $6
-RETURNING id
+FROM held WHERE generation.id = $3 AND state = 'running' AND worker = $6
+RETURNING generation.id
 """
 
 _NAMING = f"""{_BLOCKS}
-UPDATE generation SET naming = jsonb_build_object('request', $4::jsonb) WHERE id = $3 RETURNING id
+UPDATE generation SET naming = jsonb_build_object('request', $4::jsonb) FROM held WHERE generation.id = $3
+RETURNING generation.id
 """
 
 # The cost as `_FINISH` in ending.py has it: unknown as soon as a count or a price that it needs is.

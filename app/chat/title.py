@@ -1,11 +1,11 @@
-"""Naming a thread after its first complete answer: a short question to the same model, behind the very prompt it has seen."""
+"""Naming a thread after its first complete answer: a short question to the same model, behind the very prompt it has seen,
+or to the model that the setting `title_model` names."""
 
 import asyncio
 import contextlib
-import re
 import time
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import asyncpg
@@ -17,18 +17,28 @@ from app.chat.calls import Connect
 from app.chat.ending import Ending
 from app.chat.figures import estimated, filled
 from app.chat.requests import keep_naming, note_naming
-from app.database import GONE, fetch
+from app.chat.title_rules import believed_title
+from app.database import GONE, fetch, fetch_row
 from app.html.words import words_of
-from app.parts import TextDelta, TextPart, Usage
-from app.providers.base import ChatMessage, ChatRequest, Provider
+from app.parts import TextDelta, TextPart, Usage, text_of
+from app.providers.base import ChatMessage, ChatRequest, Parameters, Provider
+from app.providers.client import on_repeat
 from app.providers.errors import ProviderError
+from app.settings import Settings
+from app.settings.schema import TITLE_OFF
 
 log = structlog.get_logger()
 
 ASK = "Give this conversation a title of two to six words, in its language. Answer with the title alone."
 MOST_SECONDS = 30.0
 MOST_TOKENS = 400
-MOST_CHARS = 80
+#: What was said beyond this is no title.
+MOST_READ_CHARS = 320
+#: What another model than the thread's is shown of the question, and of the answer: enough to name them.
+MOST_SHOWN_CHARS = 4_000
+
+#: The model that is asked for a title: the columns of a claim's candidate that a call takes.
+Namer = Mapping[str, Any]
 
 
 class Asked:
@@ -38,55 +48,67 @@ class Asked:
         self.said = ""
         self.error = ""
         self.usage: Usage | None = None
+        self.was_repeated = False
         self._started = time.monotonic()
 
-    def attempt(self, ending: Ending, request: ChatRequest) -> dict[str, Any]:
+    def note_repeat(self) -> None:
+        """As `Ending.note_repeat`."""
+        self.was_repeated = True
+
+    def attempt(self, namer: Namer, request: ChatRequest) -> dict[str, Any]:
         """What is noted of it, as `Ending.note_attempt` does of others."""
         # Without a word nobody knows what was taken, and what the server counted stands for itself.
         if self.said and not self.error:
             self.usage = filled(self.usage, estimated(request, [TextPart(self.said)]))
         return {
-            "provider": ending.row["provider_name"],
-            "model": ending.row["model_name"],
-            "kind": ending.row.get("kind") or "",
-            "provider_id": str(ending.row.get("provider_id") or ""),
+            "provider": namer["provider_name"],
+            "model": namer["model_name"],
+            "kind": namer.get("kind") or "",
+            "provider_id": str(namer.get("provider_id") or ""),
             "error": self.error,
             "duration_ms": round((time.monotonic() - self._started) * 1000),
             "usage": msgspec.to_builtins(self.usage) if self.usage else None,
+            **({"was_repeated": True} if self.was_repeated else {}),
         }
 
 
-def naming(connect: Connect) -> Callable[[Ending], Coroutine[Any, Any, None]]:
+def naming(connect: Connect, settings: Settings) -> Callable[[Ending], Coroutine[Any, Any, None]]:
     """What follows the end of an answer: a thread without a name gets one with its first complete answer."""
 
     async def after_end(ending: Ending) -> None:
         if ending.row["wants_title"] and ending.status == "complete" and ending.content:
             with contextlib.suppress(*GONE, asyncpg.PostgresError):
-                await name_thread(connect(ending.row), ending, ending.content)
+                if namer := await _find_namer(ending.row, settings.title_model):
+                    await name_thread(connect(namer), namer, ending)
 
     return after_end
 
 
-async def name_thread(provider: Provider, ending: Ending, content: str) -> None:
-    """Ask the model for a title and store it; if that fails the first words of the question stay.
+async def name_thread(provider: Provider, namer: Namer, ending: Ending) -> None:
+    """Ask a model for a title and store it; if that fails, or is none, the first words of the question stay.
 
     The call is kept as every other one is: what was sent, how it ended, what it took.
     """
     if ending.request is None:
         return
-    request = _request(ending.request, content)
+    is_its_own = str(namer["model"]) == str(ending.row["model"])
+    request = (_request if is_its_own else _short_request)(ending.request, namer["model_name"], ending.content)
     await keep_naming(ending.row["id"], provider.body(request))
     asked = Asked()
+    on_repeat.set(asked.note_repeat)
     try:
         async with asyncio.timeout(MOST_SECONDS):
             await _ask(provider, request, asked)
     except (ProviderError, TimeoutError) as error:
         asked.error = error.code if isinstance(error, ProviderError) else "deadline"
         log.info("title_failed", thread_id=str(ending.row["thread"]), error=type(error).__name__)
-    attempt = asked.attempt(ending, request)
+    attempt = asked.attempt(namer, request)
     counters.note_naming(usage=asked.usage or Usage(), attempt=attempt)
-    await note_naming(ending.row["id"], uuid.UUID(ending.row["model"]), attempt)
-    if not asked.error and (title := clean_title(asked.said)):
+    await note_naming(ending.row["id"], uuid.UUID(str(namer["model"])), attempt)
+    # Small models name what they like: a title of theirs must have a word of the question.
+    is_small = provider.is_bundled(namer["model_name"])
+    title = believed_title(asked.said, _question(ending.request), must_share_a_word=is_small)
+    if title and not asked.error:
         await store_title(ending.row["thread"], title, only_unnamed=True)
 
 
@@ -104,22 +126,32 @@ def first_words(text: str) -> str:
     return words[:60].rsplit(" ", 1)[0].rstrip(",;:.") + "…"
 
 
-def clean_title(said: str) -> str:
-    """What a model said, as a title: its first line of words, without quotes, Markdown and labels."""
-    said = re.sub(r"<think>.*?(</think>|$)", "", said, flags=re.DOTALL)
-    lines = [line.strip(" \t#*_`\"'“”«».:") for line in said.splitlines()]
-    line = next((line for line in lines if line), "")
-    line = re.sub(r"^title\s*[:\-–]\s*", "", line, flags=re.IGNORECASE).strip(" \"'“”*_")
-    line = "".join(char for char in line if char.isprintable())
-    return line if len(line) <= MOST_CHARS else line[:MOST_CHARS].rsplit(" ", 1)[0] + "…"
+async def _find_namer(row: Namer, title_model: str) -> Namer | None:
+    """The model that is to name a thread; None if none is, or the one that should is gone."""
+    if not title_model:
+        return row
+    return None if title_model == TITLE_OFF else await fetch_row(_NAMER, title_model)
 
 
-def _request(request: ChatRequest, content: str) -> ChatRequest:
+def _request(request: ChatRequest, model: str, content: str) -> ChatRequest:
     # An answer that was continued ends the prompt with what there was of it: here stands the whole.
     before = request.messages[:-1] if request.continues else request.messages
     answered = (*before, ChatMessage("assistant", (TextPart(content),)))
     parameters = msgspec.structs.replace(request.parameters, max_tokens=MOST_TOKENS, stop=())
-    return ChatRequest(request.model, (*answered, ChatMessage("user", (TextPart(ASK),))), parameters)
+    return ChatRequest(model, (*answered, ChatMessage("user", (TextPart(ASK),))), parameters)
+
+
+def _short_request(request: ChatRequest, model: str, content: str) -> ChatRequest:
+    """For a model that has not seen the thread: its question and answer in words, however small its window is."""
+    question = ChatMessage("user", (TextPart(_question(request)[:MOST_SHOWN_CHARS]),))
+    answer = ChatMessage("assistant", (TextPart(content[:MOST_SHOWN_CHARS]),))
+    messages = (question, answer, ChatMessage("user", (TextPart(ASK),)))
+    return ChatRequest(model, messages, Parameters(max_tokens=MOST_TOKENS))
+
+
+def _question(request: ChatRequest) -> str:
+    """What the thread's first complete answer answers."""
+    return next((text_of(message.parts) for message in reversed(request.messages) if message.role == "user"), "")
 
 
 async def _ask(provider: Provider, request: ChatRequest, asked: Asked) -> None:
@@ -129,7 +161,7 @@ async def _ask(provider: Provider, request: ChatRequest, asked: Asked) -> None:
                 asked.said += event.text
             elif isinstance(event, Usage):
                 asked.usage = event
-            if "\n" in asked.said.strip() or len(asked.said) > 4 * MOST_CHARS:
+            if "\n" in asked.said.strip() or len(asked.said) > MOST_READ_CHARS:
                 break
 
 
@@ -143,4 +175,13 @@ WITH named AS (
 )
 SELECT {_TELL % ("'thread:' || $1::uuid::text", "version")}, {_TELL % ("'user:' || person::text", "0")}
 FROM named
+"""
+
+# The model that the setting names, of whatever provider is enabled; the owner chose it for everybody's threads.
+_NAMER = """
+SELECT m.id AS model, m.name AS model_name, m.engine::text AS engine, p.id AS provider_id, p.kind, p.name AS provider_name,
+    p.base_url, p.key_sealed, p.allows_private
+FROM model AS m JOIN provider AS p ON p.id = m.provider
+WHERE $1 IN (m.name, p.name || '/' || m.name) AND m.gone_at IS NULL AND p.is_enabled AND m.is_embedding IS NOT TRUE
+ORDER BY p.created_at LIMIT 1
 """

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from app.chat.access import may_use
+from app.chat.access import is_offered, may_use
 from app.chat.new_message import NewMessage
 from app.chat.sidebar import told
 from app.chat.title import first_words
@@ -187,7 +187,7 @@ _LOOK = f"""
 SELECT t.version, coalesce(l.depth + 1, 0) AS depth, m.name AS label, p.kind = 'scripted' AS is_demo
 FROM thread AS t
 LEFT JOIN message AS l ON l.id = t.leaf
-LEFT JOIN model AS m ON m.id = $2 AND m.gone_at IS NULL AND {may_use('t."user"')}
+LEFT JOIN model AS m ON m.id = $2 AND {is_offered()} AND {may_use('t."user"')}
 LEFT JOIN provider AS p ON p.id = m.provider
 WHERE t.id = $1
 """
@@ -206,7 +206,7 @@ WITH mine AS MATERIALIZED (
     LEFT JOIN message AS o ON o.id = $10 AND o.thread = t.id AND o.role = 'user'
     LEFT JOIN message AS l ON l.id = CASE WHEN $10 IS NULL THEN t.leaf ELSE o.parent END
     LEFT JOIN message AS q ON q.thread = t.id AND q.request_id = $3
-    LEFT JOIN model AS m ON m.id = $4 AND m.gone_at IS NULL AND {may_use("$2::uuid")}
+    LEFT JOIN model AS m ON m.id = $4 AND {is_offered()} AND {may_use("$2::uuid")}
     LEFT JOIN provider AS p ON p.id = m.provider
 ), begun AS MATERIALIZED (
     SELECT * FROM look WHERE is_known AND is_current AND question IS NULL AND label IS NOT NULL

@@ -1,6 +1,8 @@
-"""What is thrown away by and by: deltas of ended generations, rows of dead workers, old sign-ins, the log of the queue."""
+"""Periodic cleanup: deltas of ended generations, rows of dead workers, old sign-ins, the queue's log."""
 
 from app.database import fetch
+from app.tables.session import Session
+from app.tables.sign_in_attempt import SignInAttempt
 
 
 async def run() -> None:
@@ -15,5 +17,7 @@ async def run() -> None:
     )
     await fetch("DELETE FROM worker WHERE NOT is_alive AND seen_at < now() - interval '1 hour'")
     await fetch("DELETE FROM model_task WHERE ended_at < now() - interval '7 days'")
-    await fetch("DELETE FROM session WHERE expires_at < now()")
-    await fetch("DELETE FROM pgqueuer_log WHERE created < now() - interval '1 hour'")
+    await Session.forget_expired()
+    await SignInAttempt.forget_old()
+    # Nothing reads it, and its tracebacks may quote a row that is deleted meanwhile.
+    await fetch("DELETE FROM pgqueuer_log")

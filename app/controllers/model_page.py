@@ -82,7 +82,10 @@ async def saved(request: AnyRequest, user: User, model_id: uuid.UUID, part: Part
 
 
 def drawn(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with what can be done with it, and its facts by who says them: (source, [(fact, value), …])."""
+    """A row with what can be done with it, and its facts by who says them: (source, [(fact, value), …]).
+
+    `is_unlisted`: the owner added it by name, and its server does not list it.
+    """
     sources = facts.sources(row)
     if not row["is_embedding"] and sources.get("is_embedding") != "owner":
         sources.pop("is_embedding", None)  # nobody expects it of a model for chats
@@ -92,7 +95,9 @@ def drawn(row: Mapping[str, Any]) -> dict[str, Any]:
         if source in sources.values()
     ]
     is_default = settings.default_model in (row["name"], f"{row['provider_name']}/{row['name']}")
-    return dict(row) | {"said_by": said_by, "is_kept": can_be_kept(row["kind"]), "is_default": is_default}
+    is_unlisted = row["is_by_hand"] and row["seen_since"] is None
+    can_do = {"is_kept": can_be_kept(row["kind"]) and not is_unlisted, "is_unlisted": is_unlisted}
+    return dict(row) | {"said_by": said_by, "is_default": is_default} | can_do
 
 
 async def _facts(_user: User, row: asyncpg.Record, filled: Filled[Any] | None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Models: all of them in one list, one on its page, what it is made of, and away with it."""
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -8,10 +9,10 @@ from litestar import Response, delete, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
-from app.chat import tasks
+from app.chat import added_models, tasks
 from app.chat.calls import Connect
 from app.chat.model_watch import ModelWatch
-from app.chat.models import PAGE_SIZE, SORTS, Wanted, list_models, list_providers
+from app.chat.models import PAGE_SIZE, SORTS, Wanted, count_hidden, list_models, list_providers
 from app.chat.presets import count_presets
 from app.controllers.event_stream import EventStream
 from app.controllers.forms import Fields
@@ -98,19 +99,24 @@ async def show_details(
 async def ask_deletion(request: AnyRequest, current_user: CurrentUser, model_id: FromPath[uuid.UUID]) -> Response[Any]:
     """Asks before a model is deleted."""
     model = drawn(await my_model(current_user, model_id))
-    if not model["is_kept"]:
-        raise _not_ours()
+    if not model["is_unlisted"]:
+        _check_deletable(model)
     found = {"model": model, "presets": await count_presets(model_id)}
     return page(request, "models/deletion.html", await with_sidebar(current_user, found))
 
 
 @delete("/models/{model_id:uuid}", guards=[owner_only], status_code=303)
 async def destroy(request: AnyRequest, current_user: CurrentUser, model_id: FromPath[uuid.UUID]) -> Response[Any]:
-    """Has a model deleted from its server. Threads and answers stay."""
+    """Has a model deleted from its server; one that was only added by name leaves the list. Threads and answers stay."""
     row = await my_model(current_user, model_id)
-    if not tasks.can_be_kept(row["kind"]):
-        raise _not_ours()
+    if drawn(row)["is_unlisted"]:
+        await added_models.remove_model(model_id)
+        log.info("model_removed", model_id=str(model_id))
+        return redirect(request, "/models", flash="deleted")
+    _check_deletable(row)
     await tasks.start_task("delete", row["provider"], row["name"], user=current_user.id)
+    if row["is_by_hand"]:
+        await added_models.remove_model(model_id)
     log.info("model_deletion_asked", model_id=str(model_id))
     return redirect(request, "/models")
 
@@ -124,6 +130,7 @@ async def list_context(user: User, wanted: Wanted) -> dict[str, Any]:
     return {
         "models": [drawn(row) for row in rows],
         "total": total,
+        "hidden_count": await count_hidden() if user.is_owner else 0,
         "wanted": wanted,
         "sorts": tuple(SORTS),
         "pages": -(-total // PAGE_SIZE),
@@ -151,6 +158,14 @@ async def _keeper(row: Any, connect: Connect) -> Keeper:
     if not isinstance(provider, Keeper):
         raise _not_ours()
     return provider
+
+
+def _check_deletable(row: Mapping[str, Any]) -> None:
+    """Raises `Conflict` for a model that came with Parley, and where the server keeps its models to itself."""
+    if row["is_bundled"]:
+        raise Conflict(_("This model came with Parley and cannot be deleted. Hide it instead."))
+    if not tasks.can_be_kept(row["kind"]):
+        raise _not_ours()
 
 
 def _not_ours() -> Conflict:

@@ -1,6 +1,5 @@
-"""The forms of a provider: what they hold, and all that is asked of it before anything is stored, the server included."""
+"""The forms of a provider: what they hold, and all that is asked of it before its server is."""
 
-import os
 from typing import Annotated, Any, TypeVar
 
 import asyncpg
@@ -9,25 +8,36 @@ import msgspec
 from litestar import Request
 from msgspec import Meta
 
-from app.chat.found import KEY_VARIABLES
+from app.chat.address_guesses import Guess
+from app.chat.found import SOURCES, key_from
 from app.controllers.addresses import address_fault
-from app.controllers.forms import Filled, Name, OptionalName, wrong
+from app.controllers.forms import Filled, Name, OptionalName, read_form, wrong
+from app.controllers.logins import given_login, kept_login
 from app.database import fetch
 from app.errors import Unavailable
 from app.providers import PROVIDERS
-from app.providers.errors import AddressRefused, BadAnswer, KeyRejected, ProviderError
+from app.providers.credentials import split_credentials
+from app.providers.errors import AddressRefused, BadAnswer, KeyRejected, ProviderError, WrongKind
 from app.secrets import unseal
 from app.words import gettext as _
 
 Key = Annotated[str, Meta(max_length=2000, extra={"is_secret": True})]
 Url = Annotated[str, Meta(max_length=2000)]
+Sealed = Annotated[str, Meta(max_length=10_000)]
 
 #: The kinds that a person connects; the others come with Parley.
 CONNECTABLE = tuple(kind for kind, provider in PROVIDERS.items() if not provider.is_builtin)
 
+#: What nobody means at either end of an address.
+_AROUND = " \t\"'`<>"
+
 
 class NewProvider(msgspec.Struct):
-    """`source` names a variable of the environment whose value is the key. No address: the one of the kind's service."""
+    """`source` names a variable of the environment that holds the key. No address: the one of the kind's service.
+
+    `proposal`: a kind and an address that we proposed and that is taken in the place of what was typed. `login`: user and
+    password of an earlier address of this form, sealed (`logins.py`).
+    """
 
     kind: str
     base_url: Url
@@ -35,18 +45,39 @@ class NewProvider(msgspec.Struct):
     key: Key = ""
     source: str = ""
     allows_private: bool = False
+    proposal: Url = ""
+    login: Sealed = ""
 
 
 class ProviderChange(msgspec.Struct):
-    """An empty key leaves the key as it is."""
+    """An empty key leaves the key as it is. `proposal` and `login` are those of `NewProvider`."""
 
     name: Name
     base_url: Url = ""
     key: Key = ""
     allows_private: bool = False
+    proposal: Url = ""
+    login: Sealed = ""
 
 
 P = TypeVar("P", NewProvider, ProviderChange)
+
+
+def read_provider(request: Request[Any, Any, Any], form: type[P]) -> Filled[P]:
+    """The form. A proposal has taken its place in it, and no user or password stands in an address that is shown again."""
+    filled = read_form(request, form)
+    typed, values = filled.typed, filled.values
+    address, login = split_credentials(typed["base_url"])
+    kind, _space, proposed = typed["proposal"].partition(" ")
+    typed["base_url"] = _trimmed(proposed or address)
+    typed["login"] = kept_login(login or given_login(typed["login"], typed["base_url"]), typed["base_url"])
+    if proposed and "kind" in typed:
+        typed["kind"] = kind
+    if values is not None:
+        values.base_url, values.login = typed["base_url"], typed["login"]
+        if isinstance(values, NewProvider):
+            values.kind = typed["kind"]
+    return filled
 
 
 async def checked_new(request: Request[Any, Any, Any], filled: Filled[NewProvider]) -> Filled[NewProvider]:
@@ -56,9 +87,8 @@ async def checked_new(request: Request[Any, Any, Any], filled: Filled[NewProvide
         return filled
     if new.kind not in CONNECTABLE:
         return wrong(filled, "kind", _("Choose one of what is offered."))
-    if new.source not in ("", *KEY_VARIABLES):
+    if new.source not in ("", *SOURCES):
         return wrong(filled, "key", _("That variable is not one that a key is taken from."))
-    new.key = os.environ.get(new.source, "") if new.source else new.key
     return await checked(request, filled, new.kind)
 
 
@@ -69,12 +99,18 @@ async def checked(
     form = filled.values
     if form is None:
         return filled
-    form.base_url = (form.base_url or PROVIDERS[kind].usual_url).rstrip("/")
-    form.key = form.key.strip()
+    form.base_url = form.base_url or PROVIDERS[kind].usual_url.rstrip("/")
+    key, login = form.key.strip(), given_login(form.login, form.base_url)
+    form.key = login or key
     if fault := await address_fault(request, form.base_url, allows_private=form.allows_private):
         return wrong(filled, "base_url", fault)
-    if not (form.key.isprintable() and form.key.isascii()) or " " in form.key:
+    if not (key.isprintable() and key.isascii()) or " " in key:
         return wrong(filled, "key", _("A key has no spaces, line breaks or special letters."))
+    if login and key:
+        sentence = _("The address has a user and a password. Give those or a key, not both.")
+        return wrong(filled, "key", sentence)
+    if isinstance(form, NewProvider) and form.source:
+        form.key = key_from(form.source)
     return await alone(filled, kind, of)
 
 
@@ -95,6 +131,16 @@ async def alone(filled: Filled[P], kind: str, of: asyncpg.Record | None = None) 
     return filled
 
 
+def typed_guess(filled: Filled[Any], kind: str) -> Guess:
+    """Kind and address of a form, whether the address is one or not."""
+    return Guess(kind, filled.typed["base_url"])
+
+
+def _trimmed(url: str) -> str:
+    """An address without what means nothing at its end: slashes, an empty fragment."""
+    return url.strip(_AROUND).rstrip("/#?")
+
+
 def _key_of(row: asyncpg.Record) -> str | None:
     """None for one that cannot be read any more: it is no key of today."""
     try:
@@ -112,6 +158,8 @@ def field_of(error: ProviderError | None) -> str:
     match error:
         case KeyRejected():
             return "key"
+        case WrongKind():
+            return "kind"
         case BadAnswer() | AddressRefused() | ProviderError(status=404):
             return "base_url"
         case _:

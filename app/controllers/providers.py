@@ -1,41 +1,43 @@
 """Providers, for the owner: connecting a model server, testing it, changing and disconnecting it."""
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
 import httpx
 import msgspec
 import structlog
-from litestar import Request, Response, delete, get, patch, post
+from litestar import Response, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from app.chat import catalog, facts
+from app.chat import catalog, facts, introduction
+from app.chat.address_guesses import Guess
 from app.chat.calls import Connect
-from app.chat.found import list_found
-from app.chat.residence import IS_LOADED, RESIDENCE, RUN_HERE
-from app.controllers.forms import Fields, Filled, read_form, wrong
+from app.controllers.forms import Filled, wrong
 from app.controllers.guard import CurrentUser, owner_only
-from app.controllers.pages import page, redirect, with_sidebar
+from app.controllers.pages import page, redirect
+from app.controllers.proposals import Proposal, asking, find_proposal
 from app.controllers.provider_form import (
     CONNECTABLE,
     NewProvider,
+    P,
     ProviderChange,
     alone,
     checked,
     checked_new,
     field_of,
+    read_provider,
 )
+from app.controllers.providers_page import AnyRequest, Test, find_provider, has_key, kinds, providers_page
 from app.controllers.visit import visit_of
-from app.database import fetch, fetch_row, new_id, transaction
-from app.errors import Conflict, NotFound
+from app.database import fetch, new_id, transaction
+from app.errors import Conflict
 from app.live import News, tell
 from app.providers import PROVIDERS
 from app.providers.base import Account, Limits, Provider
 from app.secrets import seal, unseal
-from app.settings import settings
-from app.tables.user import User
 from app.words import gettext as _
 
 log = structlog.get_logger()
@@ -44,16 +46,8 @@ log = structlog.get_logger()
 PROVIDERS_LOCK = 0x70726F7669646572
 
 
-class Test(msgspec.Struct, frozen=True):
-    """What asking a provider for its models came to."""
-
-    is_ok: bool
-    models_count: int = 0
-    duration_ms: int = 0
-    sentence: str = ""
-
-
-AnyRequest = Request[Any, Any, Any]
+#: A form, what its server answered (None: nothing is to be stored), and what may have been meant.
+Asked = tuple[Filled[P], catalog.Listing | None, Proposal | None]
 
 
 @get("/providers", guards=[owner_only])
@@ -65,7 +59,7 @@ async def index(
 ) -> Response[Any]:
     """Connect a model: what is connected, what was found, model files, and the form."""
     await catalog.refresh_builtin(connect)
-    return await _page(request, current_user, client)
+    return await providers_page(request, current_user, client)
 
 
 @post("/providers", guards=[owner_only], status_code=303)
@@ -75,13 +69,13 @@ async def create(
     client: NamedDependency[httpx.AsyncClient],
 ) -> Response[Any]:
     """Ask a model server for its models, and connect it; one that is away is connected too, and looked at again later."""
-    filled, listing = await _asked(await checked_new(request, read_form(request, NewProvider)), client)
+    filled, listing, proposal = await _ask_new(request, client)
     provider_id = new_id()
     if filled.values is not None:
         filled = await _insert(provider_id, filled, filled.values)
     new = filled.values
     if new is None or listing is None:
-        return await _page(request, current_user, client, filled=filled, status_code=422)
+        return await providers_page(request, current_user, client, filled=filled, proposal=proposal, status_code=422)
     log.info("provider_connected", kind=new.kind, provider_id=str(provider_id))
     await catalog.keep(provider_id, new.base_url, listing)
     return redirect(request, "/providers")
@@ -92,14 +86,17 @@ async def test(
     request: AnyRequest, current_user: CurrentUser, client: NamedDependency[httpx.AsyncClient]
 ) -> Response[Any]:
     """Ask the server of the form for its models, and say exactly what failed. Nothing is stored."""
-    filled, listing = await _asked(await checked_new(request, read_form(request, NewProvider)), client)
+    filled, listing, proposal = await _ask_new(request, client)
     if listing is None:
         found = Test(is_ok=False, sentence=next(iter(filled.errors.values()), ""))
     else:
-        found = Test(not listing.error, len(listing.models), listing.latency_ms, listing.error)
+        found = Test(
+            not listing.error, len(listing.models), listing.latency_ms, listing.error, has_list=listing.has_list
+        )
     if visit_of(request).is_partial:
-        return page(request, "providers/_tested.html", {"test": found, "form": filled.typed, "errors": filled.errors})
-    return await _page(request, current_user, client, filled=filled, test=found)
+        context = {"form": filled.typed, "errors": filled.errors, "kinds": kinds()}
+        return page(request, "providers/_tested.html", context | {"test": found, "proposal": proposal})
+    return await providers_page(request, current_user, client, filled=filled, test=found, proposal=proposal)
 
 
 @patch("/providers/{provider_id:uuid}", guards=[owner_only])
@@ -110,21 +107,15 @@ async def update(
     provider_id: FromPath[uuid.UUID],
 ) -> Response[Any]:
     """Another name, address or key."""
-    row = await _find(provider_id)
+    row = await find_provider(provider_id)
     if row["kind"] not in CONNECTABLE:
         raise Conflict(_("This one comes with Parley and cannot be changed."))
-    filled = await checked(request, read_form(request, ProviderChange), row["kind"], row)
+    filled, listing, proposal = await _ask_change(request, row, client)
     change = filled.values
-    if change is not None:
-        key = change.key or (unseal(row["key_sealed"]) if row["key_sealed"] else "")
-        listing = await catalog.ask(_provider(change, row["kind"], change.name, key, client))
-        is_other = change.base_url != row["base_url"] or bool(change.key)
-        if is_other and (field := field_of(listing.failure)):
-            filled, change = wrong(filled, field, listing.error), None
-    if change is None:
-        typed = {"typed": filled.typed, "errors": filled.errors, "is_key_lost": _has_key(request)}
-        change_context = {"of": provider_id, **typed}
-        return await _page(request, current_user, client, change=change_context, status_code=422)
+    if change is None or listing is None:
+        typed = {"typed": filled.typed, "errors": filled.errors, "is_key_lost": has_key(request)}
+        change_context = {"of": provider_id, "proposal": proposal, **typed}
+        return await providers_page(request, current_user, client, change=change_context, status_code=422)
     sealed = seal(change.key) if change.key else row["key_sealed"]
     await fetch(_CHANGE, provider_id, change.name, change.base_url, sealed, change.allows_private)
     await facts.forget_refused(provider_id)
@@ -135,7 +126,7 @@ async def update(
 @delete("/providers/{provider_id:uuid}", guards=[owner_only], status_code=303)
 async def destroy(request: AnyRequest, provider_id: FromPath[uuid.UUID]) -> Response[Any]:
     """Disconnect a provider: its models leave the list, threads and answers stay."""
-    if (await _find(provider_id))["kind"] not in CONNECTABLE:
+    if (await find_provider(provider_id))["kind"] not in CONNECTABLE:
         raise Conflict(_("This one comes with Parley and cannot be disconnected."))
     await fetch("DELETE FROM provider WHERE id = $1", provider_id)
     await tell(News(key="everybody", event="catalog"))
@@ -148,23 +139,53 @@ async def refresh(
     request: AnyRequest, connect: NamedDependency[Connect], provider_id: FromPath[uuid.UUID]
 ) -> Response[Any]:
     """Ask a provider for its models now."""
-    await _find(provider_id)
+    await find_provider(provider_id)
     await facts.forget_refused(provider_id)
     await catalog.refresh(provider_id, connect)
     return redirect(request, "/providers")
 
 
-async def _asked(
-    filled: Filled[NewProvider], client: httpx.AsyncClient
-) -> tuple[Filled[NewProvider], catalog.Listing | None]:
-    """The form, and what its server answered. What only another address or key can mend stands beside that field."""
-    new = filled.values
-    if new is None:
-        return filled, None
-    listing = await catalog.ask(_provider(new, new.kind, _name(new), new.key, client))
-    if field := field_of(listing.failure):
-        return wrong(filled, field, listing.error), None
-    return filled, listing
+async def _ask_new(request: AnyRequest, client: httpx.AsyncClient) -> Asked[NewProvider]:
+    sent = read_provider(request, NewProvider)
+    new = sent.values
+    filled = await checked_new(request, sent)
+    if new is None or new.kind not in CONNECTABLE:
+        return filled, None, None
+    return await _ask(request, new, filled, Guess(new.kind, new.base_url), CONNECTABLE, _make(new, _name(new), client))
+
+
+async def _ask_change(request: AnyRequest, row: asyncpg.Record, client: httpx.AsyncClient) -> Asked[ProviderChange]:
+    """The same. What fails at the same address with the same key is stored: it may only be away."""
+    sent = read_provider(request, ProviderChange)
+    change = sent.values
+    filled = await checked(request, sent, row["kind"], row)
+    if change is None:
+        return filled, None, None
+    key = change.key or (unseal(row["key_sealed"]) if row["key_sealed"] else "")
+    make = _make(msgspec.structs.replace(change, key=key), change.name, client)
+    typed = Guess(row["kind"], change.base_url)
+    if filled.values is not None and change.base_url == row["base_url"] and not change.key:
+        return filled, await catalog.ask(make(typed), lists_models=row["lists_models"]), None
+    return await _ask(request, change, filled, typed, [row["kind"]], make)
+
+
+async def _ask(
+    request: AnyRequest, form: P, filled: Filled[P], typed: Guess, kinds: Sequence[str], make: introduction.Make
+) -> Asked[P]:
+    """What only another address, kind or key can mend stands beside that field, and what may be meant is proposed."""
+    listing = await introduction.meet(make(typed)) if filled.values is not None else None
+    if listing is not None and listing.failure is None:
+        return filled, listing, None
+    if listing is None and "base_url" not in filled.errors:
+        return filled, None, None
+    failure = listing.failure if listing else None
+    proposal = await find_proposal(request, typed, failure, kinds, make, allows_private=form.allows_private)
+    field = field_of(failure) or ("base_url" if proposal or listing is None else "")
+    if not field:
+        return filled, listing, None
+    field = "base_url" if field == "kind" and len(kinds) == 1 else field
+    sentence = listing.error if listing else filled.errors[field]
+    return wrong(filled, field, asking(sentence, proposal) if proposal else sentence), None, proposal
 
 
 async def _insert(provider_id: uuid.UUID, filled: Filled[NewProvider], new: NewProvider) -> Filled[NewProvider]:
@@ -178,64 +199,18 @@ async def _insert(provider_id: uuid.UUID, filled: Filled[NewProvider], new: NewP
     return filled
 
 
-def _provider(
-    form: NewProvider | ProviderChange, kind: str, name: str, key: str, client: httpx.AsyncClient
-) -> Provider:
-    return PROVIDERS[kind](Account(name, form.base_url, key, allows_private=form.allows_private), client, Limits())
+def _make(form: NewProvider | ProviderChange, name: str, client: httpx.AsyncClient) -> introduction.Make:
+    """How a guess is asked with the key of a form."""
+
+    def make(guess: Guess) -> Provider:
+        account = Account(name, guess.base_url, form.key, allows_private=form.allows_private)
+        return PROVIDERS[guess.kind](account, client, Limits())
+
+    return make
 
 
 def _name(new: NewProvider) -> str:
     return new.name or PROVIDERS[new.kind].label()
-
-
-async def _find(provider_id: uuid.UUID) -> asyncpg.Record:
-    row = await fetch_row("SELECT * FROM provider WHERE id = $1", provider_id)
-    if row is None:
-        raise NotFound(_("There is no such provider."))
-    return row
-
-
-async def _page(
-    request: AnyRequest,
-    owner: User,
-    client: httpx.AsyncClient,
-    *,
-    filled: Filled[NewProvider] | None = None,
-    test: Test | None = None,
-    status_code: int = 200,
-    **context: Any,
-) -> Response[Any]:
-    rows = await fetch(_LIST)
-    providers = [
-        dict(row) | {"label": PROVIDERS[row["kind"]].label(), "is_ours": row["kind"] not in CONNECTABLE} for row in rows
-    ]
-    known = {
-        "providers": [each for each in providers if each["kind"] != "llamacpp" or each["models_count"]],
-        "found": await list_found(client),
-        "model_files": [dict(row) for row in await fetch(_FILES)],
-        "models_folder": settings.models_folder,
-        "starter": _starter(rows),
-        "kinds": [(kind, PROVIDERS[kind].label()) for kind in CONNECTABLE],
-        "form": filled.typed if filled else Fields(),
-        "errors": filled.errors if filled else Fields(),
-        "is_key_lost": filled is not None and _has_key(request),
-        "test": test,
-    }
-    return page(request, "providers/index.html", await with_sidebar(owner, known | context), status_code=status_code)
-
-
-def _has_key(request: AnyRequest) -> bool:
-    """Whether a key was typed, which a page that is drawn again does not hold."""
-    return any((visit_of(request).form or {}).get("key", []))
-
-
-def _starter(rows: list[asyncpg.Record]) -> dict[str, Any] | None:
-    """The small model that is offered while our own engine has none: where it comes from and where it would go."""
-    ours = next((row for row in rows if PROVIDERS[row["kind"]].runs_here and not row["models_count"]), None)
-    if ours is None or settings.starter_model in ("", "none"):
-        return None
-    source = settings.starter_model
-    return {"provider": ours["id"], "source": source, "name": source.rpartition("/")[2].removesuffix(".gguf")}
 
 
 _INSERT = """
@@ -245,18 +220,6 @@ VALUES ($1, $2, $3, $4, $5, $6, '', now())
 
 _CHANGE = """
 UPDATE provider SET name = $2, base_url = $3, key_sealed = $4, allows_private = $5 WHERE id = $1
-"""
-
-_LIST = """
-SELECT p.id, p.kind, p.name, p.base_url, p.allows_private, p.key_sealed <> '' AS has_key, p.state, p.error, p.refreshed_at,
-       (SELECT count(*) FROM model AS m WHERE m.provider = p.id AND m.gone_at IS NULL) AS models_count
-FROM provider AS p WHERE p.is_enabled ORDER BY p.created_at
-"""
-
-_FILES = f"""
-SELECT m.name, m.size_bytes, {IS_LOADED} AS is_loaded
-FROM model AS m JOIN provider AS p ON p.id = m.provider {RESIDENCE}
-WHERE p.kind = ANY({RUN_HERE}) AND m.gone_at IS NULL ORDER BY m.name
 """
 
 ROUTES = [index, create, test, update, destroy, refresh]

@@ -8,6 +8,7 @@ import msgspec
 from litestar import Request, Response, get, post, put
 from litestar.params import FromPath, FromQuery
 
+from app.chat.access import is_offered
 from app.controllers.guard import CurrentUser, owner_only
 from app.controllers.pages import page, redirect, with_sidebar
 from app.controllers.visit import visit_of
@@ -166,9 +167,9 @@ def _shown(field: Field, label: str, stored: Stored | None, typed: Mapping[str, 
     )
 
 
-_MODELS = """
+_MODELS = f"""
 SELECT p.name || '/' || m.name AS name FROM model AS m JOIN provider AS p ON p.id = m.provider
-WHERE m.gone_at IS NULL AND p.is_enabled AND m.is_embedding IS NOT TRUE ORDER BY p.created_at, m.name LIMIT $1
+WHERE {is_offered()} AND p.is_enabled AND m.is_embedding IS NOT TRUE ORDER BY p.created_at, m.name LIMIT $1
 """
 
 ROUTES = [index, show, update, show_fault]

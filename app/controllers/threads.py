@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
 from app.chat import catalog, facts, options
-from app.chat.beginning import find_beginning
+from app.chat.beginning import find_beginning, starters_last
 from app.chat.cursor import Cursor
 from app.chat.drawing import cursor_of, draw
 from app.chat.new_message import NewMessage, check_text
@@ -22,6 +22,7 @@ from app.chat.threads import save_draft as save_draft_of
 from app.chat.title import store_title
 from app.chat.tree import find_end, list_window
 from app.chat.turn import start_thread
+from app.chat.warm_up import warm_up
 from app.chat.watch import Watch
 from app.controllers.composer import field, fields, id_field
 from app.controllers.errors import headers_of
@@ -202,6 +203,7 @@ async def show_thread(
         **(composer := await composer_context(user, thread)),
         **options_context(thread, options.of_thread(thread.system_prompt, thread.options), {}, composer["model"]),
     }
+    await warm_up(composer["model"], user=user.id)
     found = await with_sidebar(user, known | context)
     return page(request, "threads/show.html", found, status_code=status_code, headers=headers)
 
@@ -215,7 +217,8 @@ async def composer_context(
     wanted = chosen or (thread.model if thread else None)
     model = next((model for model in models if str(model["id"]) == str(wanted)), None)
     if model is None and not thread:
-        model = next((model for model in models if model["is_available"]), None)
+        available = [model for model in starters_last(models) if model["is_available"]]
+        model = next((model for model in available if not model["is_silent"]), next(iter(available), None))
     return {
         "gone": await catalog.name_of_gone(thread.id) if thread and model is None else "",
         "models": models,
@@ -278,6 +281,7 @@ async def _new_page(
     begun = await find_beginning(user, preset, models)
     chosen = (form or {}).get("model") or model or begun.model
     context = await composer_context(user, None, chosen=chosen, models=models)
+    await warm_up(context["model"], user=user.id)
     context |= options_context(None, form or begun.options, {}, context["model"])
     context |= {"draft": draft, "errors": errors or {}, "begun": begun, "presets": await list_presets(user.id)}
     found = await with_sidebar(user, context)

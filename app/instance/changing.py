@@ -11,7 +11,7 @@ from app.database import transaction
 from app.errors import Conflict
 from app.instance import holding
 from app.instance.rules import faults_of
-from app.settings import FIELDS, Effective, effective, over_stored
+from app.settings import FIELDS, OPTIONS, Effective, effective, over_stored
 from app.settings.values import from_text, sentence_of
 from app.tables.setting import Setting
 from app.words import gettext as _
@@ -58,6 +58,8 @@ async def check(change: Change, held: Effective | None = None, *, with_model: bo
 def fixed_fault(name: str) -> str:
     """Why this one cannot be set while Parley runs; '' if it can."""
     field = FIELDS[name]
+    if effective().sources[name] == "command line":
+        return _("Set on the command line with %(option)s; change it there and restart.") % {"option": OPTIONS[name]}
     if effective().is_locked(name):
         return _("Set by the environment variable %(variable)s; change it there and restart.") % {
             "variable": field.variable

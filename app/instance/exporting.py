@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from app.chat.added_models import list_added
 from app.database import fetch
 from app.instance.file import (
     File,
@@ -29,12 +30,17 @@ async def make_file(words: str = "") -> File:
     """
     stored = {row.name: row.value for row in await Setting.list_all() if not row.fault}
     providers = await fetch(_PROVIDERS, [kind for kind, provider in PROVIDERS.items() if not provider.is_builtin])
+    added = await list_added([row["id"] for row in providers])
     file = File(
         made_at=datetime.now(UTC).replace(microsecond=0),
         settings={name: value for name, value in stored.items() if not FIELDS[name].is_secret},
         providers=[
             FileProvider(
-                kind=row["kind"], name=row["name"], base_url=row["base_url"], allows_private=row["allows_private"]
+                kind=row["kind"],
+                name=row["name"],
+                base_url=row["base_url"],
+                allows_private=row["allows_private"],
+                models=added.get(row["id"], []),
             )
             for row in providers
         ],
@@ -68,7 +74,7 @@ def _preset(row: Any) -> FilePreset:
 
 
 _PROVIDERS = """
-SELECT kind, name, base_url, allows_private, key_sealed FROM provider
+SELECT id, kind, name, base_url, allows_private, key_sealed FROM provider
 WHERE kind = ANY($1) AND is_enabled ORDER BY created_at, id
 """
 

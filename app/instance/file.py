@@ -10,6 +10,7 @@ from app import __version__
 from app.errors import Invalid
 from app.instance import passphrase
 from app.instance.passphrase import Sealed, WrongPassphrase
+from app.providers.base import MOST_NAME_CHARS
 from app.words import gettext as _
 
 #: The newest version of the format that is read here.
@@ -19,16 +20,18 @@ MOST_BYTES = 2_000_000
 _PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*$"
 _NO_NUL = r"^[^\x00]*$"
 FileName = Annotated[str, Meta(min_length=1, max_length=100, pattern=_PLAIN)]
+AddedName = Annotated[str, Meta(min_length=1, max_length=MOST_NAME_CHARS)]
 Prompt = Annotated[str, Meta(max_length=100_000, pattern=_NO_NUL)]
 
 
 class FileProvider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A connected provider. Its key is among the secrets."""
+    """A connected provider. Its key is among the secrets. `models`: those that were added by name."""
 
     kind: Annotated[str, Meta(max_length=30)]
     name: FileName
     base_url: Annotated[str, Meta(max_length=2000, pattern=_PLAIN)]
     allows_private: bool = False
+    models: Annotated[list[AddedName], Meta(max_length=5000)] = []
 
 
 class FileModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,9 +8,11 @@ import asyncpg
 import structlog
 
 from app.database import AWAY, Outage
+from app.instance.consistency import usable
 from app.live import News
-from app.settings import take_stored
+from app.settings import over_stored, take_stored
 from app.tables.setting import NEWS, Setting
+from app.words import SOURCE, speaking
 
 log = structlog.get_logger()
 
@@ -21,11 +23,13 @@ _looking: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]" =
 async def take() -> None:
     """From now on this process holds what is stored now. What cannot be used is logged, and ignored."""
     async with _looking.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
-        stored = await Setting.list_all()
-        ignored = {row.name: row.fault for row in stored if row.fault}
+        with speaking(SOURCE):  # the log, and pages in any language
+            rows = await Setting.list_all()
+            stored, broken = usable({row.name: row.value for row in rows if not row.fault}, over_stored({}))
+        ignored = {row.name: row.fault for row in rows if row.fault} | broken
         for name, fault in ignored.items():
             log.warning("setting_ignored", setting=name, reason=fault)
-        take_stored({row.name: row.value for row in stored if not row.fault}, ignored)
+        take_stored(stored, ignored)
 
 
 class Follower:

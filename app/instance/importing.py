@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from app.chat.added_models import add_model, list_added
 from app.chat.slash import read_slash_text
 from app.database import fetch, fetch_row, new_id, transaction
 from app.errors import Invalid
@@ -13,9 +14,10 @@ from app.instance import changing, holding
 from app.instance.file import File, FileModel, FilePreset, FileProvider, FileSlashPrompt, Secrets
 from app.instance.words import labels
 from app.providers import PROVIDERS
+from app.providers.base import is_model_name
 from app.secrets import seal
 from app.settings import FIELDS, effective
-from app.settings.values import from_json
+from app.settings.values import from_json, sentence_of
 from app.tables.setting import Setting
 from app.words import gettext as _
 
@@ -83,9 +85,9 @@ def _settings(given: dict[str, Any]) -> dict[str, Any]:
         try:
             converted = from_json(name, value)
         except ValueError as error:  # msgspec's own, too
-            raise _wrong(_("%(setting)s cannot have that value") % {"setting": labels()[name]}) from error
+            raise _wrong(f"{labels()[name]}: {sentence_of(name, value)}") from error
         if converted == "" or "\0" in str(converted):
-            raise _wrong(_("%(setting)s cannot have that value") % {"setting": labels()[name]})
+            raise _wrong(f"{labels()[name]}: {sentence_of(name, '')}")
         if not effective().is_locked(name):
             values[name] = converted
     return values
@@ -108,6 +110,8 @@ async def _check_provider(provider: FileProvider, key: str, check_address: Check
         raise _wrong(_("%(name)s is of a kind that this version does not connect") % {"name": provider.name})
     if not (key.isprintable() and key.isascii()):
         raise _wrong(_("the key of %(name)s has letters that no key has") % {"name": provider.name})
+    if not all(map(is_model_name, provider.models)):
+        raise _wrong(_("a model of %(name)s has a name that no model has") % {"name": provider.name})
     if fault := await check_address(provider.base_url, provider.allows_private):
         raise _wrong(f"{provider.name}: {fault}")
 
@@ -123,12 +127,24 @@ async def _store_provider(provider: FileProvider, key: str) -> bool:
     if here is None:
         sealed = seal(key) if key else ""
         columns = (provider.kind, provider.name, provider.base_url, sealed, provider.allows_private)
-        await fetch(_ADD_PROVIDER, new_id(), *columns)
+        await fetch(_ADD_PROVIDER, provider_id := new_id(), *columns)
+        await _add_models(provider_id, provider)
         return True
+    has_new_models = await _add_models(here["id"], provider)
     if not key and here["allows_private"] == provider.allows_private:
-        return False
+        return has_new_models
     await fetch(_CHANGE_PROVIDER, here["id"], seal(key) if key else here["key_sealed"], provider.allows_private)
     return True
+
+
+async def _add_models(provider_id: uuid.UUID, provider: FileProvider) -> bool:
+    """Whether one of the models that were added by name is new here."""
+    here = (await list_added([provider_id])).get(provider_id, [])
+    as_listed = PROVIDERS[provider.kind].model_name
+    new = [name for name in dict.fromkeys(provider.models) if not {name, as_listed(name)} & set(here)]
+    for name in new:
+        await add_model(provider_id, provider.kind, provider.base_url, name)
+    return bool(new)
 
 
 async def _store_preset(preset: FilePreset, owner: uuid.UUID) -> bool:

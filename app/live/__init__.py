@@ -2,9 +2,10 @@
 
 from app.live.log import News, Row, read_log, tell, to_delta
 from app.live.reader import Item, Lost, Reader, Viewer
-from app.live.writer import Fenced, HandOver, Tape, Writer
+from app.live.writer import DeltaRefused, Fenced, HandOver, Tape, Writer
 
 __all__ = [
+    "DeltaRefused",
     "Fenced",
     "HandOver",
     "Item",

@@ -11,8 +11,10 @@ import structlog
 
 from app import database
 from app.database import AWAY, Outage
+from app.errors import AppError
 from app.live.log import LIVE_CHANNEL, Row, to_row
 from app.parts import Delta, clean
+from app.words import gettext as _
 
 log = structlog.get_logger()
 
@@ -28,25 +30,38 @@ class Fenced(Exception):
     """Another process took this worker for dead: nothing that it writes counts any more."""
 
 
+class DeltaRefused(AppError):
+    """Postgres took a part of this answer on no try: the answer ends there, and all others go on."""
+
+    code = "not_stored"
+
+
 class Tape:
-    """The log of one running generation, as its worker writes it. Neighbouring pieces of text share a row."""
+    """The log of one running generation, as its worker writes it. Neighbouring pieces of text share a row.
+
+    `rows` are numbered, and the first `stored` of them are committed. `is_refused`: the rest never will be.
+    """
 
     def __init__(self, writer: "Writer", generation_id: uuid.UUID) -> None:
         self.generation_id = generation_id
         self.rows: list[Row] = []
         self.waiting: list[tuple[str, str]] = []
+        self.stored = 0
+        self.is_refused = False
         self._writer = writer
 
     def append(self, delta: Delta) -> None:
-        """Add a delta; it is committed within the writer's interval. Raises `Fenced`."""
+        """Add a delta; it is committed within the writer's interval. Raises `Fenced` and `DeltaRefused`."""
+        self._raise_if_refused()
         self._writer.add(self, *to_row(delta))
 
     async def flush(self) -> None:
-        """Wait until all that was appended is committed. Raises `Fenced`."""
+        """Wait until all that was appended is committed. Raises `Fenced` and `DeltaRefused`."""
         while self.waiting or self in self._writer.in_flight:
             await self._writer.next_flush()
         if self._writer.is_fenced:
             raise Fenced
+        self._raise_if_refused()
 
     def take(self) -> list[Row]:
         """Number what waits: the rows of the next flush."""
@@ -61,6 +76,21 @@ class Tape:
         self.waiting.clear()
         self.rows += taken
         return taken
+
+    def clean(self) -> None:
+        """Replace what Postgres is known to refuse in a text."""
+        self.rows = [(seq, kind, clean(body)) for seq, kind, body in self.rows]
+        self.waiting = [(kind, clean(body)) for kind, body in self.waiting]
+
+    def refuse(self) -> None:
+        """Keep what is committed, and nothing else."""
+        del self.rows[self.stored :]
+        self.waiting.clear()
+        self.is_refused = True
+
+    def _raise_if_refused(self) -> None:
+        if self.is_refused:
+            raise DeltaRefused(_("The database refused a part of this answer, so the answer ends before it."))
 
 
 class Writer:
@@ -93,6 +123,7 @@ class Writer:
     def close(self, tape: Tape) -> None:
         """Forget a tape: its generation has ended."""
         self.tapes.discard(tape)
+        self.in_flight.discard(tape)
 
     def add(self, tape: Tape, kind: str, body: str) -> None:
         if self.is_fenced:
@@ -133,10 +164,6 @@ class Writer:
                     connection.add_termination_listener(self._lose)
                     await connection.execute("SET synchronous_commit = off")
                     await self._flush_all(connection, outage)
-            except asyncpg.DataError as error:
-                # One text that Postgres cannot store must not hold up all others.
-                log.error("delta_refused", error=type(error).__name__)
-                self._clean_all()
             except (*AWAY, asyncpg.PostgresError) as error:
                 self._lose()
                 outage.note(error)
@@ -155,19 +182,13 @@ class Writer:
         self.in_flight |= self.tapes
         self._wake.set()
 
-    def _clean_all(self) -> None:
-        self._must_repeat = True
-        for tape in self.tapes:
-            tape.rows = [(seq, kind, clean(body)) for seq, kind, body in tape.rows]
-            tape.waiting = [(kind, clean(body)) for kind, body in tape.waiting]
-
     async def _flush_all(self, connection: "asyncpg.Connection[Any]", outage: Outage) -> None:
         last = 0.0
         while not self.is_fenced and not connection.is_closed():
             # Asked each time: word that the connection before was lost may come when this one is there.
             if self._must_repeat:
                 self._must_repeat = False
-                await self._write(connection, [(tape, tape.rows) for tape in self.tapes], statement=_REPEAT)
+                await self._write(connection, [(tape, tape.rows) for tape in self.tapes], is_repeated=True)
             outage.end()
             await self._wake.wait()
             # A lone reader gets each token at once; a crowd gets frames (from 100 generations on: every 40 ms).
@@ -182,31 +203,57 @@ class Writer:
                 await self._write(connection, batch)
 
     async def _write(
-        self, connection: "asyncpg.Connection[Any]", batch: list[tuple[Tape, list[Row]]], statement: str = ""
+        self, connection: "asyncpg.Connection[Any]", batch: list[tuple[Tape, list[Row]]], *, is_repeated: bool = False
     ) -> None:
+        """Commit rows of several tapes. What Postgres refuses holds up nobody: then each tape is written by itself."""
         self.in_flight.update(tape for tape, _ in batch)
-        generations = [tape.generation_id for tape, rows in batch for _ in rows]
+        try:
+            await self._commit(connection, batch, _REPEAT if is_repeated else _INSERT)
+        except asyncpg.PostgresError as error:
+            if isinstance(error, AWAY):
+                raise
+            for tape in [tape for tape, _ in batch]:
+                await self._write_alone(connection, tape)
+        self.flushes += 1
+        self.in_flight.difference_update(tape for tape, _ in batch)
+        self._pending_chars = sum(len(body) for tape in self.tapes for _, body in tape.waiting)
+        if self._pending_chars <= MOST_PENDING_CHARS:
+            self._room.set()
+        self._tell_flushed()
+
+    async def _write_alone(self, connection: "asyncpg.Connection[Any]", tape: Tape) -> None:
+        """All rows of a tape, again without what Postgres is known to refuse; a tape that it refuses then has ended."""
+        for attempt in (1, 2):
+            try:
+                return await self._commit(connection, [(tape, tape.rows)], _REPEAT)
+            except asyncpg.PostgresError as error:
+                if isinstance(error, AWAY):
+                    raise
+                log.error("delta_refused", generation_id=str(tape.generation_id), error=type(error).__name__)
+                if attempt == 1:
+                    tape.clean()
+        tape.refuse()
+
+    async def _commit(
+        self, connection: "asyncpg.Connection[Any]", batch: list[tuple[Tape, list[Row]]], statement: str
+    ) -> None:
         flat = [row for _, rows in batch for row in rows]
         named = {tape.generation_id.hex for tape, _ in batch}
         count = await connection.fetchval(
-            statement or _INSERT,
+            statement,
             self.worker_id,
-            generations,
+            [tape.generation_id for tape, rows in batch for _ in rows],
             [row[0] for row in flat],
             [row[1] for row in flat],
             [row[2] for row in flat],
             f"{self.worker_id}:{','.join(named) if len(named) <= MOST_NAMED else ''}",
         )
         if count is None:
-            self.fence()
-        elif self._hand_over is not None:
+            return self.fence()
+        for tape, rows in batch:
+            tape.stored = max(tape.stored, rows[-1][0] if rows else 0)
+        if self._hand_over is not None:
             self._hand_over(self.worker_id, [(tape.generation_id, rows) for tape, rows in batch if rows])
-        self.flushes += 1
-        self.in_flight.clear()
-        self._pending_chars = sum(len(body) for tape in self.tapes for _, body in tape.waiting)
-        if self._pending_chars <= MOST_PENDING_CHARS:
-            self._room.set()
-        self._tell_flushed()
 
 
 # The worker's row is the fence: FOR KEY SHARE lets flushes and heartbeats pass, and who declares the worker dead takes

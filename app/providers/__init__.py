@@ -2,6 +2,7 @@
 
 from app.providers.anthropic import Anthropic
 from app.providers.base import Provider
+from app.providers.deepai import DeepAI
 from app.providers.gemini import Gemini
 from app.providers.llamacpp import LlamaCpp
 from app.providers.ollama import Ollama
@@ -13,6 +14,7 @@ PROVIDERS: dict[str, type[Provider]] = {
     "anthropic": Anthropic,
     "gemini": Gemini,
     "ollama": Ollama,
+    "deepai": DeepAI,
     "llamacpp": LlamaCpp,
     "scripted": Scripted,
 }

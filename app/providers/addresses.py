@@ -4,7 +4,6 @@ A name is resolved once, by `CheckedResolver`, and what was checked is what is c
 address in between (DNS rebinding) gains nothing.
 """
 
-import asyncio
 import contextlib
 import ipaddress
 import socket
@@ -12,10 +11,9 @@ from contextvars import ContextVar
 from typing import Literal
 from urllib.parse import urlsplit
 
-from aiohttp.abc import ResolveResult
-from aiohttp.resolver import ThreadedResolver
+from aiohttp.abc import AbstractResolver, ResolveResult
 
-from app.words import gettext as _
+from app.providers.names import LOOK_UPS, LookUps
 
 Fault = Literal["metadata", "private"]
 
@@ -46,34 +44,29 @@ class Refused(OSError):
         self.fault: Fault = fault
 
 
-class CheckedResolver(ThreadedResolver):
+class CheckedResolver(AbstractResolver):
     """Resolves, and raises `Refused` if any of a name's addresses may not be called in this context."""
+
+    def __init__(self, look_ups: LookUps = LOOK_UPS) -> None:
+        self._look_ups = look_ups
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        found = await super().resolve(host, port, family)
+        found = await self._look_ups.find(host, socket.AI_ADDRCONFIG)
         for each in found:
-            check(each["host"], allows_private=may_be_private.get())
-        return found
+            check(each, allows_private=may_be_private.get())
+        return [_result(host, each, port) for each in found]
+
+    async def close(self) -> None:
+        """Nothing to close: the look-ups belong to the process."""
 
 
-def url_fault(url: str) -> str:
-    """What is wrong with how a base URL is written; empty if nothing is."""
-    try:
-        parts = urlsplit(url)
-        _port = parts.port
-    except ValueError:
-        return _("This is not an address.")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return _("An address begins with http:// or https:// and names a host.")
-    if parts.username or parts.password:
-        return _("Put the key into its own field, not into the address.")
-    if parts.query or parts.fragment:
-        return _("An address here has no ? and no #.")
-    if not url.isprintable() or " " in url:
-        return _("An address has no spaces.")
-    return ""
+def _result(host: str, address: str, port: int) -> ResolveResult:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return {
+        "hostname": host, "host": address, "port": port, "family": family, "proto": 0, "flags": socket.AI_NUMERICHOST,
+    }  # fmt: skip
 
 
 def check(address: str, *, allows_private: bool) -> None:
@@ -102,23 +95,22 @@ def fault_of_ip(ip: ipaddress.IPv4Address | ipaddress.IPv6Address, *, allows_pri
     return None if is_public or allows_private else "private"
 
 
-async def fault_of_url(url: str, *, allows_private: bool) -> Fault | None:
+async def fault_of_url(url: str, *, allows_private: bool, look_ups: LookUps = LOOK_UPS) -> Fault | None:
     """What speaks against a base URL as its name resolves now. A name that is not found is nobody's fault here."""
     try:
-        for found in await resolve(urlsplit(url).hostname or ""):
+        for found in await resolve(urlsplit(url).hostname or "", look_ups):
             check(found, allows_private=allows_private)
     except Refused as refused:
         return refused.fault
     return None
 
 
-async def resolve(host: str) -> list[str]:
-    """The IP addresses of a name as it resolves now, however it is written; none if it is not found."""
+async def resolve(host: str, look_ups: LookUps = LOOK_UPS) -> list[str]:
+    """The IP addresses of a name as it resolves now, however it is written; none if it is not found in time."""
     try:
-        infos = await asyncio.get_running_loop().getaddrinfo(host.rstrip("."), None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
+        return await look_ups.find(host.rstrip("."))
+    except (OSError, ValueError):
         return []
-    return [str(info[4][0]) for info in infos]
 
 
 def is_of_this_machine(address: str) -> bool:

@@ -13,16 +13,21 @@ from typing import Any
 
 import msgspec
 
-from app.providers.base import Account, Amended, Event
+from app.parts import Delta, text_of
+from app.providers.answers import Reader
+from app.providers.base import Account, Amended, ChatRequest, Event
 from app.providers.errors import BadRequest
-from app.providers.frames import NdjsonDecoder, SseDecoder
-from app.providers.http import Reader, Wire
+from app.providers.http import Wire
+from app.providers.prompts import is_asked_to_go_on
+from app.providers.seam import joined
+from app.providers.thinking import told_apart
 
 MOST_REMEMBERED = 1000
 
 _DOES_NOT_KNOW = re.compile(
     r"un(supported|recogni[sz]ed|known|expected)|not (supported|recogni[sz]ed|permitted|allowed|available)"
-    r"|(does not|doesn't|cannot|can't) (support|be used)|not have access|must be verified|only the default|extra (input|field)",
+    r"|(does not|doesn't|cannot|can't) (support|accept|be used)|not have access|must be verified|only the default"
+    r"|extra (input|field)|extra_forbidden|additional propert|cannot find field|no such (field|parameter)|not a known",
     re.IGNORECASE,
 )
 
@@ -61,8 +66,15 @@ class Amendments:
 
 #: What an amendment that leaves out a whole parameter is called in some dialect → the parameter.
 _PARAMETERS = {
-    **{name: name for name in ("temperature", "top_p", "top_k", "repeat_penalty", "stop", "reasoning_effort")},
+    **{
+        name: name
+        for name in ("temperature", "top_p", "top_k", "repeat_penalty", "max_tokens", "stop", "reasoning_effort")
+    },
     **dict.fromkeys(("reasoning", "thinkingConfig", "think"), "reasoning_effort"),
+    **dict.fromkeys(("max_output_tokens", "maxOutputTokens", "num_predict"), "max_tokens"),
+    "topP": "top_p",
+    "topK": "top_k",
+    "stopSequences": "stop",
 }
 
 _known: OrderedDict[tuple[str, str], frozenset[str]] = OrderedDict()
@@ -74,44 +86,53 @@ def forget() -> None:
 
 
 class Question(msgspec.Struct, frozen=True):
-    """One way to ask: where, what, how the answer is read, and which amendment a refusal of it calls for, if any."""
+    """One way to ask: where, what, the media type to ask for, how the answer is read, and which amendment a refusal of it
+    calls for, if any."""
 
     path: str
     body: dict[str, Any]
-    decoder: type[SseDecoder] | type[NdjsonDecoder]
+    accept: str
     reader: Callable[[Wire], Reader[Event]]
     amendment: Callable[[dict[str, Any], BadRequest], str | None]
 
 
 async def converse(
-    wire: Wire, amendments: Amendments, model: str, question: Callable[[], Question]
+    wire: Wire, amendments: Amendments, request: ChatRequest, question: Callable[[], Question]
 ) -> AsyncGenerator[Event, None]:
     """Ask; refused for a part that it can do without, amend and ask again. The events of the answer. Raises `ProviderError`.
 
     `question` is called anew after each amendment. There are as many attempts as amendments that change something.
     """
     asked = question()
+    written = text_of(request.messages[-1].parts) if request.continues else ""
+    has_begun = False
     while True:
-        accept = "text/event-stream" if asked.decoder is SseDecoder else "application/x-ndjson"
         try:
-            response = await wire.open(asked.path, asked.body, accept)
-            break
-        except BadRequest as error:
-            if (name := asked.amendment(asked.body, error)) is None:
+            response = await wire.open(asked.path, asked.body, asked.accept)
+            events = told_apart(wire.events(response, asked.reader(wire)), written)
+            async with aclosing(joined(events, request) if is_asked_to_go_on(asked.body) else events) as told:
+                async for event in told:
+                    has_begun = has_begun or isinstance(event, Delta)
+                    yield event
+            return
+        except BadRequest as error:  # some refuse in a status line, some in an answer that is a success by its status
+            if has_begun or (name := asked.amendment(asked.body, error)) is None:
                 raise
-            amendments.learn(model, name)
+            amendments.learn(request.model, name)
             amended = question()
             if (amended.path, amended.body) == (asked.path, asked.body):
                 raise
             asked = amended
         yield Amended(asked.body)
-    async with aclosing(wire.events(response, asked.decoder(), asked.reader(wire))) as events:
-        async for event in events:
-            yield event
 
 
 def unknown_field(names: frozenset[str] | tuple[str, ...], body: dict[str, Any], complaint: str) -> str | None:
-    """Which of these fields of the body a server complains not to know; None if it complains of something else."""
+    """Which of these fields of the body a server complains not to know; None if it complains of something else.
+
+    The first that it names: what it would take instead is said after that.
+    """
     if not _DOES_NOT_KNOW.search(complaint):
         return None
-    return next((name for name in names if name in body and re.search(rf"\b{name}\b", complaint)), None)
+    found = {name: re.search(rf"\b{name}\b", complaint) for name in names if name in body}
+    places = {name: match.start() for name, match in found.items() if match}
+    return min(places, key=places.__getitem__, default=None)

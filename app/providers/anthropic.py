@@ -17,10 +17,11 @@ from app.providers.amendments import Amendments, Question, converse
 from app.providers.base import Account, ChatRequest, Event, Limits, Model, Provider, TokenCount
 from app.providers.counts import count_of
 from app.providers.errors import ProviderError
-from app.providers.frames import SseDecoder
-from app.providers.http import Wire
+from app.providers.http import EVENT_STREAM, Wire
+from app.providers.listings import Entry, fetch_list, name_in, protocol_of
 from app.providers.message_events import KIND, MessageReader
 from app.providers.messages import HIGHEST_TEMPERATURE, amendment, cut_of, messages_body
+from app.providers.probing import takes_questions
 
 VERSION = "2023-06-01"
 PAGE_SIZE = 1000
@@ -39,6 +40,8 @@ class Anthropic(Provider):
     highest_temperature = HIGHEST_TEMPERATURE
     takes = frozenset({"temperature", "top_p", "top_k", "max_tokens", "stop", "reasoning_effort"})
     usual_url = "https://api.anthropic.com"
+    usual_paths = ("",)
+    endpoints = r"(?:/v1)?/messages(?:/count_tokens|/batches)?|/v1/complete|/v1/models(?:/[^/:]+)?"
 
     def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits | None = None) -> None:
         super().__init__(account, client, limits)
@@ -54,12 +57,17 @@ class Anthropic(Provider):
         found: list[Model] = []
         after = ""
         for _page in range(MAX_PAGES):
-            page = await self.wire.fetch("GET", f"/models?limit={PAGE_SIZE}{after}", _Page)
-            found += map(_model, page.data[:PAGE_SIZE])
-            if not (page.has_more and page.last_id):
+            around, entries = await fetch_list(self.wire, f"/models?limit={PAGE_SIZE}{after}", PAGE_SIZE)
+            self.listed_as = protocol_of(around, entries)
+            found += map(_model, entries)
+            last = around.get("last_id")
+            if around.get("has_more") is not True or not (isinstance(last, str) and last):
                 break
-            after = f"&after_id={quote(page.last_id, safe='')}"
+            after = f"&after_id={quote(last, safe='')}"
         return found
+
+    async def takes_questions(self) -> bool:
+        return await takes_questions(self.wire, "/messages", {"model": "", "messages": [], "max_tokens": 1})
 
     def body(self, request: ChatRequest) -> dict[str, Any]:
         return messages_body(self.account, request, self.amendments.of(request.model))
@@ -71,9 +79,9 @@ class Anthropic(Provider):
         def question() -> Question:
             body = self.body(request)
             reader = partial(MessageReader, owed=cut_of(request, body))
-            return Question("/messages", body, SseDecoder, reader, amendment)
+            return Question("/messages", body, EVENT_STREAM, reader, amendment)
 
-        async with aclosing(converse(self.wire, self.amendments, request.model, question)) as events:
+        async with aclosing(converse(self.wire, self.amendments, request, question)) as events:
             async for event in events:
                 yield event
 
@@ -96,19 +104,6 @@ class _VersionedWire(Wire):
         return {"anthropic-version": VERSION} | super()._authorization()
 
 
-class _Entry(msgspec.Struct):
-    id: Any = None
-    max_input_tokens: Any = None
-    max_tokens: Any = None
-    capabilities: Any = None
-
-
-class _Page(msgspec.Struct):
-    data: list[_Entry]
-    has_more: bool | None = None
-    last_id: str | None = None
-
-
 class _Count(msgspec.Struct):
     input_tokens: Any
 
@@ -125,14 +120,15 @@ def _below_version(account: Account) -> Account:
     return msgspec.structs.replace(account, base_url=str(url.copy_with(path=path + "/v1")))
 
 
-def _model(entry: _Entry) -> Model:
+def _model(entry: Entry) -> Model:
     """One entry. Older and compatible servers give nothing but the id."""
+    capabilities = entry.get("capabilities")
     return Model(
-        name=entry.id,
-        context_window=entry.max_input_tokens,
-        max_output_tokens=entry.max_tokens,
-        has_vision=_supports(entry.capabilities, "image_input"),
-        has_reasoning=_supports(entry.capabilities, "thinking"),
+        name=name_in(entry, "id", "name", "model"),
+        context_window=entry.get("max_input_tokens"),
+        max_output_tokens=entry.get("max_tokens"),
+        has_vision=_supports(capabilities, "image_input"),
+        has_reasoning=_supports(capabilities, "thinking"),
     )
 
 

@@ -9,6 +9,7 @@ import httpx
 import msgspec
 
 from app.parts import Delta, Finish, Part, Usage
+from app.providers.errors import NOTHING_THERE, NoList, ProviderError
 from app.providers.keeping import EngineOptions
 from app.providers.known import MOST_TOKENS
 
@@ -29,8 +30,8 @@ class Account(msgspec.Struct, frozen=True):
     """Where a provider's server is and how to sign in there. `key` is in the clear: never log or show one of these.
 
     `usual_path` is what the base URLs of such servers mostly end in, for who forgot it; None where nobody types them.
-    `engine`: how our own engine runs the model that is asked. `hub_url` and `hub_token`: where model files are pulled from
-    by name.
+    `engine`: how our own engine runs the model that is asked. `has_bundled`: models that installed packages bring are
+    among its own. `hub_url` and `hub_token`: where model files are pulled from by name.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Account(msgspec.Struct, frozen=True):
     key: str = ""
     allows_private: bool = True
     models_folder: str = ""
+    has_bundled: bool = False
     usual_path: str | None = None
     engine: EngineOptions = EngineOptions()
     hub_url: str = ""
@@ -48,7 +50,8 @@ class Model(msgspec.Struct, frozen=True):
     """A model as its server describes it. None means that the server does not say; unknown stays unknown.
 
     Prices are in US dollars per million tokens; `cached_price` is for tokens that came from a prompt cache. While it is
-    loaded it takes `memory_bytes`, and stays until `expires_at` unless it is used.
+    loaded it takes `memory_bytes`, and stays until `expires_at` unless it is used. `is_bundled`: it came with Parley, is
+    small, and cannot be deleted.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Model(msgspec.Struct, frozen=True):
     input_price: float | None = None
     output_price: float | None = None
     cached_price: float | None = None
+    is_bundled: bool = False
 
 
 def is_model_name(name: Any) -> bool:
@@ -186,7 +190,9 @@ class Provider(ABC):
     `takes` names the fields of `Parameters` that reach the server; what it does not name has no effect there.
     `usual_url` is the address of the service that a kind is named for, where there is one. Built-in kinds come with
     Parley; the others are connected by a person. A temperature above the highest is sent as that. Models of a kind that
-    `runs_here` are run by processes of our workers.
+    `runs_here` are run by processes of our workers. `usual_paths`: where below a host servers of this kind are, as base URLs
+    have it, the most usual first; `endpoints`: what stands behind a base URL in the addresses that people copy, a regex.
+    `has_list`: whether servers of this kind list their models, by which they can be told from others.
     """
 
     kind: ClassVar[str]
@@ -195,6 +201,17 @@ class Provider(ABC):
     highest_temperature: ClassVar[float] = 2.0
     is_builtin: ClassVar[bool] = False
     runs_here: ClassVar[bool] = False
+    usual_paths: ClassVar[tuple[str, ...]] = ()
+    endpoints: ClassVar[str] = ""
+    has_list: ClassVar[bool] = True
+
+    listed_as = ""
+    """The kind whose protocol the last list of models was written in, where that can be told. Others' lists are read too."""
+
+    @classmethod
+    def model_name(cls, typed: str) -> str:
+        """A model's name as lists of this kind have it, for one that a person typed."""
+        return typed
 
     def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits | None = None) -> None:
         self.account = account
@@ -207,12 +224,27 @@ class Provider(ABC):
         """What people call this kind."""
 
     async def list_models(self) -> list[Model]:
-        """The models of this server, by name, of each what can be true. Raises `ProviderError`."""
-        return listed(await self.read_models())
+        """The models of this server, by name, of each what can be true. Raises `ProviderError`; `NoList` if it has no list."""
+        try:
+            return listed(await self.read_models())
+        except ProviderError as error:
+            if error.status not in NOTHING_THERE:
+                raise
+            missing = NoList(error.sentence)
+            missing.status = error.status
+            raise missing from None
 
     @abstractmethod
     async def read_models(self) -> Iterable[Model]:
         """The models as the server tells of them, whatever it says: `list_models` looks at it. Raises `ProviderError`."""
+
+    async def takes_questions(self) -> bool:
+        """Whether questions are taken at this address in this protocol: asked where no list says so. Raises `KeyRejected`."""
+        return True
+
+    async def server_version(self) -> str:
+        """The version of the server's program; empty where it does not say."""
+        return ""
 
     @abstractmethod
     def body(self, request: ChatRequest) -> dict[str, Any]:
@@ -220,6 +252,10 @@ class Provider(ABC):
 
         The same request has another body once the server has refused a part of it (`amendments`).
         """
+
+    def is_bundled(self, model: str) -> bool:
+        """Whether a model came with Parley: it is small, and its word counts for less."""
+        return False
 
     def refused(self, model: str) -> frozenset[str]:
         """The parameters that the server refused for a model, by name: `body` leaves them out from then on."""

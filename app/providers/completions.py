@@ -13,7 +13,6 @@ import msgspec
 from app.parts import (
     FilePart,
     Finish,
-    FinishReason,
     ReasoningDelta,
     TextDelta,
     TextPart,
@@ -26,38 +25,25 @@ from app.parts import (
 )
 from app.providers import failures
 from app.providers.amendments import unknown_field
+from app.providers.answers import Reader
 from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image
 from app.providers.counts import usage_of
+from app.providers.end_of_answer import EndOfAnswer, is_failure, read_reason
 from app.providers.errors import BadRequest
 from app.providers.frames import SseFrame
-from app.providers.http import Reader, Wire
+from app.providers.http import Wire
 from app.providers.prompts import in_turn
-from app.providers.thinking import ThinkSplitter
 from app.words import gettext as _
 
-CONTINUE = "Continue exactly where you stopped. Repeat nothing and add no comment."
-
-_FINISH_REASONS: dict[str, FinishReason] = {
-    "length": "length",
-    "max_tokens": "length",
-    "model_length": "length",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-    "content_filter": "content_filter",
-}
-_BROKEN_OFF = ("error", "abort", "insufficient_system_resource")  # OpenRouter, vLLM, DeepSeek: not an end, a failure
+_CAN_BE_LEFT_OUT = (
+    *("reasoning_effort", "temperature", "top_p", "top_k", "repeat_penalty", "stop"),
+    *("max_tokens", "max_completion_tokens"),
+)
 
 
 def messages_of(account: Account, request: ChatRequest, *, prefills: bool) -> list[dict[str, Any]]:
-    """The prompt as the `messages` of a body.
-
-    An answer to go on from stands last where the server continues it (`prefills`). Elsewhere a trailing assistant
-    message is refused or answered anew, so the model is asked in words to continue.
-    """
-    entries = [entry for message in in_turn(request.messages) for entry in _entries(account, message)]
-    if request.continues and not prefills:
-        entries.append({"role": "user", "content": CONTINUE})
-    return entries
+    """The prompt as the `messages` of a body."""
+    return [entry for message in in_turn(request, prefills=prefills) for entry in _entries(account, message)]
 
 
 def chat_body(
@@ -92,21 +78,20 @@ def chat_body(
     if request.tools:
         body["tools"] = [tool_entry(tool.name, tool.description, tool.schema) for tool in request.tools]
     if "max_completion_tokens" in amendments:
-        body = {"max_completion_tokens" if name == "max_tokens" else name: value for name, value in body.items()}
-        amendments -= {"max_completion_tokens"}
+        renamed = {"max_tokens": "max_completion_tokens"}
+        return {renamed.get(name, name): value for name, value in body.items() if name not in amendments}
     return {name: value for name, value in body.items() if name not in amendments}
 
 
 def amendment(body: dict[str, Any], error: BadRequest) -> str | None:
     """What to do without after this refusal, if the body has it."""
-    complaint = error.sentence
+    complaint = error.complaint
     if "stream_options" in body and "stream_options" in complaint:
         return "stream_options"
     if "max_tokens" in body and "max_completion_tokens" in complaint:
         return "max_completion_tokens"
-    return unknown_field(
-        ("reasoning_effort", "temperature", "top_p", "top_k", "repeat_penalty", "stop"), body, complaint
-    )
+    name = unknown_field(_CAN_BE_LEFT_OUT, body, complaint)
+    return "max_tokens" if name == "max_completion_tokens" else name
 
 
 def tool_entry(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -138,39 +123,46 @@ class ChatReader(Reader[Event]):
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._splitter = ThinkSplitter()
         self._usage: Usage | None = None
-        self._reason: FinishReason | None = None
+        self._end = EndOfAnswer()
         self._has_tool_calls = False
         self._has_begun = False
 
-    def read(self, frame: SseFrame) -> Sequence[Event]:
-        if frame.data.strip() == "[DONE]":
-            self.has_ended = self.is_complete = True
-            return ()
+    def read(self, frame: SseFrame) -> Sequence[Event] | None:
         chunk = self._wire.decode(frame.data, _Chunk)
         self._usage = _usage(chunk.usage) or self._usage
-        if chunk.error or frame.event == "error":
-            raise self._failure(chunk)
-        if not chunk.choices:
-            return ()
+        if chunk.error or not chunk.choices:
+            return None
         choice = chunk.choices[0]
-        if choice.finish_reason in _BROKEN_OFF:
+        if choice.error:
+            raise failures.event(self._wire.account, choice.error)
+        if is_failure(choice.finish_reason):
             raise failures.cut(self._wire.account)
-        said = choice.delta or (None if self._has_begun else choice.message)
-        events = self._events(said) if said else []
+        reason = read_reason(choice.finish_reason)
+        if choice.delta is None and choice.message is not None:
+            reason = reason or "stop"  # all of it at once, and some give no reason then
+        said = choice.delta or (None if self._has_begun else choice.message) or _Delta()
+        events = self._events(said)
         self._has_begun = self._has_begun or bool(events)
-        if choice.finish_reason and self._reason is None:
-            self._reason = _FINISH_REASONS.get(choice.finish_reason, "stop")
-            self.is_complete = True
+        self._end.see(reason, has_text=said.says_something())
+        self.is_complete = self._end.is_sure
         return events
 
+    def passes_over(self, value: Any) -> bool:
+        return isinstance(value, dict) and (isinstance(value.get("choices"), list) or bool(value.get("usage")))
+
+    def done(self) -> None:
+        """It completes an answer without a finish reason, too: some servers give none."""
+        self.has_ended = True
+        self.is_complete = self._end.reason is not None or not self.unknown
+
+    def close(self) -> None:
+        self.is_complete = self._end.reason is not None
+
     def end(self) -> Sequence[Event]:
-        events: list[Event] = [*self._splitter.end()]
-        if self._usage:
-            events.append(self._usage)
+        events: list[Event] = [self._usage] if self._usage else []
         if self.is_complete:
-            events.append(Finish(self._reason or ("tool_calls" if self._has_tool_calls else "stop")))
+            events.append(Finish(self._end.reason or ("tool_calls" if self._has_tool_calls else "stop")))
         return events
 
     def _events(self, delta: "_Delta") -> list[Event]:
@@ -178,7 +170,8 @@ class ChatReader(Reader[Event]):
         if thought := delta.reasoning_content or delta.reasoning:
             events.append(ReasoningDelta(clean(thought)))
         for kind, text in _pieces(delta.content):
-            events += [ReasoningDelta(clean(text))] if kind == "thinking" else self._splitter.feed(clean(text))
+            if text:
+                events.append(ReasoningDelta(clean(text)) if kind == "thinking" else TextDelta(clean(text)))
         if delta.refusal:
             events.append(TextDelta(clean(delta.refusal)))
         for position, call in enumerate(delta.tool_calls or ()):
@@ -188,9 +181,6 @@ class ChatReader(Reader[Event]):
             pieces = (call.id, function.name, function.arguments)
             events.append(ToolCallDelta(index, *(clean(piece or "") for piece in pieces)))
         return events
-
-    def _failure(self, chunk: "_Chunk") -> Exception:
-        return failures.event(self._wire.account, chunk.error, chunk.message or "")
 
 
 class _Function(msgspec.Struct):
@@ -222,20 +212,23 @@ class _Delta(msgspec.Struct):
     refusal: str | None = None
     tool_calls: list[_ToolCall] | None = None
 
+    def says_something(self) -> bool:
+        return any((self.content, self.reasoning_content, self.reasoning, self.refusal, self.tool_calls))
+
 
 class _Choice(msgspec.Struct):
     """`message` is the whole of it: from servers that do not stream what they were asked to."""
 
     delta: _Delta | None = None
     message: _Delta | None = None
-    finish_reason: str | None = None
+    finish_reason: Any = None
+    error: Any = None
 
 
 class _Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: Any = None
     error: Any = None
-    message: str | None = None
 
 
 def _pieces(content: "str | list[_Piece] | None") -> Iterator[tuple[Literal["text", "thinking"], str]]:

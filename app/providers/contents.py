@@ -26,21 +26,21 @@ from app.parts import (
     clean,
 )
 from app.providers import failures
-from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image, Parameters
-from app.providers.completions import CONTINUE, object_of, refuse_file
+from app.providers.amendments import unknown_field
+from app.providers.answers import Reader
+from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image
+from app.providers.completions import object_of, refuse_file
 from app.providers.counts import total_of, usage_of
+from app.providers.end_of_answer import EndOfAnswer, read_reason
 from app.providers.errors import BadRequest, Filtered, GaveUp
 from app.providers.frames import SseFrame
-from app.providers.http import Reader, Wire
+from app.providers.generation_config import CAN_BE_LEFT_OUT, generation_config
+from app.providers.http import Wire
 from app.providers.prompts import in_turn
 from app.providers.signatures import kept, own
 from app.words import gettext as _
 
 KIND = "gemini"
-MOST_STOP_SEQUENCES = 5
-
-#: What Google's own compatible server takes the three efforts for, in tokens (…/gemini-api/docs/openai#thinking).
-_BUDGETS = {"low": 1_024, "medium": 8_192, "high": 24_576}
 _OUR_CALL = "gemini_call_"
 _ENDS: dict[str, FinishReason] = {"STOP": "stop", "MAX_TOKENS": "length", "CONTINUATION": "length"}
 _FILTERS = frozenset(
@@ -53,7 +53,7 @@ def contents_body(account: Account, request: ChatRequest, amendments: frozenset[
     """The body of a question, without what the server has refused before.
 
     Amendments: `systemInstruction` (Gemma knows none: it becomes the first thing said), `thinkingLevel` (models before
-    Gemini 3 take a budget in tokens), `thinkingConfig` (models that do not think).
+    Gemini 3 take a budget in tokens), `thinkingConfig` (models that do not think), and names in `generationConfig`.
     """
     instruction = [{"text": part.text} for part in _system_parts(request.messages)]
     contents = _contents(account, request)
@@ -69,19 +69,20 @@ def contents_body(account: Account, request: ChatRequest, amendments: frozenset[
             for tool in request.tools
         ]
         body["tools"] = [{"functionDeclarations": named}]
-    if config := _generation_config(account, request, amendments):
+    if config := generation_config(account, request, amendments):
         body["generationConfig"] = config
     return body
 
 
 def amendment(body: dict[str, Any], error: BadRequest) -> str | None:
     """What to do without after this refusal, if the body has it."""
-    complaint = error.sentence.lower()
+    complaint = error.complaint.lower()
     if "systemInstruction" in body and ("developer instruction" in complaint or "system instruction" in complaint):
         return "systemInstruction"
-    thinking = body.get("generationConfig", {}).get("thinkingConfig")
+    config = body.get("generationConfig", {})
+    thinking = config.get("thinkingConfig")
     if thinking is None or "think" not in complaint:
-        return None
+        return unknown_field(CAN_BE_LEFT_OUT, config, error.complaint)
     return "thinkingLevel" if "thinkingLevel" in thinking and "level" in complaint else "thinkingConfig"
 
 
@@ -91,37 +92,39 @@ class ContentsReader(Reader[Event]):
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._usage: Usage | None = None
-        self._reason: FinishReason | None = None
+        self._end = EndOfAnswer()
         self._has_text = False
         self._calls = 0
-
-    def read(self, frame: SseFrame) -> Sequence[Event]:
-        chunk = self._wire.decode(frame.data, _Chunk | list[_Chunk])  # type: ignore[arg-type]
-        return [event for each in (chunk if isinstance(chunk, list) else [chunk]) for event in self._events(each)]
 
     def end(self) -> Sequence[Event]:
         events: list[Event] = [self._usage] if self._usage else []
         if self.is_complete:
-            reason = self._reason or "stop"
+            reason = self._end.reason or "stop"
             events.append(Finish("tool_calls" if self._calls and reason == "stop" else reason))
         return events
 
-    def _events(self, chunk: "_Chunk") -> list[Event]:
+    def read(self, frame: SseFrame) -> Sequence[Event] | None:
+        chunk = self._wire.decode(frame.data, _Chunk)
         self._usage = _usage(chunk.usage_metadata) or self._usage
-        if chunk.error:
-            raise failures.event(self._wire.account, chunk.error)
         if chunk.prompt_feedback and (reason := chunk.prompt_feedback.block_reason):
             raise self._filtered(reason, chunk.prompt_feedback.block_reason_message)
-        if not chunk.candidates:
-            return []
+        if chunk.error or not chunk.candidates:
+            return None
         candidate = chunk.candidates[0]
         parts = (candidate.content and candidate.content.parts) or []
         events = [event for part in parts for event in self._read_part(part)]
-        if candidate.finish_reason and candidate.finish_reason != "FINISH_REASON_UNSPECIFIED":
-            self._finish(candidate.finish_reason, candidate.finish_message)
-        elif events:
-            self.is_complete = False  # older models say STOP in every chunk: the last one counts
+        said = read_reason(candidate.finish_reason, _ENDS)
+        reason = self._finish(candidate.finish_reason, candidate.finish_message) if said else None
+        has_text = any(part.text or part.function_call for part in parts)
+        self._end.see(reason, has_text=has_text)
+        self.is_complete = self._end.is_sure
         return events
+
+    def passes_over(self, value: Any) -> bool:
+        return isinstance(value, dict) and bool(value.get("usageMetadata") or value.get("promptFeedback"))
+
+    def close(self) -> None:
+        self.is_complete = self._end.reason is not None
 
     def _read_part(self, part: "_Part") -> Iterator[Event]:
         signature = kept(KIND, part.thought_signature)
@@ -140,7 +143,8 @@ class ContentsReader(Reader[Event]):
         arguments = clean(msgspec.json.encode({} if call.args is None else call.args).decode())
         return ToolCallDelta(index, clean(call.id or f"{_OUR_CALL}{index}"), clean(call.name), arguments, signature)
 
-    def _finish(self, reason: str, message: str | None) -> None:
+    def _finish(self, said: str, message: str | None) -> FinishReason | None:
+        reason = said.upper()
         if reason in _FILTERS and not (self._has_text or self._calls):
             raise self._filtered(reason, message)
         if reason not in _ENDS and reason not in _FILTERS:
@@ -148,9 +152,8 @@ class ContentsReader(Reader[Event]):
             said = failures.shown(self._wire.account, reason)
             self.failure = GaveUp(sentence % {"name": self._wire.account.name, "reason": said})
             self.has_ended = True
-            return
-        self._reason = _ENDS.get(reason, "content_filter")
-        self.is_complete = True
+            return None
+        return _ENDS.get(reason, "content_filter")
 
     def _filtered(self, reason: str, message: str | None) -> Filtered:
         said = failures.shown(self._wire.account, message or reason)
@@ -181,7 +184,7 @@ class _Content(_Camel):
 
 class _Candidate(_Camel):
     content: _Content | None = None
-    finish_reason: str | None = None
+    finish_reason: Any = None
     finish_message: str | None = None
 
 
@@ -205,34 +208,6 @@ def _usage(value: Any) -> Usage | None:
     return usage_of(value.get("promptTokenCount"), output, value.get("cachedContentTokenCount"))
 
 
-def _generation_config(account: Account, request: ChatRequest, amendments: frozenset[str]) -> dict[str, Any]:
-    parameters = request.parameters
-    if len(parameters.stop) > MOST_STOP_SEQUENCES:
-        sentence = _("%(name)s takes at most %(most)s stop sequences.")
-        raise BadRequest(sentence % {"name": account.name, "most": MOST_STOP_SEQUENCES})
-    config = {
-        "temperature": parameters.temperature,
-        "topP": parameters.top_p,
-        "topK": parameters.top_k,
-        "maxOutputTokens": parameters.max_tokens,
-        "stopSequences": list(parameters.stop) or None,
-        "thinkingConfig": _thinking(request.model, parameters, amendments),
-    }
-    return {name: value for name, value in config.items() if value is not None}
-
-
-def _thinking(model: str, parameters: Parameters, amendments: frozenset[str]) -> dict[str, Any] | None:
-    """Thoughts are always asked for: models think by default and keep it to themselves otherwise."""
-    if "thinkingConfig" in amendments:
-        return None
-    config: dict[str, Any] = {"includeThoughts": True}
-    if effort := parameters.reasoning_effort:
-        if "thinkingLevel" in amendments or "gemini-2" in model:
-            return config | {"thinkingBudget": _BUDGETS[effort]}
-        return config | {"thinkingLevel": effort.upper()}
-    return config
-
-
 def _system_parts(messages: Sequence[ChatMessage]) -> Iterator[TextPart]:
     for message in messages:
         if message.role == "system":
@@ -243,12 +218,10 @@ def _contents(account: Account, request: ChatRequest) -> list[dict[str, Any]]:
     names: dict[str, str] = {}
     contents = [
         {"role": "model" if message.role == "assistant" else "user", "parts": parts}
-        for message in in_turn(request.messages)
+        for message in in_turn(request, prefills=False)
         if message.role != "system"
         and (parts := [written for part in message.parts for written in _written(account, part, names)])
     ]
-    if request.continues:
-        contents.append({"role": "user", "parts": [{"text": CONTINUE}]})
     return _merged(contents)
 
 

@@ -17,6 +17,7 @@ from app.providers.base import Account
 from app.providers.errors import AddressRefused, BadAnswer, ProviderError, TimedOut
 from app.providers.keeping import SourceRefused
 from app.providers.sources import can_be_fetched, origin_of
+from app.providers.unreachable import unreachable
 from app.words import gettext as _
 
 MAX_REDIRECTS = 5
@@ -122,7 +123,7 @@ async def _send(
     except failures.REQUEST_ERRORS as error:
         if fault := addresses.refusal_in(error):
             raise AddressRefused(_fault_sentence(fault, url, came_from)) from None
-        raise failures.unreachable(account, error) from None  # not chained: it carries the headers
+        raise unreachable(account, error) from None  # not chained: it carries the headers
 
 
 async def _check_answer(response: httpx.Response, url: httpx.URL, target: Target) -> None:

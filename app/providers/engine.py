@@ -13,11 +13,16 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+import structlog
 
+from app import last_words
 from app.providers.engine_memory import measured_bytes
 from app.providers.errors import BadAnswer, ProviderError, Unreachable
 from app.providers.keeping import EngineOptions
+from app.providers.model_files import name_of
 from app.words import gettext as _
+
+log = structlog.get_logger()
 
 _SERVER = Path(__file__).with_name("llamacpp_server.py")
 _LOG_BYTES = 16 * 1024
@@ -76,7 +81,7 @@ class Engine:
 
     @property
     def name(self) -> str:
-        return self.path.stem
+        return name_of(self.path)
 
     @property
     def is_running(self) -> bool:
@@ -122,6 +127,10 @@ class Engine:
         if not line or self.ended.is_set():
             await asyncio.wait((self._reading,))
             sentence = _("The model %(model)s could not be loaded: %(reason)s")
+            words = last_words.telling(self.log_tail.decode("utf-8", "replace")) or last_words.end_of(
+                self.process.returncode
+            )
+            log.warning("engine_failed", model=self.name, reason=words, advice=last_words.way_on(words))
             raise BadAnswer(sentence % {"model": self.name, "reason": self._reason()})
         self.address = str(json.loads(line)["address"])
 
@@ -207,7 +216,10 @@ class Engine:
             return self._shown(str(telling[-1]))
         if code is not None and code < 0:
             return _("llama.cpp ended with signal %(signal)s") % {"signal": -code}
-        return _("llama.cpp gave no reason")
+        # It did not get so far as to keep a log: a library is missing, or it was built for another processor.
+        return self._shown(last_words.telling(self.log_tail.decode("utf-8", "replace"))) or _(
+            "llama.cpp gave no reason"
+        )
 
     def _shown(self, line: str) -> str:
         """A line of its log without the paths of this machine, fit for a page."""

@@ -1,7 +1,8 @@
 """What can go wrong with a model server: foreign failures are translated once, here at the border.
 
 ProviderError                `sentence` for the person, `is_retryable`, `retry_after_seconds`
-├── Unreachable        retry   refused, bad name, bad certificate, connection lost before an answer
+├── Unreachable        retry   connection lost before an answer
+│   └── NotConnected   retry   no connection was made: refused, bad name, bad certificate, nothing there in time
 ├── TimedOut           retry   accepted but silent for too long
 ├── Overloaded         retry   500, 502, 503, 529
 ├── RateLimited        retry   429, with what `Retry-After` asked for
@@ -10,6 +11,8 @@ ProviderError                `sentence` for the person, `is_retryable`, `retry_a
 ├── ModelMissing               the server does not have this model
 ├── PromptTooLong              the server says that the prompt does not fit its context window
 ├── BadRequest                 another 4xx: it refused what we sent, with its own reason (cleaned, shortened)
+├── NoList                     the server has no list of models at this address
+├── WrongKind                  it speaks another protocol than the one that it is connected for
 ├── BadAnswer                  not what the protocol says: HTML, wrong JSON, a frame over the limit, a redirect
 ├── NoMemory                   no room for the model there, or in our own engine none while others answer
 ├── SourceRefused              what was asked for cannot be pulled (`keeping`)
@@ -20,6 +23,9 @@ ProviderError                `sentence` for the person, `is_retryable`, `retry_a
 """
 
 from typing import ClassVar
+
+#: The statuses of a server that has nothing at a path, or nothing of this kind. Many have no list of models.
+NOTHING_THERE = (404, 405, 410, 501)
 
 
 class ProviderError(Exception):
@@ -33,12 +39,18 @@ class ProviderError(Exception):
     def __init__(self, sentence: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(sentence)
         self.sentence = sentence
+        self.complaint = sentence
+        """The server's own words in full, as far as they are read: where amendments look for what it refused."""
         self.retry_after_seconds = retry_after_seconds
 
 
 class Unreachable(ProviderError):
     code = "unreachable"
     is_retryable = True
+
+
+class NotConnected(Unreachable):
+    pass
 
 
 class TimedOut(ProviderError):
@@ -74,6 +86,14 @@ class PromptTooLong(ProviderError):
 
 class BadRequest(ProviderError):
     code = "bad_request"
+
+
+class NoList(BadRequest):
+    code = "no_list"
+
+
+class WrongKind(ProviderError):
+    code = "wrong_kind"
 
 
 class BadAnswer(ProviderError):

@@ -15,13 +15,11 @@ from typing import Any
 
 import aiohttp
 import httpx
-import msgspec
 
 from app.parts import clean
-from app.providers.addresses import Fault, fault_of_url, refusal_in
 from app.providers.base import Account
+from app.providers.credentials import secrets_in
 from app.providers.errors import (
-    AddressRefused,
     BadAnswer,
     BadRequest,
     Filtered,
@@ -34,8 +32,8 @@ from app.providers.errors import (
     RateLimited,
     StreamCut,
     TimedOut,
-    Unreachable,
 )
+from app.providers.reasons import MAX_READ_CHARS, reason_in, reason_of
 from app.words import gettext as _
 
 TRANSPORT_ERRORS = (httpx.HTTPError, httpx.StreamError, aiohttp.ClientError, OSError)
@@ -45,17 +43,21 @@ REQUEST_ERRORS = (*TRANSPORT_ERRORS, httpx.InvalidURL, ValueError)
 """What sending a question raises: also an address or a header that cannot be written."""
 
 #: What base URLs of the kinds mostly end in: nothing secret, and easily taken one for the other.
-_USUAL_PATHS = ("", "/v1", "/v1beta", "/api")
+USUAL_PATHS = ("", "/v1", "/v1beta", "/api")
 _MAX_MESSAGE_CHARS = 300
-_MAX_READ_CHARS = 2000  # of a hostile message: some of the patterns below take the square of its length
 _TOO_LONG = re.compile(
     r"context[ _]length|context[ _]window|context[ _]size|maximum context|prompt is too long|too many (input )?tokens"
     r"|exceeds? the (available|maximum) context|input (length|is too long)|input token count.{0,80}exceeds",
     re.IGNORECASE,
 )
 _NO_MODEL = re.compile(
-    r"models?\b.{0,200}\b(not found|does not exist|not exist|not available)|no such model|^model: \S",
+    r"models?\b.{0,200}\b(not found|does not exist|not exist|not available|decommissioned)|no such model|^model: \S"
+    r"|(invalid|unknown) model|not a valid model|no endpoints found for|no models? (is |are )?loaded",
     re.IGNORECASE | re.DOTALL,
+)
+#: LiteLLM and its router. One that says when to try again has the model, and rests it.
+_NO_DEPLOYMENT = re.compile(
+    r"no (healthy )?deployments? (available|for (this|selected))|no 'model_name' with this", re.IGNORECASE
 )
 #: Ollama and vLLM; the same question would fail again, and another model of the same server may well fit.
 _NO_MEMORY = re.compile(r"requires more (system )?memory|out of memory|not enough (free )?memory", re.IGNORECASE)
@@ -65,7 +67,6 @@ _ESCAPES = re.compile(
 )
 _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
 _HIDDEN_ELEMENTS = re.compile(r"<(script|style|head)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
-_TITLE = re.compile(r"<title[^<>]{0,100}>([^<>]{0,300})</title", re.IGNORECASE)
 _TAGS = re.compile(r"<[^<>]{0,2000}>")
 _SECRETS = re.compile(r"\b(?:sk|pk|gsk|xai|hf|AIza)[-_][\w-]{12,}|\bBearer\s+\S+|(?<=://)[^\s/@]+@|(?<=\w)\?[^\s]*=\S*")
 
@@ -84,14 +85,14 @@ def check_url(account: Account) -> str:
     with contextlib.suppress(httpx.InvalidURL):
         url = httpx.URL(account.base_url)
         path, usual = url.path.rstrip("/"), account.usual_path
-        if usual is not None and path in _USUAL_PATHS and path != usual:
-            return _did_you_mean(url.scheme, url, usual)
+        if usual is not None and path in USUAL_PATHS and path != usual:
+            return did_you_mean(url.scheme, url, usual)
     return _("Check its base URL.")
 
 
 def shown(account: Account, text: str) -> str:
     """A server's words, fit for a sentence of ours: one line, ≤ 300 chars, no markup, control characters or secrets."""
-    text = clean(text[:_MAX_READ_CHARS])
+    text = clean(text[:MAX_READ_CHARS])
     text = _ESCAPES.sub(" ", text)
     text = _TAGS.sub(" ", _HIDDEN_ELEMENTS.sub(" ", text))
     text = html.unescape(text)
@@ -117,106 +118,46 @@ def retry_after(value: str | None) -> float | None:
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def is_unsent(error: BaseException) -> bool:
-    """Whether a connection kept from an earlier answer was found closed when a question was to be written to it.
-
-    llama.cpp, for one, closes after every stream, although it says that it keeps alive. The question did not arrive, so
-    it may be asked again, which aiohttp does by itself for other methods than POST.
-    """
-    cause = error.__cause__
-    return isinstance(cause, aiohttp.ClientOSError) and isinstance(cause.__cause__, aiohttp.ClientConnectionResetError)
-
-
-def unreachable(account: Account, error: BaseException) -> ProviderError:
-    """A failure before the answer's status line."""
-    named = {"name": account.name, "address": address(account)}
-    if fault := refusal_in(error):
-        return AddressRefused(sentence_of(fault) % named)
-    if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol, aiohttp.InvalidURL)):
-        return Unreachable(_("The address of %(name)s is not a valid http or https URL.") % named)
-    if isinstance(error, aiohttp.ClientResponseError):
-        return BadAnswer(_("%(name)s did not answer in HTTP at %(address)s.") % named)
-    cause = error.__cause__ or error  # the transport wraps most of aiohttp's errors into its own
-    if isinstance(cause, aiohttp.ClientConnectorCertificateError):
-        return Unreachable(_("The certificate of %(name)s at %(address)s is not valid.") % named)
-    if isinstance(cause, aiohttp.ClientSSLError):
-        return Unreachable(_("No secure connection to %(name)s at %(address)s could be made.") % named)
-    if isinstance(cause, aiohttp.ClientConnectorDNSError):
-        return Unreachable(_("The name of %(name)s's server was not found: %(address)s.") % named)
-    if isinstance(cause, (aiohttp.ServerTimeoutError, TimeoutError)):
-        return Unreachable(_("%(name)s could not be reached at %(address)s: the connection timed out.") % named)
-    if isinstance(cause, aiohttp.ClientConnectorError):
-        return Unreachable(_("%(name)s could not be reached at %(address)s. Is it running?") % named)
-    if isinstance(cause, ValueError):
-        return BadRequest(_("The request to %(name)s could not be written: its address or key is malformed.") % named)
-    return Unreachable(_("%(name)s closed the connection before it answered.") % named)
-
-
-async def unreachable_by(account: Account, error: BaseException) -> ProviderError:
-    """The same, and http proposed where a server nearby is called by https and does not seem to speak it.
-
-    Never for one on the internet: who followed that would send their key and their threads in the clear.
-    """
-    failure = unreachable(account, error)
-    if not _seems_to_lack_tls(error.__cause__ or error) or not account.base_url.lower().startswith("https:"):
-        return failure
-    if await fault_of_url(account.base_url, allows_private=False) != "private":
-        return failure
-    url = httpx.URL(account.base_url)
-    path = url.path.rstrip("/")
-    meant = _did_you_mean("http", url, path if path in _USUAL_PATHS else "/…")
-    return Unreachable(f"{failure.sentence} {meant}")
-
-
-def _seems_to_lack_tls(cause: BaseException) -> bool:
-    """Some servers answer a handshake in HTTP, some hang up, and some wait for the end of what they take for a request."""
-    if isinstance(cause, aiohttp.ClientConnectorCertificateError):
-        return False
-    has_hung_up = isinstance(getattr(cause, "os_error", None), ConnectionResetError)
-    return has_hung_up or isinstance(cause, (aiohttp.ClientSSLError, aiohttp.ServerTimeoutError, TimeoutError))
-
-
-def _did_you_mean(scheme: str, url: httpx.URL, path: str) -> str:
+def did_you_mean(scheme: str, url: httpx.URL, path: str) -> str:
     return _("Did you mean %(url)s?") % {"url": f"{scheme}://{url.netloc.decode()}{path}"}
-
-
-def sentence_of(fault: Fault) -> str:
-    """Why an address is not called, with places for the name and the address."""
-    if fault == "metadata":
-        return _("%(address)s is where clouds keep their own secrets: %(name)s is never called there.")
-    return _("%(address)s is on this machine or in a private network, which the owner has not allowed for %(name)s.")
 
 
 def refusal(account: Account, status: int, body: bytes = b"", *, wait: str | None = None) -> ProviderError:
     """An answer that is not a success: its status, the beginning of its body, its `Retry-After`."""
-    message, code, delay = _reason(body)
-    error = classify(account, status, message, code, wait=wait or delay)
-    error.status = status
+    reason = reason_in(body)
+    error = classify(account, status, reason.message, reason.code, wait=wait or reason.wait)
+    error.status, error.complaint = status, reason.complaint
     return error
 
 
-def event(account: Account, value: Any, message: str = "") -> ProviderError:
-    """An error in the middle of an answer, as it was decoded; a code may begin with the status that it would have had."""
-    found, code = text_of_error(value)
-    status = int(code[:3]) if re.match(r"[45]\d\d(\s|$)", code) else 0
-    return classify(account, status, found or message, code)
+def event(account: Account, value: Any) -> ProviderError:
+    """An error in an answer that began well, as it was decoded; a code may begin with the status that it would have had."""
+    reason = reason_of(value)
+    status = int(reason.code[:3]) if re.match(r"[45]\d\d(\s|$)", reason.code) else 0
+    error = classify(account, status, reason.message, reason.code, wait=reason.wait)
+    error.complaint = reason.complaint
+    return error
 
 
 def classify(account: Account, status: int, message: str, code: str = "", *, wait: str | None = None) -> ProviderError:
     """A refusal in a status line or an error event (which has status 0) → our tree."""
-    said, message = shown(account, message), message[:_MAX_READ_CHARS]
+    said, message = shown(account, message), message[:MAX_READ_CHARS]
     names = {"name": account.name, "because": f": {said}" if said else "."}
     if 300 <= status < 400:
         return BadAnswer(_("%(name)s answered with a redirect, which is never followed. Check its address.") % names)
     if status in (0, 400, 413, 422, 500) and (_TOO_LONG.search(message) or "context" in code):
         return PromptTooLong(_("The prompt does not fit the model's context window, says %(name)s%(because)s") % names)
+    if status == 413:
+        return BadRequest(_("The conversation with its files is larger than %(name)s accepts%(because)s") % names)
+    if _NO_DEPLOYMENT.search(message) and not wait:
+        return ModelMissing(_("%(name)s does not have this model%(because)s") % names)
     if status == 429 or "rate_limit" in code:
         return RateLimited(_("%(name)s asks to slow down%(because)s") % names, retry_after_seconds=retry_after(wait))
     if status in (401, 403) or _BAD_KEY.search(code):
         return KeyRejected(_("%(name)s did not accept the key%(because)s") % names)
     if "content_filter" in code or "content_policy" in code:
         return Filtered(_("%(name)s ended this for safety reasons%(because)s") % names)
-    if status in (0, 400, 404) and ("model_not_found" in code or _NO_MODEL.search(message)):
+    if status in (0, 400, 404, 422) and ("model_not_found" in code or _NO_MODEL.search(message)):
         return ModelMissing(_("%(name)s does not have this model%(because)s") % names)
     if status == 404:
         return BadRequest(_("%(name)s has nothing at this address. %(check)s") % {**names, "check": check_url(account)})
@@ -233,45 +174,21 @@ def classify(account: Account, status: int, message: str, code: str = "", *, wai
     return BadAnswer(_("%(name)s answered with the unexpected status %(status)s.") % {**names, "status": status})
 
 
+def garbled(account: Account, said: str) -> ProviderError:
+    """Something that the protocol does not know: the server's own words, where it is words."""
+    sentence = _("%(name)s sent something that is not what its protocol says: %(said)s")
+    return BadAnswer(sentence % {"name": account.name, "said": shown(account, said)})
+
+
+def web_page(account: Account) -> ProviderError:
+    """HTML where an answer was asked for."""
+    sentence = _("%(name)s sent a web page instead of an answer. %(check)s")
+    return BadAnswer(sentence % {"name": account.name, "check": check_url(account)})
+
+
 def cut(account: Account) -> ProviderError:
     """The stream ended, or was reset, without saying that the answer was complete."""
     return StreamCut(_("%(name)s broke off before the answer was complete.") % {"name": account.name})
-
-
-def text_of_error(value: Any) -> tuple[str, str]:
-    """A decoded `error` in any of the shapes in use → its message and its code, either perhaps empty."""
-    if isinstance(value, str):
-        return value, ""
-    if isinstance(value, list) and value:
-        return text_of_error(value[0])
-    if not isinstance(value, dict):
-        return "", ""
-    message = next((value[key] for key in ("message", "msg", "detail", "error") if isinstance(value.get(key), str)), "")
-    codes = [str(value[key]) for key in ("code", "type", "status") if isinstance(value.get(key), str | int)]
-    codes += [detail["reason"] for detail in _details(value) if isinstance(detail.get("reason"), str)]
-    return message, " ".join(codes)
-
-
-def _details(value: dict[str, Any]) -> list[dict[str, Any]]:
-    """What Google adds to its errors (https://google.aip.dev/193)."""
-    details = value.get("details")
-    return [detail for detail in details if isinstance(detail, dict)] if isinstance(details, list) else []
-
-
-def _reason(body: bytes) -> tuple[str, str, str]:
-    """The message, the code and, where the body says so, how many seconds to wait."""
-    text = body.decode("utf-8", "replace")
-    try:
-        value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        title = _TITLE.search(text[:_MAX_READ_CHARS])
-        return (title[1] if title else "") if text.lstrip().startswith("<") else text[:_MAX_READ_CHARS], "", ""
-    if isinstance(value, list) and value:
-        value = value[0]  # Gemini answers a streamed question with an array of one error
-    if isinstance(value, dict):
-        value = next((value[key] for key in ("error", "detail") if value.get(key)), value)
-    delays = [detail.get("retryDelay") for detail in _details(value)] if isinstance(value, dict) else []
-    return *text_of_error(value), next((delay.removesuffix("s") for delay in delays if isinstance(delay, str)), "")
 
 
 def _secrets(account: Account) -> list[str]:
@@ -280,4 +197,4 @@ def _secrets(account: Account) -> list[str]:
         password = httpx.URL(account.base_url).password
     except httpx.InvalidURL:
         password = ""
-    return sorted((secret for secret in (account.key, password) if len(secret) > 3), key=len, reverse=True)
+    return sorted((secret for secret in (*secrets_in(account.key), password) if len(secret) > 3), key=len, reverse=True)

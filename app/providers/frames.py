@@ -1,10 +1,12 @@
-"""Bytes from the network → frames: server-sent events and newline-delimited JSON. Pure, incremental, bounded.
+"""Bytes from the network → frames: server-sent events, newline-delimited JSON, one whole JSON text. Pure, incremental, bounded.
 
 Lines are cut at the bytes CR and LF only: `str.splitlines` (and httpx's `aiter_lines`) would also cut at U+2028 and
 others, which may stand in a model's text. https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 """
 
 from typing import NamedTuple
+
+from app.providers.lenient import NOT_JSON, find_value
 
 MAX_FRAME_BYTES = 8 * 1024 * 1024
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -102,6 +104,8 @@ class SseDecoder:
             self._add(b"")
         elif line.startswith(b"event:"):
             self._event = line[7:] if line[6:7] == b" " else line[6:]
+        elif line.startswith(b"{"):  # no field is called so: JSON, behind words that keep a line open
+            frames.append(SseFrame("", line.decode("utf-8", "replace")))
         # Everything else is a comment, `id`, `retry` or a field that no model server gives a meaning.
 
     def _add(self, value: bytes) -> None:
@@ -110,8 +114,8 @@ class SseDecoder:
         self._is_too_large |= self._data_bytes > self._lines.max_frame_bytes
 
     def _dispatch(self, frames: list[SseFrame]) -> None:
-        if self._data and not self._is_too_large:
-            data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+        if (self._data or self._event == b"error") and not self._is_too_large:  # an error may have no words
+            data = b"\n".join(self._data) if len(self._data) != 1 else self._data[0]
             frames.append(SseFrame(self._event.decode("utf-8", "replace"), data.decode("utf-8", "replace")))
         if not self._is_too_large:
             self._data, self._data_bytes, self._event = [], 0, b""
@@ -148,3 +152,72 @@ class NdjsonDecoder:
     def _take(self, line: bytes, frames: list[SseFrame]) -> None:
         if line and not line.isspace():
             frames.append(SseFrame("", line.decode("utf-8", "replace")))
+
+
+class WebPage(ValueError):
+    """The body begins as HTML or XML does, which no model server speaks."""
+
+
+class BodyDecoder:
+    """The body of an answer → frames, whatever its Content-Type says of it: its first byte that is not blank decides.
+
+    JSON begins with a bracket or a quote; all else is read as events. Raises `FrameTooLarge` and `WebPage`.
+    """
+
+    def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
+        self._max_frame_bytes = max_frame_bytes
+        self._decoder: SseDecoder | JsonDecoder | None = None
+        self._mark = b""
+
+    def feed(self, chunk: bytes) -> list[SseFrame]:
+        """The frames that this chunk completes."""
+        if self._decoder is None:
+            chunk = (self._mark + chunk).lstrip()
+            if _BYTE_ORDER_MARK.startswith(chunk):  # perhaps only a part of it
+                self._mark = chunk
+                return []
+            chunk, self._mark = chunk.removeprefix(_BYTE_ORDER_MARK).lstrip(), b""
+            if not chunk:
+                return []
+            self._decoder = self._choose(chunk[0])
+        return self._decoder.feed(chunk)
+
+    def end(self) -> list[SseFrame]:
+        """The frame left at the end of the body."""
+        return self._decoder.end() if self._decoder else []
+
+    def _choose(self, first: int) -> "SseDecoder | JsonDecoder":
+        if first == 0x3C:  # <
+            raise WebPage
+        return JsonDecoder(self._max_frame_bytes) if first in b'{["' else SseDecoder(self._max_frame_bytes)
+
+
+class JsonDecoder:
+    """JSON → frames: one text a line, as in NDJSON; where the first line is not a whole text, all of the body is one."""
+
+    def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
+        self._max_frame_bytes = max_frame_bytes
+        self._lines = NdjsonDecoder(max_frame_bytes)
+        self._is_one_text: bool | None = None
+        self._text: list[str] = []
+        self._text_chars = 0
+
+    def feed(self, chunk: bytes) -> list[SseFrame]:
+        """The lines that this chunk completes, as frames without an event name."""
+        return self._take(self._lines.feed(chunk))
+
+    def end(self) -> list[SseFrame]:
+        """The last line, or all of the body where it is one text."""
+        frames = self._take(self._lines.end())
+        return [SseFrame("", "\n".join(self._text))] if self._text else frames
+
+    def _take(self, frames: list[SseFrame]) -> list[SseFrame]:
+        if frames and self._is_one_text is None:
+            self._is_one_text = find_value(frames[0].data) is NOT_JSON
+        if not self._is_one_text:
+            return frames
+        self._text += [frame.data for frame in frames]
+        self._text_chars += sum(len(frame.data) + 1 for frame in frames)
+        if self._text_chars > self._max_frame_bytes:
+            raise FrameTooLarge
+        return []

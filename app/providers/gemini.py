@@ -16,8 +16,9 @@ from app.providers.base import Account, ChatRequest, Event, Limits, Model, Provi
 from app.providers.contents import KIND, ContentsReader, amendment, contents_body
 from app.providers.counts import count_of
 from app.providers.errors import ModelMissing, ProviderError
-from app.providers.frames import SseDecoder
-from app.providers.http import Wire
+from app.providers.http import EVENT_STREAM, Wire
+from app.providers.listings import Entry, fetch_list, name_in, protocol_of
+from app.providers.probing import takes_questions
 from app.words import gettext as _
 
 PAGE_SIZE = 1000
@@ -33,6 +34,8 @@ class Gemini(Provider):
     kind = KIND
     takes = frozenset({"temperature", "top_p", "top_k", "max_tokens", "stop", "reasoning_effort"})
     usual_url = "https://generativelanguage.googleapis.com/v1beta"
+    usual_paths = ("/v1beta",)
+    endpoints = r"/models(?:/[^/:]+)?(?::\w+)?"
 
     def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits | None = None) -> None:
         super().__init__(account, client, limits)
@@ -44,16 +47,25 @@ class Gemini(Provider):
     def label(cls) -> str:
         return "Google Gemini"
 
+    @classmethod
+    def model_name(cls, typed: str) -> str:
+        return typed.removeprefix("models/")
+
     async def read_models(self) -> Iterable[Model]:
         found: list[Model] = []
         token = ""
         for _page in range(MAX_PAGES):
-            page = await self.wire.fetch("GET", f"/models?pageSize={PAGE_SIZE}{token}", _Page)
-            found += filter(None, map(_model, page.models[:PAGE_SIZE]))
-            if not page.next_page_token:
+            around, entries = await fetch_list(self.wire, f"/models?pageSize={PAGE_SIZE}{token}", PAGE_SIZE)
+            self.listed_as = protocol_of(around, entries)
+            found += filter(None, map(_model, entries))
+            following = around.get("nextPageToken")
+            if not (isinstance(following, str) and following):
                 break
-            token = f"&pageToken={quote(page.next_page_token, safe='')}"
+            token = f"&pageToken={quote(following, safe='')}"
         return found
+
+    async def takes_questions(self) -> bool:
+        return await takes_questions(self.wire, "/models/parley:generateContent", {"contents": []})
 
     def body(self, request: ChatRequest) -> dict[str, Any]:
         return contents_body(self.account, request, self.amendments.of(request.model))
@@ -65,9 +77,9 @@ class Gemini(Provider):
         path = f"{self._path_of(request.model)}:streamGenerateContent?alt=sse"
 
         def question() -> Question:
-            return Question(path, self.body(request), SseDecoder, ContentsReader, amendment)
+            return Question(path, self.body(request), EVENT_STREAM, ContentsReader, amendment)
 
-        async with aclosing(converse(self.wire, self.amendments, request.model, question)) as events:
+        async with aclosing(converse(self.wire, self.amendments, request, question)) as events:
             async for event in events:
                 yield event
 
@@ -90,36 +102,23 @@ class Gemini(Provider):
         return f"/models/{quote(model, safe='')}"
 
 
-class _Entry(msgspec.Struct, rename="camel"):
-    name: Any = None
-    input_token_limit: Any = None
-    output_token_limit: Any = None
-    supported_generation_methods: Any = None
-    thinking: Any = None
-
-
-class _Page(msgspec.Struct, rename="camel"):
-    models: list[_Entry]
-    next_page_token: str | None = None
-
-
 class _Count(msgspec.Struct, rename="camel"):
     total_tokens: Any
 
 
-def _model(entry: _Entry) -> Model | None:
+def _model(entry: Entry) -> Model | None:
     """One entry; None for what can neither answer nor embed: models that draw, film or speak, and nonsense."""
-    name = entry.name.removeprefix("models/") if isinstance(entry.name, str) else ""
-    methods = entry.supported_generation_methods
+    name = name_in(entry, "name", "id", "model").removeprefix("models/")
+    methods, thinking = entry.get("supportedGenerationMethods"), entry.get("thinking")
     answers = "generateContent" in methods if isinstance(methods, list) else None
     embeds = "embedContent" in methods if isinstance(methods, list) else None
     if not _is_name(name) or (answers is False and not embeds):
         return None
     return Model(
         name=name,
-        context_window=entry.input_token_limit,
-        max_output_tokens=entry.output_token_limit,
-        has_reasoning=entry.thinking if isinstance(entry.thinking, bool) else None,
+        context_window=entry.get("inputTokenLimit"),
+        max_output_tokens=entry.get("outputTokenLimit"),
+        has_reasoning=thinking if isinstance(thinking, bool) else None,
         is_embedding=None if embeds is None else embeds and not answers,
     )
 

@@ -1,60 +1,35 @@
 """How a model server is asked: answers are bounded in time and size.
 
-A stream is read in three steps that know nothing of each other: chunks (here), frames (`frames`), events (a `Reader`).
+What is streamed is read by `answers`.
 """
 
 import asyncio
 import base64
-import json
-from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from typing import Any, Generic, TypeVar
+import codecs
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import httpx
 import msgspec
 
-from app.parts import Usage, clean
-from app.providers import addresses, failures
-from app.providers.answer_size import AnswerSize, too_large
+from app.providers import addresses, failures, lenient
+from app.providers.answer_size import too_large
+from app.providers.answers import AnswerStream, Reader
 from app.providers.base import Account, Limits
-from app.providers.errors import BadAnswer, KeyRejected, ProviderError, TimedOut, Unreachable
-from app.providers.frames import FrameTooLarge, NdjsonDecoder, SseDecoder, SseFrame
-from app.providers.patience import Patience
+from app.providers.credentials import is_basic
+from app.providers.errors import BadAnswer, KeyRejected, TimedOut, Unreachable
+from app.providers.unreachable import refused_plain_http, unreachable_by
 from app.words import gettext as _
 
 T = TypeVar("T")
 E = TypeVar("E")
 
+EVENT_STREAM, NDJSON = "text/event-stream", "application/x-ndjson"
 JSON_SECONDS = 15.0
 MAX_ERROR_BYTES = 64 * 1024
 MAX_JSON_BYTES = 16 * 1024 * 1024
-SECONDS_AFTER_FINISH = 5.0
 _PIECE_BYTES = 256 * 1024
-
-
-class Reader(ABC, Generic[E]):
-    """Frames of one dialect → events. Pure: it has state and no I/O, so any cut of any stream can be tried on it.
-
-    They are `Event`s where a model answers, and something else where a server says how far it is with other work.
-    """
-
-    has_ended = False
-    """The end marker came: nothing after it is read."""
-
-    is_complete = False
-    """The server said why the answer ends. Usage may still follow; if the line breaks now, nothing was lost."""
-
-    failure: ProviderError | None = None
-    """Why the server ended it without an answer: raised once all that came with that is told."""
-
-    @abstractmethod
-    def read(self, frame: SseFrame) -> Sequence[E]:
-        """The events of one frame. Raises `ProviderError` for an error event and for what the protocol does not say."""
-
-    @abstractmethod
-    def end(self) -> Sequence[E]:
-        """The last events: what was held back, usage and `Finish`. No `Finish` unless the answer is complete."""
 
 
 class Wire:
@@ -63,6 +38,8 @@ class Wire:
     Paths may end in a query, which goes behind that of the base URL; what stands in one unencoded is encoded.
     `json_seconds`: how long an answer may take that is not streamed.
     """
+
+    content_type = "application/json"
 
     def __init__(
         self,
@@ -79,6 +56,9 @@ class Wire:
         self.key_header = key_header
         self.json_seconds = json_seconds
 
+    def encode(self, body: dict[str, Any]) -> bytes:
+        return msgspec.json.encode(body)
+
     async def fetch(self, method: str, path: str, expected: type[T], body: dict[str, Any] | None = None) -> T:
         """A small answer in JSON, decoded. Raises `ProviderError`."""
         answer = await self.ask(method, path, body)
@@ -94,7 +74,10 @@ class Wire:
                 response = await self._send(method, path, body, "application/json")
                 try:
                     await self._check(response)
-                    return await self._read(response, MAX_JSON_BYTES)
+                    answer = await self._read(response, MAX_JSON_BYTES)
+                    if answer.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+                        raise failures.web_page(self.account)
+                    return answer
                 finally:
                     await response.aclose()
         except TimeoutError:
@@ -116,107 +99,27 @@ class Wire:
             sentence = _("%(name)s accepted the question and was silent for %(seconds)s seconds.")
             raise self._timed_out(sentence, seconds) from None
 
-    async def events(
-        self, response: httpx.Response, decoder: SseDecoder | NdjsonDecoder, reader: Reader[E]
-    ) -> AsyncGenerator[E, None]:
-        """The events of an opened answer. Closes the response, and with it the socket, however it is left.
-
-        Before it raises `ProviderError` it yields what the server had said of usage: what failed was counted, too.
-        """
-        chunks = response.aiter_raw()
-        clock, patience = asyncio.get_running_loop().time, Patience()
-        alive_at, size = clock(), AnswerSize(self.account, self.limits)
-        try:
-            while not reader.has_ended:
-                chunk = await self._next_chunk(chunks, reader, patience, alive_at, has_begun=size.bytes > 0)
-                for frame in self._decode(decoder, chunk):
-                    for event in self._read_frame(reader, frame, is_last=not chunk):
-                        size.add(event)
-                        yield event
-                        alive_at = clock()  # after it: how long our reader takes is not the server's silence
-                    if reader.has_ended:
-                        break
-                if not chunk:
-                    break
-            if reader.failure is not None:
-                raise reader.failure
-        except ProviderError:
-            for event in reader.end():
-                if isinstance(event, Usage):
-                    yield event
-            raise
-        else:
-            for event in reader.end():
-                yield event
-            if not reader.is_complete:
-                raise failures.cut(self.account)
-        finally:
-            patience.end()
-            await response.aclose()
-
-    async def _next_chunk(
-        self, chunks: AsyncIterator[bytes], reader: Reader[E], patience: Patience, alive_at: float, *, has_begun: bool
-    ) -> bytes:
-        """The next bytes; empty at the end of the stream, and for any failure once the answer is complete."""
-        seconds = self.limits.between_frames_seconds if has_begun else self.limits.first_token_seconds
-        if reader.is_complete:
-            seconds = min(seconds, SECONDS_AFTER_FINISH)
-        try:
-            return await patience.wait(anext(chunks, b""), alive_at + seconds)
-        except TimeoutError:
-            if reader.is_complete:
-                return b""
-            if has_begun:
-                sentence = _("%(name)s was silent for %(seconds)s seconds in the middle of its answer.")
-            else:
-                sentence = _("%(name)s was silent for %(seconds)s seconds instead of answering.")
-            raise self._timed_out(sentence, seconds) from None
-        except failures.TRANSPORT_ERRORS:
-            if reader.is_complete:
-                return b""
-            if has_begun:
-                raise failures.cut(self.account) from None
-            sentence = _("%(name)s closed the connection before it answered.")
-            raise Unreachable(sentence % {"name": self.account.name}) from None
-
-    def _decode(self, decoder: SseDecoder | NdjsonDecoder, chunk: bytes) -> list[SseFrame]:
-        try:
-            return decoder.feed(chunk) if chunk else decoder.end()
-        except FrameTooLarge:
-            raise too_large(self.account) from None
-
-    def _read_frame(self, reader: Reader[E], frame: SseFrame, *, is_last: bool) -> Sequence[E]:
-        try:
-            return reader.read(frame)
-        except BadAnswer as error:
-            if is_last:  # a frame cut by the end of the stream, not a server that does not know its protocol
-                raise failures.cut(self.account) from error
-            raise
+    def events(self, response: httpx.Response, reader: Reader[E]) -> AsyncGenerator[E, None]:
+        """The events of an opened answer, whatever its Content-Type says: `AnswerStream.events`."""
+        return AnswerStream(self.account, self.limits, response, reader).events()
 
     async def _send(self, method: str, path: str, body: dict[str, Any] | None, accept: str) -> httpx.Response:
         headers = {"Accept": accept, **self._authorization()}
-        content = b"" if body is None else msgspec.json.encode(body)
+        content = b"" if body is None else self.encode(body)
         if content:
-            headers |= {"Content-Type": "application/json", "Content-Length": str(len(content))}
-        if accept != "application/json" and self.account.base_url.lower().startswith("http:"):
-            headers["Connection"] = "close"  # costs nothing nearby, and llama.cpp closes after a stream unasked
+            headers |= {"Content-Type": self.content_type, "Content-Length": str(len(content))}
         addresses.may_be_private.set(self.account.allows_private)
         path, _mark, query = path.partition("?")
-        is_again = False
-        while True:
-            try:
-                base = httpx.URL(self.account.base_url)
-                addresses.check(base.host, allows_private=self.account.allows_private)  # an IP address is not resolved
-                url = base.copy_with(userinfo=b"", path=base.path.rstrip("/") + path)
-                url = url.copy_merge_params(httpx.QueryParams(query)) if query else url
-                request = self.client.build_request(method, url, headers=headers, content=_pieces(content))
-                return await self.client.send(request, stream=True)
-            except failures.REQUEST_ERRORS as error:
-                if failures.is_unsent(error) and not is_again:
-                    is_again = True
-                    continue
-                # Not chained: aiohttp's errors carry the request's headers, and with them the key, to whatever logs them.
-                raise await failures.unreachable_by(self.account, error) from None
+        try:
+            base = httpx.URL(self.account.base_url)
+            addresses.check(base.host, allows_private=self.account.allows_private)  # an IP address is not resolved
+            url = base.copy_with(userinfo=b"", path=base.path.rstrip("/") + path)
+            url = url.copy_merge_params(httpx.QueryParams(query)) if query else url
+            request = self.client.build_request(method, url, headers=headers, content=_pieces(content))
+            return await self.client.send(request, stream=True)
+        except failures.REQUEST_ERRORS as error:
+            # Not chained: aiohttp's errors carry the request's headers, and with them the key, to whatever logs them.
+            raise await unreachable_by(self.account, error, is_question=method == "POST") from None
 
     def _authorization(self) -> dict[str, str]:
         """The account's key, or else what stands before the host of its base URL."""
@@ -230,6 +133,8 @@ class Wire:
             sentence = _("The key of %(name)s has characters in it that no key has.")
             raise KeyRejected(sentence % {"name": self.account.name})
         key = self.account.key
+        if is_basic(key):
+            return {"Authorization": key}
         return {self.key_header: key} if self.key_header else {"Authorization": f"Bearer {key}"}
 
     async def _check(self, response: httpx.Response) -> None:
@@ -239,13 +144,12 @@ class Wire:
         is_readable = encoding in ("", "identity")
         if response.status_code != 200:
             body = await self._read(response, MAX_ERROR_BYTES, is_whole=False) if is_readable else b""
+            if error := refused_plain_http(self.account, response.status_code, body):
+                raise error
             wait = response.headers.get("Retry-After")
             raise failures.refusal(self.account, response.status_code, body, wait=wait)
         if not is_readable:
             raise BadAnswer(_("%(name)s sent a compressed answer, although none was asked for.") % {"name": name})
-        if response.headers.get("Content-Type", "").strip().lower().startswith("text/html"):
-            sentence = _("%(name)s sent a web page instead of an answer. %(check)s")
-            raise BadAnswer(sentence % {"name": name, "check": failures.check_url(self.account)})
 
     async def _read(self, response: httpx.Response, max_bytes: int, *, is_whole: bool = True) -> bytes:
         """The body, or with `is_whole=False` what came of its beginning."""
@@ -267,14 +171,10 @@ class Wire:
 
     def decode(self, answer: str | bytes, expected: type[T]) -> T:
         """JSON → a value. Lone surrogates and raw control characters are repaired, anything else is `BadAnswer`."""
+        answer = answer.removeprefix("\ufeff") if isinstance(answer, str) else answer.removeprefix(codecs.BOM_UTF8)
         try:
-            return msgspec.json.decode(answer, type=expected)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            pass
-        try:
-            loose = json.loads(answer if isinstance(answer, str) else answer.decode("utf-8", "replace"), strict=False)
-            return msgspec.json.decode(clean(json.dumps(loose, ensure_ascii=False)), type=expected)
-        except (ValueError, RecursionError):
+            return lenient.decode(answer, expected)
+        except ValueError:
             sentence = _("%(name)s sent something that is not what its protocol says.")
             raise BadAnswer(sentence % {"name": self.account.name}) from None
 
@@ -282,11 +182,16 @@ class Wire:
         return TimedOut(sentence % {"name": self.account.name, "seconds": f"{seconds:g}"})
 
 
-def _pieces(content: bytes) -> bytes | AsyncIterator[bytes]:
-    """A large body goes out bit by bit: written at once it would hold the event loop."""
+def _pieces(content: bytes) -> bytes | AsyncIterable[bytes]:
+    return content if len(content) <= _PIECE_BYTES else _Pieces(content)
 
-    async def bit_by_bit() -> AsyncIterator[bytes]:
-        for start in range(0, len(content), _PIECE_BYTES):
-            yield content[start : start + _PIECE_BYTES]
 
-    return content if len(content) <= _PIECE_BYTES else bit_by_bit()
+class _Pieces(AsyncIterable[bytes]):
+    """A large body goes out bit by bit: written at once it would hold the event loop. It can be sent more than once."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._content), _PIECE_BYTES):
+            yield self._content[start : start + _PIECE_BYTES]

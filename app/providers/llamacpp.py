@@ -1,30 +1,29 @@
-"""The embedded engine: GGUF files in a folder, each run by a llama.cpp process of ours (`engines`) on loopback."""
+"""The embedded engine: GGUF files (`model_files`), each run by a llama.cpp process of ours (`engines`) on loopback."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
-from pathlib import Path
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import httpx
 import msgspec
 
+from app.parts import TextPart, text_of
 from app.providers import model_files
-from app.providers.base import Account, ChatRequest, Event, Limits, Model, Provider, TokenCount
+from app.providers.base import Account, ChatMessage, ChatRequest, Event, Limits, Model, Provider, TokenCount
 from app.providers.completions import ChatReader, chat_body
 from app.providers.engine import Engine, EngineState
 from app.providers.engines import ENGINES, Engines
-from app.providers.frames import SseDecoder
-from app.providers.gguf_header import GgufHeader
-from app.providers.http import Wire
+from app.providers.http import EVENT_STREAM, Wire
 from app.providers.llamacpp_keeping import LlamaCppKeeping
+from app.providers.model_files import ModelFile
+from app.providers.thinking import told_apart
 from app.words import gettext as _
 
 _PROMPT_FIELDS = ("messages", "tools", "chat_template_kwargs")
 
 
 class LlamaCpp(Provider, LlamaCppKeeping):
-    """Models in `account.models_folder`, named as their files.
+    """Models in `account.models_folder`, named as their files, and those that installed packages bring.
 
     An unfinished answer stands last in the prompt: llama.cpp goes on from it and does not repeat it. The context window
     is a choice made at start, so asking for a larger one starts the model anew.
@@ -48,22 +47,25 @@ class LlamaCpp(Provider, LlamaCppKeeping):
         return _("On this machine")
 
     async def read_models(self) -> Iterable[Model]:
-        found = await asyncio.to_thread(model_files.scan, self.account.models_folder)
-        return [_model(path, header, self.engines.find(path)) for path, header in found.items()]
+        found = await self._files()
+        return [_model(file, self.engines.find(file.path)) for file in found.values()]
+
+    def is_bundled(self, model: str) -> bool:
+        return model_files.find_bundled(model) is not None
 
     def body(self, request: ChatRequest) -> dict[str, Any]:
-        body = chat_body(self.account, request, takes=self.takes - {"reasoning_effort"}, prefills=True)
+        body = chat_body(self.account, _guided(request), takes=self.takes - {"reasoning_effort"}, prefills=True)
         if effort := request.parameters.reasoning_effort:  # templates read it, those of gpt-oss for one
             body["chat_template_kwargs"] = {"reasoning_effort": effort}
         return body
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         body = self.body(request)
-        path, context_tokens = await self._model_of(request)
-        async with self.engines.use(path, context_tokens, self.account.engine) as engine:
+        async with self._engine_for(request) as engine:
             wire = self._wire(engine, "/v1")
-            response = await wire.open("/chat/completions", body, "text/event-stream")
-            async with aclosing(wire.events(response, SseDecoder(), ChatReader(wire))) as events:
+            response = await wire.open("/chat/completions", body, EVENT_STREAM)
+            written = text_of(request.messages[-1].parts) if request.continues else ""
+            async with aclosing(told_apart(wire.events(response, ChatReader(wire)), written)) as events:
                 async for event in events:
                     yield event
 
@@ -71,21 +73,38 @@ class LlamaCpp(Provider, LlamaCppKeeping):
         """Exact, by the model's own template and tokenizer: starts the engine, which the answer will need anyway."""
         body = self.body(request)
         asked: dict[str, Any] = {name: body[name] for name in _PROMPT_FIELDS if name in body}
-        path, context_tokens = await self._model_of(request)
-        async with self.engines.use(path, context_tokens, self.account.engine) as engine:
+        async with self._engine_for(request) as engine:
             wire = self._wire(engine)
             prompt = (await wire.fetch("POST", "/apply-template", _Prompt, asked)).prompt
             question = {"content": prompt, "add_special": True, "parse_special": True}
             tokens = (await wire.fetch("POST", "/tokenize", _Tokens, question)).tokens
         return TokenCount(len(tokens), is_exact=True)
 
-    async def _model_of(self, request: ChatRequest) -> tuple[Path, int]:
-        path, header = await asyncio.to_thread(model_files.find, self.account.models_folder, request.model)
-        return path, self.context_tokens(header, request.parameters.context_window)
+    @asynccontextmanager
+    async def _engine_for(self, request: ChatRequest) -> AsyncGenerator[Engine, None]:
+        file = await self._file_of(request.model)
+        context_tokens = self.context_tokens(file, request.parameters.context_window)
+        async with self.engines.use(file.path, context_tokens, self.account.engine) as engine:
+            yield engine
 
     def _wire(self, engine: Engine, prefix: str = "") -> Wire:
         account = Account(self.account.name, base_url=engine.address + prefix, key=engine.key)
         return Wire(account, self.client, self.limits)
+
+
+def _guided(request: ChatRequest) -> ChatRequest:
+    """A bundled model is small and strays: what the person left open is what suits it."""
+    if (bundled := model_files.find_bundled(request.model)) is None:
+        return request
+    said = {
+        name: value for name, value in msgspec.structs.asdict(request.parameters).items() if value not in (None, ())
+    }
+    messages = request.messages
+    if not any(message.role == "system" for message in messages):
+        messages = (ChatMessage("system", (TextPart(bundled.system_prompt),)), *messages)
+    return msgspec.structs.replace(
+        request, messages=messages, parameters=msgspec.structs.replace(bundled.parameters, **said)
+    )
 
 
 class _Prompt(msgspec.Struct):
@@ -96,10 +115,11 @@ class _Tokens(msgspec.Struct):
     tokens: list[Any]
 
 
-def _model(path: Path, header: GgufHeader, running: EngineState | None) -> Model:
+def _model(file: ModelFile, running: EngineState | None) -> Model:
+    header = file.header
     template = header.chat_template
     return Model(
-        name=path.stem,
+        name=file.name,
         context_window=header.context_length,
         size_bytes=header.size_bytes,
         family=header.architecture,
@@ -111,4 +131,5 @@ def _model(path: Path, header: GgufHeader, running: EngineState | None) -> Model
         has_tools="tools" in template,
         has_reasoning="<think>" in template or "enable_thinking" in template,
         is_embedding=header.is_embedding,
+        is_bundled=file.is_bundled,
     )

@@ -17,6 +17,7 @@ from app.providers.errors import BadRequest
 from app.providers.gguf_header import GgufHeader, NotGguf, read_header
 from app.providers.gguf_pull import GgufPull
 from app.providers.keeping import Details, Keeper, Progress, Pull, Source, Tensor
+from app.providers.model_files import ModelFile
 from app.providers.off_loop import in_thread
 from app.providers.part_file import PartFile
 from app.providers.sources import check_name, read_sha256, read_source
@@ -72,32 +73,33 @@ class LlamaCppKeeping(Keeper):
             part.close()
 
     async def load(self, name: str) -> AsyncGenerator[Progress, None]:
-        path, header = await self._file_of(name)
+        file = await self._file_of(name)
         yield Progress("loading")
-        lines = self.engines.load(path, self.context_tokens(header, None), self.account.engine)
+        lines = self.engines.load(file.path, self.context_tokens(file, None), self.account.engine)
         async with aclosing(lines):
             async for line in lines:
                 yield Progress("loading", line=clean(line))
 
     async def unload(self, name: str) -> None:
-        path, _header = await self._file_of(name)
-        await self.engines.unload(path)
+        await self.engines.unload((await self._file_of(name)).path)
 
     async def delete(self, name: str) -> None:
         """Where the file is a link, the link goes and what it leads to stays."""
-        path, _header = await self._file_of(name)
-        await self.engines.unload(path)
+        file = await self._file_of(name)
+        if file.is_bundled:
+            raise BadRequest(_("%(model)s came with Parley and cannot be deleted. Hide it instead.") % {"model": name})
+        await self.engines.unload(file.path)
         try:
-            await asyncio.to_thread(path.unlink, missing_ok=True)
+            await asyncio.to_thread(file.path.unlink, missing_ok=True)
         except OSError as error:
             log.warning("model_not_deleted", model=name, reason=error.strerror)
             raise BadRequest(_("The file of %(model)s could not be deleted.") % {"model": name}) from None
         log.info("model_deleted", model=name)
 
     async def details(self, name: str) -> Details:
-        path, _header = await self._file_of(name)
+        file = await self._file_of(name)
         try:
-            header = await asyncio.to_thread(read_header, path, keeps_tensors=True)
+            header = await asyncio.to_thread(read_header, file.path, keeps_tensors=True)
         except (NotGguf, OSError):
             raise BadRequest(_("The file of %(model)s cannot be read.") % {"model": name}) from None
         return Details(
@@ -115,13 +117,23 @@ class LlamaCppKeeping(Keeper):
             raise BadRequest(_("There is no folder for models."))
         return Path(self.account.models_folder)
 
-    def context_tokens(self, header: GgufHeader, asked: int | None) -> int:
-        """What each slot holds: what the thread asks for, or the model's own setting, and no more than it can take."""
-        wanted = asked or self.account.engine.context_tokens or DEFAULT_CONTEXT_WINDOW
-        return min(wanted, header.context_length or wanted)
+    def context_tokens(self, file: ModelFile, asked: int | None) -> int:
+        """What each slot holds: what the thread asks for, or the model's own setting, and no more than it can take.
 
-    async def _file_of(self, name: str) -> tuple[Path, GgufHeader]:
-        return await asyncio.to_thread(model_files.find, self.account.models_folder, name)
+        A bundled model is small enough for all that it can take.
+        """
+        most = file.header.context_length
+        default = most if file.is_bundled and most else DEFAULT_CONTEXT_WINDOW
+        wanted = asked or self.account.engine.context_tokens or default
+        return min(wanted, most or wanted)
+
+    async def _files(self) -> dict[str, ModelFile]:
+        folder, with_bundled = self.account.models_folder, self.account.has_bundled
+        return await asyncio.to_thread(model_files.scan, folder, with_bundled=with_bundled)
+
+    async def _file_of(self, name: str) -> ModelFile:
+        folder, with_bundled = self.account.models_folder, self.account.has_bundled
+        return await asyncio.to_thread(model_files.find, folder, name, with_bundled=with_bundled)
 
 
 def _entries(header: GgufHeader) -> list[tuple[str, str]]:

@@ -10,27 +10,24 @@ import msgspec
 
 from app.parts import Finish, FinishReason, ReasoningDelta, ReasoningPart, TextDelta, ToolCallDelta, Usage, clean
 from app.providers import failures
+from app.providers.answers import Reader
 from app.providers.base import Event
 from app.providers.counts import total_of, usage_of
+from app.providers.end_of_answer import EndOfAnswer, is_failure, read_reason
 from app.providers.frames import SseFrame
-from app.providers.http import Reader, Wire
+from app.providers.http import Wire
 from app.providers.signatures import kept, own
+from app.providers.whole_answers import message_events
 
 KIND = "anthropic"
 
 #: https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons
-_FINISH_REASONS: dict[str, FinishReason] = {
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "pause_turn": "length",  # the server wants to be asked to go on
-    "tool_use": "tool_calls",
-    "refusal": "content_filter",
-}
+_FINISH_REASONS: dict[str, FinishReason] = {"pause_turn": "length"}  # the server wants to be asked to go on
 _IN = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
 
 class MessageReader(Reader[Event]):
-    """Events of a streamed message → events.
+    """Events of a streamed message → events. `message_stop` ends it, or the end of the body after a stop reason.
 
     `owed` are the blanks that were cut off an answer to go on from: those that come again are not said twice.
     """
@@ -39,12 +36,28 @@ class MessageReader(Reader[Event]):
         self._wire = wire
         self._owed = owed
         self._usage: dict[str, Any] = {}
-        self._reason: FinishReason = "stop"
+        self._end = EndOfAnswer()
         self._calls: dict[int | None, _Call] = {}
         self._thoughts: list[tuple[int | None, str]] = []
 
-    def read(self, frame: SseFrame) -> Sequence[Event]:
+    def read(self, frame: SseFrame) -> Sequence[Event] | None:
         event = self._wire.decode(frame.data, _Event)
+        if event.type == "message":  # all of it at once
+            whole = message_events(self._wire.decode(frame.data, dict[str, Any]))
+            return [said for each in whole for said in self._events(self._wire.decode(each, _Event)) or ()]
+        events = self._events(event)
+        self._end.see(None, has_text=bool(events))
+        return events
+
+    def passes_over(self, value: Any) -> bool:
+        """New types of events may be added, says the documentation."""
+        kind = value.get("type") if isinstance(value, dict) else None
+        return isinstance(kind, str) and not kind.startswith(("message", "content_block", "error"))
+
+    def close(self) -> None:
+        self.is_complete = self._end.reason is not None
+
+    def _events(self, event: "_Event") -> Sequence[Event] | None:
         match event.type:
             case "message_start":
                 self._count((event.message or _Message()).usage)
@@ -56,19 +69,20 @@ class MessageReader(Reader[Event]):
                 return self._stop(event.index)
             case "message_delta":
                 self._count(event.usage)
-                if event.delta and event.delta.stop_reason:
-                    self._reason = _FINISH_REASONS.get(event.delta.stop_reason, "stop")
-                    self.is_complete = True
+                said = event.delta.stop_reason if event.delta else None
+                if is_failure(said):
+                    raise failures.cut(self._wire.account)
+                self._end.see(read_reason(said, _FINISH_REASONS), has_text=False)
             case "message_stop":
                 self.has_ended = self.is_complete = True
-            case "error":
-                raise failures.event(self._wire.account, event.error)
-        return ()  # `ping`, and whatever else comes: "new event types may be added", says the documentation
+            case _:
+                return None
+        return ()
 
     def end(self) -> Sequence[Event]:
         usage = self._total()
         events: list[Event] = [usage] if usage else []
-        return [*events, Finish(self._reason)] if self.is_complete else events
+        return [*events, Finish(self._end.reason or "stop")] if self.is_complete else events
 
     def _begin(self, index: int | None, block: "_Block") -> list[Event]:
         match block.type:
@@ -143,7 +157,7 @@ class MessageReader(Reader[Event]):
         message that has only begun says nothing of tokens out.
         """
         tokens_in = total_of(*(self._usage.get(name) for name in _IN))
-        tokens_out = self._usage.get("output_tokens") if self.is_complete else None
+        tokens_out = self._usage.get("output_tokens") if self.is_complete or self._end.reason else None
         return usage_of(tokens_in, tokens_out, self._usage.get("cache_read_input_tokens"))
 
 
@@ -211,7 +225,7 @@ class _Delta(msgspec.Struct):
     thinking: str | None = None
     signature: str | None = None
     partial_json: str | None = None
-    stop_reason: str | None = None
+    stop_reason: Any = None
 
 
 class _Event(msgspec.Struct):
@@ -221,4 +235,3 @@ class _Event(msgspec.Struct):
     content_block: _Block | None = None
     delta: _Delta | None = None
     usage: Any = None
-    error: Any = None

@@ -20,10 +20,10 @@ import msgspec
 from app.parts import ErrorPart, FilePart, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart, text_of
 from app.providers.amendments import unknown_field
 from app.providers.base import Account, ChatMessage, ChatRequest, Image, Parameters, Role
-from app.providers.completions import CONTINUE, object_of, refuse_file
+from app.providers.completions import object_of, refuse_file
 from app.providers.errors import BadRequest
 from app.providers.message_events import blocks_of
-from app.providers.prompts import in_turn
+from app.providers.prompts import CONTINUE, in_turn
 
 #: What an answer may take where neither the person nor the model's description says: every Claude since 3.5 takes it.
 DEFAULT_MAX_TOKENS = 8_192
@@ -46,7 +46,7 @@ def messages_body(account: Account, request: ChatRequest, amendments: frozenset[
     Amendments: `prefill` (ask in words to go on), `adaptive` and `budget` (how the model wants to be told to think; both
     mean not at all), `unsigned` (send no reasoning back), `max_tokens=n` (the model's limit), and names of fields.
     """
-    request = msgspec.structs.replace(request, messages=tuple(in_turn(request.messages)))
+    request = msgspec.structs.replace(request, messages=tuple(in_turn(request, prefills=True)))
     thinking = _thinking(request, amendments)
     answer_tokens = _answer_tokens(request, amendments)
     limit = _model_limit(request, amendments)
@@ -74,7 +74,7 @@ def messages_body(account: Account, request: ChatRequest, amendments: frozenset[
 
 def amendment(body: dict[str, Any], error: BadRequest) -> str | None:
     """What to do without after this refusal, if the body has it. The sentences are the ones that the API is known for."""
-    complaint = error.sentence
+    complaint = error.complaint
     if "prefill" in complaint and body["messages"][-1]["role"] == "assistant":
         return "prefill"
     if limit := _LIMIT.search(complaint):
@@ -166,18 +166,15 @@ def _messages(
 ) -> list[dict[str, Any]]:
     """The prompt without its system messages. An answer to go on from stands last, where the model goes on from it."""
     entries: list[dict[str, Any]] = []
-    has_results = False  # whether the last entry consists of them: those of one round belong together
     for message in request.messages:
         role = "assistant" if message.role == "assistant" else "user"  # who says what a tool found, too
         blocks = _blocks(account, message, amendments) if message.role != "system" else []
         if not blocks:
             continue
-        are_results = blocks[0]["type"] == "tool_result"
-        if has_results and are_results:
+        if entries and entries[-1]["role"] == role:  # the results of one round belong together
             entries[-1]["content"] += blocks
         else:
             entries.append({"role": role, "content": blocks})
-        has_results = are_results
     if request.continues and entries and entries[-1]["role"] == "assistant":
         if is_thinking or "prefill" in amendments or is_recent(request.model):
             entries.append({"role": "user", "content": [{"type": "text", "text": CONTINUE}]})

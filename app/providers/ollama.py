@@ -4,7 +4,6 @@ Always with `num_ctx`, `truncate: false` and `shift: false`: left alone, Ollama 
 silently drops what does not fit (https://github.com/ollama/ollama/blob/main/docs/api.md).
 """
 
-import asyncio
 import base64
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
@@ -16,8 +15,8 @@ import msgspec
 from app.parts import (
     FilePart,
     Finish,
-    FinishReason,
     ReasoningDelta,
+    TextDelta,
     ToolCallDelta,
     ToolCallPart,
     ToolResultPart,
@@ -26,19 +25,21 @@ from app.parts import (
     text_of,
 )
 from app.providers import failures
-from app.providers.amendments import Amendments, Question, converse
-from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image, Limits, Model, Provider, is_model_name
+from app.providers.amendments import Amendments, Question, converse, unknown_field
+from app.providers.answers import Reader
+from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image, Limits, Model, Provider
 from app.providers.completions import object_of, refuse_file, tool_entry
 from app.providers.counts import usage_of
-from app.providers.errors import BadRequest, ProviderError
-from app.providers.frames import NdjsonDecoder, SseFrame
-from app.providers.http import Reader, Wire
-from app.providers.ollama_keeping import DEFAULT_CONTEXT_WINDOW, OllamaKeeping, moment
+from app.providers.end_of_answer import EndOfAnswer, is_failure, read_reason
+from app.providers.errors import BadRequest
+from app.providers.frames import SseFrame
+from app.providers.http import NDJSON, Wire
+from app.providers.ollama_keeping import DEFAULT_CONTEXT_WINDOW, OllamaKeeping
+from app.providers.ollama_models import read_models, read_version
+from app.providers.probing import takes_questions
 from app.providers.prompts import in_turn
-from app.providers.thinking import ThinkSplitter
 
-MAX_MODELS = 1000
-_SHOWN_AT_ONCE = 4
+_CAN_BE_LEFT_OUT = ("temperature", "top_p", "top_k", "repeat_penalty", "num_predict", "stop")
 
 
 class Ollama(Provider, OllamaKeeping):
@@ -48,6 +49,8 @@ class Ollama(Provider, OllamaKeeping):
     """
 
     kind = "ollama"
+    usual_paths = ("",)
+    endpoints = r"/api/(?:chat|generate|tags|show|ps|version|pull|push|create|copy|delete|embed|embeddings)"
     takes = frozenset(
         {"temperature", "top_p", "top_k", "repeat_penalty", "max_tokens", "context_window", "stop", "reasoning_effort"}
     )
@@ -61,17 +64,19 @@ class Ollama(Provider, OllamaKeeping):
     def label(cls) -> str:
         return "Ollama"
 
+    @classmethod
+    def model_name(cls, typed: str) -> str:
+        return typed if ":" in typed.rpartition("/")[2] else f"{typed}:latest"
+
     async def read_models(self) -> Iterable[Model]:
-        tags, running = await asyncio.gather(self.wire.fetch("GET", "/api/tags", _Tags), self._running())
-        entries = {entry.name: entry for entry in tags.models[:MAX_MODELS] if is_model_name(entry.name)}
-        at_once = asyncio.Semaphore(_SHOWN_AT_ONCE)
+        self.listed_as, models = await read_models(self.wire)
+        return models
 
-        async def describe(name: str, entry: _Tag) -> Model:
-            async with at_once:
-                shown = await self._show(name)
-            return _model(name, entry, shown, running)
+    async def takes_questions(self) -> bool:
+        return await takes_questions(self.wire, "/api/chat", {"model": "", "messages": [], "stream": False})
 
-        return await asyncio.gather(*(describe(name, entry) for name, entry in entries.items()))
+    async def server_version(self) -> str:
+        return await read_version(self.wire)
 
     def body(self, request: ChatRequest) -> dict[str, Any]:
         parameters = request.parameters
@@ -84,17 +89,17 @@ class Ollama(Provider, OllamaKeeping):
             "num_predict": parameters.max_tokens,
             "stop": list(parameters.stop) or None,
         }
+        amendments = self.amendments.of(request.model)
         body: dict[str, Any] = {
             "model": request.model,
-            "messages": _messages(self.account, in_turn(request.messages)),
+            "messages": _messages(self.account, in_turn(request, prefills=True)),
             "stream": True,
             "truncate": False,
             "shift": False,
-            "options": {name: value for name, value in options.items() if value is not None},
+            "options": {name: value for name, value in options.items() if value is not None and name not in amendments},
         }
         if request.tools:
             body["tools"] = [tool_entry(tool.name, tool.description, tool.schema) for tool in request.tools]
-        amendments = self.amendments.of(request.model)
         if parameters.reasoning_effort and "think" not in amendments:
             body["think"] = True if "think_level" in amendments else parameters.reasoning_effort
         return body
@@ -104,31 +109,21 @@ class Ollama(Provider, OllamaKeeping):
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         def question() -> Question:
-            return Question("/api/chat", self.body(request), NdjsonDecoder, LineReader, amendment)
+            return Question("/api/chat", self.body(request), NDJSON, LineReader, amendment)
 
-        async with aclosing(converse(self.wire, self.amendments, request.model, question)) as events:
+        async with aclosing(converse(self.wire, self.amendments, request, question)) as events:
             async for event in events:
                 yield event
 
-    async def _running(self) -> "dict[str, _Running] | None":
-        try:
-            running = await self.wire.fetch("GET", "/api/ps", _AllRunning)
-        except ProviderError:  # older servers and proxies do not have it: whether a model is loaded stays unknown
-            return None
-        return {entry.name: entry for entry in running.models if is_model_name(entry.name)}
-
-    async def _show(self, name: str) -> "_Show":
-        try:
-            return await self.wire.fetch("POST", "/api/show", _Show, {"model": name})
-        except ProviderError:  # one broken model must not hide the others
-            return _Show()
-
 
 def amendment(body: dict[str, Any], error: BadRequest) -> str | None:
-    """Only some models know how long to think (`think value … is not supported`), and some do not think at all."""
-    if "think" not in body or "think" not in error.sentence.lower():
-        return None
-    return "think_level" if isinstance(body["think"], str) and "value" in error.sentence else "think"
+    """Only some models know how long to think (`think value … is not supported`), and some do not think at all.
+
+    Of the options, servers that only speak as Ollama does may not know some.
+    """
+    if "think" not in body or "think" not in error.complaint.lower():
+        return unknown_field(_CAN_BE_LEFT_OUT, body["options"], error.complaint)
+    return "think_level" if isinstance(body["think"], str) and "value" in error.complaint else "think"
 
 
 class LineReader(Reader[Event]):
@@ -136,36 +131,42 @@ class LineReader(Reader[Event]):
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._splitter = ThinkSplitter()
         self._usage: Usage | None = None
-        self._reason: FinishReason = "stop"
+        self._end = EndOfAnswer()
         self._tool_calls = 0
 
-    def read(self, frame: SseFrame) -> Sequence[Event]:
+    def read(self, frame: SseFrame) -> Sequence[Event] | None:
         line = self._wire.decode(frame.data, _Line)
-        if line.error:
-            message, code = failures.text_of_error(line.error)
-            raise failures.classify(self._wire.account, 0, message, code)
-        events = self._events(line.message) if line.message else []
+        if line.error or (line.message is None and not line.done):
+            return None
+        if line.done and is_failure(line.done_reason):
+            raise failures.cut(self._wire.account)
+        said = line.message or _Message()
+        events = self._events(said)
         if line.done:
-            self.has_ended = self.is_complete = True
-            self._usage = usage_of(line.prompt_eval_count, line.eval_count)
-            # Ollama says "stop" after tool calls too.
-            self._reason = "length" if line.done_reason == "length" else "tool_calls" if self._tool_calls else "stop"
+            self._usage = usage_of(line.prompt_eval_count, line.eval_count) or self._usage
+        reason = read_reason(line.done_reason) or "stop" if line.done else None
+        self._end.see(reason, has_text=any((said.content, said.thinking, said.tool_calls)))
+        self.is_complete = self._end.is_sure
         return events
 
+    def close(self) -> None:
+        self.is_complete = self._end.reason is not None
+
     def end(self) -> Sequence[Event]:
-        events: list[Event] = [*self._splitter.end()]
-        if self._usage:
-            events.append(self._usage)
-        return [*events, Finish(self._reason)] if self.is_complete else events
+        events: list[Event] = [self._usage] if self._usage else []
+        if self.is_complete:
+            reason = self._end.reason or "stop"
+            # Ollama says "stop" after tool calls too.
+            events.append(Finish("tool_calls" if self._tool_calls and reason == "stop" else reason))
+        return events
 
     def _events(self, message: "_Message") -> list[Event]:
         events: list[Event] = []
         if message.thinking:
             events.append(ReasoningDelta(clean(message.thinking)))
         if message.content:
-            events += self._splitter.feed(clean(message.content))
+            events.append(TextDelta(clean(message.content)))
         for call in message.tool_calls or ():
             arguments = clean(msgspec.json.encode(call.function.arguments).decode())
             name = clean(call.function.name)
@@ -192,67 +193,11 @@ class _Message(msgspec.Struct):
 
 class _Line(msgspec.Struct):
     message: _Message | None = None
-    done: bool = False
-    done_reason: str | None = None
+    done: bool | None = None
+    done_reason: Any = None
     prompt_eval_count: Any = None
     eval_count: Any = None
     error: Any = None
-
-
-class _Details(msgspec.Struct):
-    family: Any = None
-    quantization_level: Any = None
-
-
-class _Tag(msgspec.Struct):
-    name: Any = None
-    size: Any = None
-    details: _Details | None = None
-
-
-class _Tags(msgspec.Struct):
-    models: list[_Tag]
-
-
-class _Running(msgspec.Struct):
-    """`size` is all that it takes, of which `size_vram` is on graphics cards."""
-
-    name: Any = None
-    size: Any = None
-    expires_at: Any = None
-
-
-class _AllRunning(msgspec.Struct):
-    models: list[_Running]
-
-
-class _Show(msgspec.Struct):
-    capabilities: list[str] | None = None
-    model_info: dict[str, Any] | None = None
-
-
-def _model(name: str, entry: _Tag, shown: _Show, all_running: dict[str, _Running] | None) -> Model:
-    running = (all_running or {}).get(entry.name)
-    details = entry.details or _Details()
-    info = shown.model_info or {}
-
-    def has(capability: str) -> bool | None:
-        return None if shown.capabilities is None else capability in shown.capabilities
-
-    return Model(
-        name=name,
-        context_window=info.get(f"{info.get('general.architecture')}.context_length"),
-        size_bytes=entry.size,
-        family=details.family,
-        quantisation=details.quantization_level,
-        is_loaded=None if all_running is None else running is not None,
-        memory_bytes=running.size if running else None,
-        expires_at=moment(running.expires_at) if running else None,
-        has_vision=has("vision"),
-        has_tools=has("tools"),
-        has_reasoning=has("thinking"),
-        is_embedding=has("embedding"),
-    )
 
 
 def _messages(account: Account, messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:

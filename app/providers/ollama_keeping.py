@@ -15,11 +15,13 @@ import msgspec
 
 from app.parts import clean
 from app.providers import failures
+from app.providers.answers import Reader
 from app.providers.base import Account, Limits
 from app.providers.errors import BadRequest, ModelMissing, ProviderError, StreamCut, Unreachable
-from app.providers.frames import NdjsonDecoder, SseFrame
-from app.providers.http import Reader, Wire
+from app.providers.frames import SseFrame
+from app.providers.http import NDJSON, Wire
 from app.providers.keeping import MAX_TENSORS, Details, Keeper, Progress, Pull, Source, SourceRefused, Tensor
+from app.providers.reasons import reason_of
 from app.words import gettext as _
 
 DEFAULT_CONTEXT_WINDOW = 8192
@@ -59,9 +61,9 @@ class OllamaKeeping(Keeper):
             raise BadRequest(_("This is not the name of a model, as llama3.2 or hf.co/org/repo:Q4_K_M are."))
         wire = self._patient_wire()
         yield Progress("connecting")
-        response = await wire.open("/api/pull", {"model": pull.name, "stream": True}, "application/x-ndjson")
+        response = await wire.open("/api/pull", {"model": pull.name, "stream": True}, NDJSON)
         try:
-            async with aclosing(wire.events(response, NdjsonDecoder(), PullReader(wire, pull.name))) as events:
+            async with aclosing(wire.events(response, PullReader(wire, pull.name))) as events:
                 async for progress in events:
                     yield progress
         except StreamCut:
@@ -146,13 +148,13 @@ class PullReader(Reader[Progress]):
 
     def _refusal(self, error: Any) -> ProviderError:
         account = self._wire.account
-        message, code = failures.text_of_error(error)
+        message = reason_of(error).message
         named = {"name": account.name, "model": self._name, "reason": failures.shown(account, message)}
         if _UNKNOWN.search(message[:2000]):
             return ModelMissing(_("%(name)s knows no model named %(model)s, and so it cannot be pulled.") % named)
         if _FINAL.search(message[:2000]):
             return BadRequest(_("%(name)s could not pull %(model)s: %(reason)s") % named)
-        return failures.classify(account, 0, message, code)
+        return failures.event(account, error)
 
 
 class _PullLine(msgspec.Struct):

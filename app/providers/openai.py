@@ -12,10 +12,10 @@ from app.providers import completions, responses
 from app.providers.amendments import Amendments, Question, converse
 from app.providers.base import Account, ChatRequest, Event, Limits, Model, Provider, TokenCount
 from app.providers.counts import count_of
-from app.providers.errors import BadAnswer, ProviderError
-from app.providers.failures import check_url
-from app.providers.frames import SseDecoder
-from app.providers.http import Wire
+from app.providers.errors import ProviderError
+from app.providers.http import EVENT_STREAM, Wire
+from app.providers.listings import fetch_list, name_in, protocol_of
+from app.providers.probing import takes_questions
 from app.words import gettext as _
 
 MAX_MODELS = 5000
@@ -36,6 +36,8 @@ class OpenAI(Provider):
     kind = "openai"
     takes = frozenset({"temperature", "top_p", "max_tokens", "stop", "reasoning_effort"})
     usual_url = "https://api.openai.com/v1"
+    usual_paths = ("/v1", "/api/v1", "/openai/v1")
+    endpoints = r"(?:/chat)?/completions|/responses(?:/[^/:]+)?|/embeddings|/models(?:/[^:]+)?"
     responses_hosts: ClassVar[re.Pattern[str]] = re.compile(r"([a-z]+\.)?api\.openai\.com|.+\.openai\.azure\.com")
 
     def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits | None = None) -> None:
@@ -48,12 +50,12 @@ class OpenAI(Provider):
         return _("OpenAI-compatible")
 
     async def read_models(self) -> Iterable[Model]:
-        answer = await self.wire.fetch("GET", "/models", Any)
-        entries = answer.get("data") if isinstance(answer, dict) else answer  # Together answers with the bare list
-        if not isinstance(entries, list):
-            sentence = _("%(name)s did not answer with a list of models. %(check)s")
-            raise BadAnswer(sentence % {"name": self.account.name, "check": check_url(self.wire.account)})
-        return (_model(entry) for entry in entries[:MAX_MODELS] if isinstance(entry, dict))
+        around, entries = await fetch_list(self.wire, "/models", MAX_MODELS)
+        self.listed_as = protocol_of(around, entries)
+        return map(_model, entries)
+
+    async def takes_questions(self) -> bool:
+        return await takes_questions(self.wire, "/chat/completions", {"model": "", "messages": [], "max_tokens": 1})
 
     def body(self, request: ChatRequest) -> dict[str, Any]:
         return self._question(request).body
@@ -62,9 +64,7 @@ class OpenAI(Provider):
         return self.amendments.parameters(model)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
-        async with aclosing(
-            converse(self.wire, self.amendments, request.model, lambda: self._question(request))
-        ) as events:
+        async with aclosing(converse(self.wire, self.amendments, request, lambda: self._question(request))) as events:
             async for event in events:
                 yield event
 
@@ -86,9 +86,9 @@ class OpenAI(Provider):
         amendments = self.amendments.of(request.model)
         if self._has_responses() and not request.parameters.stop and "chat" not in amendments:
             body = responses.responses_body(self.account, request, amendments)
-            return Question(responses.PATH, body, SseDecoder, responses.ResponsesReader, responses.amendment)
+            return Question(responses.PATH, body, EVENT_STREAM, responses.ResponsesReader, responses.amendment)
         body = completions.chat_body(self.account, request, takes=self.takes, amendments=amendments)
-        return Question("/chat/completions", body, SseDecoder, completions.ChatReader, completions.amendment)
+        return Question("/chat/completions", body, EVENT_STREAM, completions.ChatReader, completions.amendment)
 
     def _has_responses(self) -> bool:
         try:
@@ -112,9 +112,12 @@ def _model(entry: dict[str, Any]) -> Model:
     modalities = architecture.get("input_modalities") if isinstance(architecture, dict) else None
     says = capabilities if isinstance(capabilities, dict) else {}
     return Model(
-        name=entry.get("id", ""),
+        name=name_in(entry, "id", "name", "model"),
         context_window=_first_count(
             *(entry.get(key) for key in ("max_model_len", "context_length", "context_window", "max_context_length")),
+            meta.get(
+                "n_ctx"
+            ),  # of llama.cpp as it was started; what the model was trained for is beside the point then
             meta.get("n_ctx_train"),
         ),
         max_output_tokens=entry.get("max_completion_tokens"),

@@ -27,14 +27,16 @@ from app.parts import (
 )
 from app.providers import failures
 from app.providers.amendments import unknown_field
+from app.providers.answers import Reader
 from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image
-from app.providers.completions import CONTINUE, data_url, refuse_file
+from app.providers.completions import data_url, refuse_file
 from app.providers.counts import usage_of
-from app.providers.errors import BadRequest
+from app.providers.errors import BadRequest, ProviderError
 from app.providers.frames import SseFrame
-from app.providers.http import Reader, Wire
+from app.providers.http import Wire
 from app.providers.prompts import in_turn
 from app.providers.signatures import kept, own
+from app.providers.whole_answers import response_events
 
 KIND = "openai"
 PATH = "/responses"
@@ -47,9 +49,7 @@ def responses_body(account: Account, request: ChatRequest, amendments: frozenset
     A summary of its thoughts is asked for where a person chose how long the model thinks: others refuse to be asked.
     """
     parameters = request.parameters
-    entries = [entry for message in in_turn(request.messages) for entry in _items(account, message)]
-    if request.continues:
-        entries.append({"role": "user", "content": CONTINUE})
+    entries = [entry for message in in_turn(request, prefills=False) for entry in _items(account, message)]
     body: dict[str, Any] = {"model": request.model, "input": entries, "stream": True, "store": False}
     sampling = {
         "temperature": parameters.temperature,
@@ -76,14 +76,14 @@ def responses_body(account: Account, request: ChatRequest, amendments: frozenset
 
 def amendment(body: dict[str, Any], error: BadRequest) -> str | None:
     """What to do without after this refusal; `chat`: without this API, in chat completions."""
-    complaint = error.sentence
+    complaint = error.complaint
     if error.status in _NO_SUCH_PATH or "responses api" in complaint.lower():
         return "chat"
     if "summary" in body.get("reasoning", {}) and "summar" in complaint:
         return "reasoning.summary"
     if "include" in body and "encrypted" in complaint.lower():
         return "include"
-    return unknown_field(("reasoning", "include", "temperature", "top_p"), body, complaint)
+    return unknown_field(("reasoning", "include", "temperature", "top_p", "max_output_tokens"), body, complaint)
 
 
 class ResponsesReader(Reader[Event]):
@@ -97,12 +97,29 @@ class ResponsesReader(Reader[Event]):
         self._has_arguments: set[int] = set()
         self._has_text = False
 
-    def read(self, frame: SseFrame) -> Sequence[Event]:
-        if frame.data.strip() == "[DONE]":
-            self.has_ended = True
-            return ()
+    def read(self, frame: SseFrame) -> Sequence[Event] | None:
         event = self._wire.decode(frame.data, _Event)
-        match event.type or frame.event:
+        if event.object == "response":  # all of it at once
+            return self._whole(self._wire.decode(frame.data, dict[str, Any]))
+        event.type = event.type or frame.event
+        return self._events(event)
+
+    def passes_over(self, value: Any) -> bool:
+        """Types of events are added now and then."""
+        kind = value.get("type") if isinstance(value, dict) else None
+        return isinstance(kind, str) and kind != "error" and not kind.startswith("response.")
+
+    def _whole(self, response: dict[str, Any]) -> list[Event]:
+        events: list[Event] = []
+        try:
+            for each in response_events(response):
+                events += self._events(self._wire.decode(each, _Event)) or ()
+        except ProviderError as error:
+            self.failure = error  # what it said before it failed is told first
+        return events
+
+    def _events(self, event: "_Event") -> Sequence[Event] | None:
+        match event.type:
             case "response.output_text.delta" | "response.refusal.delta":
                 return self._text(event.delta)
             case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
@@ -127,7 +144,8 @@ class ResponsesReader(Reader[Event]):
                 self._usage = _usage((event.response or _Response()).usage) or self._usage
                 raise failures.cut(self._wire.account)
             case _:
-                pass  # steps on the way, and what is repeated whole when it is done
+                # Steps on the way, and what is repeated whole when it is done.
+                return () if event.type.startswith("response.") else None
         return ()
 
     def end(self) -> Sequence[Event]:
@@ -193,6 +211,7 @@ class _Response(msgspec.Struct):
 
 class _Event(msgspec.Struct):
     type: str = ""
+    object: str = ""
     delta: str = ""
     arguments: str | None = None
     output_index: int = 0

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from app.settings.schema import Settings
-from app.settings.sources import Effective, resolve
+from app.settings.sources import NOTHING, Effective, resolve
 
 
 class _Live:
@@ -28,7 +28,7 @@ settings = cast(Settings, _Live())
 def effective() -> Effective:
     """What holds now, and why. Raises `BadSetting`."""
     if not _held:
-        _held.append(resolve(_environment(), {}))
+        _held.append(over_stored({}))
     return _held[0]
 
 
@@ -37,14 +37,21 @@ def current() -> Settings:
     return effective().values
 
 
-def take_stored(stored: Mapping[str, Any], ignored: Mapping[str, str] | None = None) -> None:
+def take_options(options: Mapping[str, str]) -> None:
+    """What the command line says, for a program that has just begun: it wins over everything else."""
+    _options.clear()
+    _options.update(options)
+    _held.clear()
+
+
+def take_stored(stored: Mapping[str, Any], ignored: Mapping[str, str] = NOTHING) -> None:
     """From now on these are the values that the database holds, with the types of their fields."""
     _held[:] = [over_stored(stored, ignored)]
 
 
-def over_stored(stored: Mapping[str, Any], ignored: Mapping[str, str] | None = None) -> Effective:
-    """What would hold over these stored values."""
-    return resolve(_environment(), stored, ignored)
+def over_stored(stored: Mapping[str, Any], ignored: Mapping[str, str] = NOTHING) -> Effective:
+    """What would hold over these stored values. Raises `BadSetting`."""
+    return resolve(_environment(), stored, ignored, _options)
 
 
 def _environment() -> Mapping[str, str]:
@@ -56,3 +63,4 @@ def _environment() -> Mapping[str, str]:
 
 _held: list[Effective] = []
 _environments: list[Mapping[str, str]] = []
+_options: dict[str, str] = {}

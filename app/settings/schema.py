@@ -13,6 +13,9 @@ Theme = Literal["system", "quartz", "graphite", "solarized", "terminal"]
 SendKey = Literal["enter", "ctrl-enter"]
 Speech = Literal["all", "done", "off"]
 
+#: Of `title_model`: threads keep the first words of their question.
+TITLE_OFF = "off"
+
 
 def _default_data_folder() -> pathlib.Path:
     checkout = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -45,7 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         _start(
             "advanced",
-            "Postgres 16 or newer (18 is tested) to use instead of the embedded one, as postgres://…",
+            "Postgres 15 or newer (18 is tested) to use instead of the embedded one, as postgres://…",
             is_secret=True,
         ),
     ] = ""
@@ -100,6 +103,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _live(
             "models",
             "What new threads begin with where a person chose none, as name or provider/name.",
+            max_length=500,
+        ),
+    ] = ""
+    title_model: Annotated[
+        str,
+        _live(
+            "models",
+            "Model that names threads, as name or provider/name; unset: the one that answered; “off”: first words stay.",
             max_length=500,
         ),
     ] = ""
@@ -176,6 +187,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Most memory in MB that loaded model files may take; unset: three quarters of the machine's.",
         ),
     ] = None
+    ca_file: Annotated[
+        str,
+        _start(
+            "models",
+            "Certificates (a PEM file) to trust beside those of this machine, when model servers are called over https.",
+        ),
+    ] = ""
     hub_url: Annotated[str, _live("models", "Where hf:org/repo/file.gguf is pulled from.", max_length=500)] = (
         "https://huggingface.co"
     )
@@ -192,6 +210,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         _live("models", "The small model that is offered to who has none; “none” offers nothing.", max_length=500),
     ] = "hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF/qwen2.5-0.5b-instruct-q4_k_m.gguf"
+    bundled_models: Annotated[
+        bool,
+        _live("models", "List model files that installed packages bring, such as the starter model."),
+    ] = True
     default_theme: Annotated[Theme, _live("appearance", "Theme of new people, and of pages before a sign-in.")] = (
         "system"
     )

@@ -1,4 +1,4 @@
-"""Where values come from: environment over database over default. Pure."""
+"""Where values come from: the command line over the environment over the database over the default. Pure."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -6,9 +6,11 @@ from typing import Any, Literal
 import msgspec
 
 from app.settings.schema import Settings
-from app.settings.values import FIELDS, BadSetting, from_text
+from app.settings.values import FIELDS, OPTIONS, BadSetting, environment_name, from_text, sentence_of
 
-Source = Literal["default", "database", "environment"]
+Source = Literal["default", "database", "environment", "command line"]
+
+NOTHING: Mapping[str, str] = {}
 
 
 class Effective(msgspec.Struct, frozen=True):
@@ -19,41 +21,45 @@ class Effective(msgspec.Struct, frozen=True):
     ignored: Mapping[str, str] = {}
 
     def is_locked(self, name: str) -> bool:
-        """Whether the environment says it, so that nobody else can."""
-        return self.sources[name] == "environment"
+        """Whether the environment or the command line says it: then nothing else can change it."""
+        return self.sources[name] in ("environment", "command line")
 
 
 def read(environment: Mapping[str, str]) -> Settings:
     """The settings that this environment gives. Raises `BadSetting`; unset and empty variables mean the default."""
-    return Settings(**_said_by(environment))
+    return resolve(environment, {}).values
 
 
 def resolve(
-    environment: Mapping[str, str], stored: Mapping[str, Any], ignored: Mapping[str, str] | None = None
+    environment: Mapping[str, str],
+    stored: Mapping[str, Any],
+    ignored: Mapping[str, str] = NOTHING,
+    options: Mapping[str, str] = NOTHING,
 ) -> Effective:
     """What holds in this environment over these stored values, which have the types of their fields.
 
-    Raises `BadSetting` for the environment.
+    `options`: setting → what the command line says. Raises `BadSetting` for it and for the environment.
     """
-    said = _said_by(environment)
+    said = {name: text for name, field in FIELDS.items() if (text := environment.get(field.variable, "").strip())}
+    given = {name: _converted(name, "environment", text) for name, text in said.items() if name not in options}
+    typed = {name: _converted(name, "command line", text) for name, text in options.items()}
     kept = {name: value for name, value in stored.items() if FIELDS[name].is_live}
     sources: dict[str, Source] = dict.fromkeys(FIELDS, "default")
     sources |= dict.fromkeys(kept, "database")
-    sources |= dict.fromkeys(said, "environment")
-    return Effective(Settings(**(kept | said)), sources, ignored or {})
+    sources |= dict.fromkeys(given, "environment")
+    sources |= dict.fromkeys(typed, "command line")
+    return Effective(Settings(**(kept | given | typed)), sources, ignored)
 
 
-def _said_by(environment: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        name: _converted(name, field.variable, text)
-        for name, field in FIELDS.items()
-        if (text := environment.get(field.variable, "").strip())
-    }
+def refusal(name: str, source: Source, text: str, sentence: str) -> BadSetting:
+    """The error for a value that was given from outside and cannot be used: it names what to change."""
+    shown = "…" if FIELDS[name].is_secret else repr(text)
+    given = f"{OPTIONS[name]} {shown}" if source == "command line" else f"{environment_name(name)}={shown}"
+    return BadSetting(f"{given} cannot be used: {sentence}")
 
 
-def _converted(name: str, variable: str, text: str) -> Any:
+def _converted(name: str, source: Source, text: str) -> Any:
     try:
         return from_text(name, text)
     except ValueError as error:  # msgspec's own, too
-        shown = "…" if FIELDS[name].is_secret else repr(text)
-        raise BadSetting(f"{variable}={shown} cannot be used: {str(error).rstrip('.')}.") from error
+        raise refusal(name, source, text, sentence_of(name, text)) from error

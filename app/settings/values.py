@@ -12,8 +12,12 @@ from msgspec.inspect import BoolType, LiteralType
 
 from app import expected
 from app.settings.schema import Group, Settings
+from app.words import gettext as _
 
 ENVIRONMENT_NAMES = {"database_url": "DATABASE_URL", "data": "PARLEY_DATA", "secret_key": "PARLEY_SECRET_KEY"}
+
+#: Settings that `parley serve` takes as options, too.
+OPTIONS = {"host": "--host", "port": "--port", "demo": "--demo"}
 
 _hints = get_type_hints(Settings, include_extras=True)
 
@@ -94,8 +98,11 @@ def to_text(value: Any) -> str:
             return str(value)
 
 
-def sentence_of(name: str, text: str) -> str:
-    """What is wrong with a text that `from_text` does not take."""
+def sentence_of(name: str, value: Any) -> str:
+    """What is wrong with a value that `from_text` or `from_json` does not take."""
+    if FIELDS[name].type == _hints["trusted_proxies"]:
+        return _("Addresses or networks, separated by commas: 10.0.0.1, 10.1.0.0/16.")
+    text = value if isinstance(value, str) else to_text(value)
     return expected.sentence_of(text, expected.plain(msgspec.inspect.type_info(_hints[name])))
 
 

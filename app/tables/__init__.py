@@ -1,6 +1,5 @@
 """The rows: one file per table, each with the behaviour of its own rows."""
 
-from app.tables.block import Block
 from app.tables.engine import EngineRow
 from app.tables.generation import Generation
 from app.tables.invitation import Invitation
@@ -27,7 +26,6 @@ TABLES = [
     Thread,
     Message,
     Generation,
-    Block,
     Worker,
     Setting,
     ModelTask,

@@ -3,7 +3,6 @@
 import uuid
 
 from piccolo.columns import UUID, Bytea, ForeignKey, Timestamptz, Varchar
-from piccolo.columns.base import OnDelete
 from piccolo.table import Table
 
 from app.database import engine, fetch, fetch_row, new_id, transaction
@@ -25,7 +24,7 @@ class Invitation(Table, tablename="invitation", db=engine):
     created_at = Timestamptz()
     expires_at = Timestamptz()
     used_at = Timestamptz(default=None, null=True)
-    used_by = ForeignKey(references=User, null=True, default=None, on_delete=OnDelete.set_null)
+    used_by = ForeignKey(references=User, null=True, default=None)  # it names the person's address: it goes with them
 
     @classmethod
     async def create_link(cls, *, created_by: uuid.UUID, email: str) -> str:

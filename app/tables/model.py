@@ -19,6 +19,14 @@ class ModelRow(Table, tablename="model", db=engine):
     `allowed_users`: the ids of those who may use it beside the owner; null: everybody. `engine`: how our own engine runs it
     (`providers/engines.py`). `seen_since`: from when on its server has listed it without a gap; `memory_bytes`: what it
     takes while it is loaded, until `expires_at` at most.
+
+    `is_by_hand`: the owner added it by name; it stays whether its server lists it or not, and has no `seen_since` while
+    it does not.
+
+    `failures` to `error` are its circuit, which `chat/circuit.py` explains; `down_since` is null while it is closed.
+
+    `is_bundled`: it came with Parley; it can be hidden, not deleted. `is_hidden`: the owner took it off every list of models
+    to choose from.
     """
 
     id = UUID(primary_key=True, default=None)
@@ -39,7 +47,15 @@ class ModelRow(Table, tablename="model", db=engine):
     allowed_users = JSONB(default=None, null=True)
     engine = JSONB(default="{}")
     memory_bytes = BigInt(default=None, null=True)
+    is_bundled = Boolean(default=False)
+    is_hidden = Boolean(default=False)
     expires_at = Timestamptz(default=None, null=True)
     seen_since = Timestamptz(default=None, null=True)
     seen_at = Timestamptz()
     gone_at = Timestamptz(default=None, null=True)
+    is_by_hand = Boolean(default=False)
+    failures = Integer(default=0)
+    failing_since = Timestamptz(default=None, null=True)
+    down_since = Timestamptz(default=None, null=True)
+    trial_at = Timestamptz(default=None, null=True)
+    error = Text()

@@ -7,9 +7,12 @@ from app.database import engine
 
 
 class ProviderRow(Table, tablename="provider", db=engine):
-    """`key_sealed` is encrypted (see `secrets.py`); empty: no key. `state` is what people are shown: ok, down, unknown.
+    """`key_sealed` is encrypted (see `secrets.py`); empty: no key. `state` is ok, stale, failing, down or unknown.
 
-    `failures` to `probe_at` are its circuit, which `chat/circuit.py` explains; the last two are null while it is up.
+    `lists_models` is false where the server has no list: its models are added by hand. `version`: of the server's program,
+    where it says.
+
+    `chat/reachability.py` explains it, and the columns from `failures` on. `answered_at`: when one of its models last did.
     """
 
     id = UUID(primary_key=True, default=None)
@@ -29,3 +32,6 @@ class ProviderRow(Table, tablename="provider", db=engine):
     probes = Integer(default=0)
     down_since = Timestamptz(default=None, null=True)
     probe_at = Timestamptz(default=None, null=True)
+    lists_models = Boolean(default=True)
+    version = Varchar(length=50)
+    answered_at = Timestamptz(default=None, null=True)

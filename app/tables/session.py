@@ -79,18 +79,7 @@ class Session(Table, tablename="session", db=engine):
     async def mark_seen(self, days: int, address: str) -> bool:
         """Note that it is in use, and where; that prolongs it. False if another request did, or nothing can be stored."""
         with contextlib.suppress(*UNWRITABLE):
-            return (
-                await fetch_row(
-                    "WITH seen AS (UPDATE session SET seen_at = now(), expires_at = now() + make_interval(days => $2),"
-                    " address = $3"
-                    " WHERE id = $1 AND seen_at < now() - interval '1 minute' RETURNING \"user\")"
-                    ' UPDATE users SET seen_at = now() FROM seen WHERE users.id = seen."user" RETURNING 1',
-                    self.id,
-                    days,
-                    address[:64],
-                )
-                is not None
-            )
+            return await fetch_row(_MARK_SEEN, self.id, days, address[:64]) is not None
         return False
 
     @classmethod
@@ -116,8 +105,10 @@ class Session(Table, tablename="session", db=engine):
 
     @classmethod
     async def forget_expired(cls) -> None:
-        """Delete what has ended by itself."""
-        await fetch("DELETE FROM session WHERE expires_at < now()")
+        """Delete what has ended by itself, except rows that another transaction has locked just now."""
+        await fetch(
+            "DELETE FROM session WHERE id IN (SELECT id FROM session WHERE expires_at < now() FOR UPDATE SKIP LOCKED)"
+        )
 
     @classmethod
     async def _end(cls, condition: str, *arguments: uuid.UUID | None) -> int:
@@ -136,3 +127,15 @@ async def announce_session_end(session_id: uuid.UUID) -> None:
 async def announce_user_end(user_id: uuid.UUID) -> None:
     """Tell all open pages of a person, when the current transaction commits, that they are signed out."""
     await tell(News(key=f"user:{user_id}", event="signed_out"))
+
+
+# The person first, then the session: in the order of whoever signs in or is kept out.
+_MARK_SEEN = """
+WITH person AS MATERIALIZED (
+    SELECT u.id FROM users AS u JOIN session AS s ON s."user" = u.id WHERE s.id = $1 FOR NO KEY UPDATE OF u
+), seen AS (
+    UPDATE session SET seen_at = now(), expires_at = now() + make_interval(days => $2), address = $3 FROM person
+    WHERE session.id = $1 AND seen_at < now() - interval '1 minute' RETURNING session."user"
+)
+UPDATE users SET seen_at = now() FROM seen WHERE users.id = seen."user" RETURNING 1
+"""

@@ -15,8 +15,9 @@ from app.errors import Unavailable
 from app.live import News, tell
 from app.secrets import seal, unseal
 from app.settings import FIELDS
-from app.settings.values import from_json
+from app.settings.values import from_json, sentence_of
 from app.tables.user import User
+from app.words import gettext as _
 
 #: Any number that nothing else locks: settings change one after the other, because of those that must go together.
 SETTINGS_LOCK = 0x73657474696E67
@@ -75,19 +76,23 @@ def _stored(name: str, value: str, changed_at: datetime, changed_by: str | None)
     except LookupError:
         fault = "no such setting"
     except Unavailable:
-        fault = "sealed with another key"
+        fault = _("It is sealed with another key.")
     except ValueError as error:
         fault = str(error)
     return Stored(name, kept, changed_at, changed_by, fault)
 
 
 def _value(name: str, text: str) -> Any:
-    """Raises `LookupError`, `Unavailable` and `ValueError`."""
+    """Raises `LookupError`, `Unavailable`, and `ValueError` with a sentence."""
     field = FIELDS[name]
     if not field.is_live:
         raise LookupError(name)
     kept = msgspec.json.decode(text)
-    return from_json(name, unseal(str(kept)) if field.is_secret else kept)
+    value = unseal(str(kept)) if field.is_secret else kept
+    try:
+        return from_json(name, value)
+    except ValueError as error:  # msgspec's own, too
+        raise ValueError(sentence_of(name, value)) from error
 
 
 _LIST = """

@@ -9,17 +9,23 @@ Three things are counted, each with some failures for free and then a wait that 
 
 An attempt is counted before the password is looked at, and taken back if it was right: guesses sent all at once do not
 get past the count. Whoever must wait is told how long; asking in between is not counted and prolongs nothing.
+
+Rows are locked in one order in every transaction: the person, then keys as they sort (account, address, known, pair). Two
+sign-ins at the same moment pass one after the other and never wait for each other. What is counted of a person's account is
+deleted with the person.
 """
 
 import ipaddress
+import uuid
 from typing import NamedTuple
 
-from piccolo.columns import Integer, Timestamptz, Varchar
+from piccolo.columns import ForeignKey, Integer, Timestamptz, Varchar
 from piccolo.table import Table
 
-from app.database import engine, fetch, transaction
+from app.database import engine, fetch, fetch_row, transaction
 from app.errors import TooManyRequests
 from app.secrets import keyed_digest
+from app.tables.user import User
 from app.words import gettext as _
 
 FORGET_AFTER = "1 day"
@@ -50,20 +56,24 @@ class SignInAttempt(Table, tablename="sign_in_attempt", db=engine):
     key = Varchar(length=80, primary_key=True, default=None)
     failures = Integer(default=0)
     failed_at = Timestamptz()
+    user = ForeignKey(references=User, null=True, default=None, index=True)
 
     @classmethod
     async def begin(cls, address: str, email: str) -> None:
         """Count an attempt as a failure for now. Raises `TooManyRequests` if it comes too early."""
         async with transaction():
+            person = await _lock_person(email)
             limits = await cls._limits(address, email)
             # Written to with no change, so that attempts at the same moment pass here one after the other.
             states = await fetch(
-                "INSERT INTO sign_in_attempt AS a (key, failures, failed_at)"
-                " SELECT key, 0, clock_timestamp() FROM unnest($1::text[]) AS key ORDER BY key"
-                " ON CONFLICT (key) DO UPDATE SET failures = CASE"
+                'INSERT INTO sign_in_attempt AS a (key, failures, failed_at, "user")'
+                " SELECT key, 0, clock_timestamp(), CASE WHEN key NOT LIKE 'address:%' THEN $2::uuid END"
+                " FROM unnest($1::text[]) AS key ORDER BY key"
+                ' ON CONFLICT (key) DO UPDATE SET "user" = excluded."user", failures = CASE'
                 f"  WHEN a.failed_at < clock_timestamp() - interval '{FORGET_AFTER}' THEN 0 ELSE a.failures END"
                 " RETURNING key, failures, extract(epoch FROM clock_timestamp() - a.failed_at)::float8 AS since",
                 list(limits),
+                person,
             )
             wait = max(limits[state["key"]].wait_seconds(state["failures"], state["since"]) for state in states)
             if wait > 0:
@@ -79,23 +89,25 @@ class SignInAttempt(Table, tablename="sign_in_attempt", db=engine):
         """Take the attempt back, and remember that this person signs in from this address."""
         pair, everywhere, account, known = _keys(address, email)
         async with transaction():
-            await fetch("DELETE FROM sign_in_attempt WHERE key = $1", pair)
+            person = await _lock_person(email)
+            for key in (account, everywhere):
+                await fetch("UPDATE sign_in_attempt SET failures = greatest(failures - 1, 0) WHERE key = $1", key)
             await fetch(
-                "UPDATE sign_in_attempt SET failures = greatest(failures - 1, 0) WHERE key = ANY($1)",
-                [account, everywhere],
-            )
-            await fetch(
-                "INSERT INTO sign_in_attempt (key, failures, failed_at) VALUES ($1, 0, now())"
-                " ON CONFLICT (key) DO UPDATE SET failed_at = now()",
+                'INSERT INTO sign_in_attempt (key, failures, failed_at, "user") VALUES ($1, 0, now(), $2)'
+                ' ON CONFLICT (key) DO UPDATE SET failed_at = now(), "user" = excluded."user"',
                 known,
+                person,
             )
+            await fetch("DELETE FROM sign_in_attempt WHERE key = $1", pair)
 
     @classmethod
     async def forget_old(cls) -> None:
-        """Delete what no longer counts."""
+        """Delete what no longer counts, except rows that a sign-in has locked just now."""
         await fetch(
-            f"DELETE FROM sign_in_attempt WHERE failed_at < now() - interval '{FORGET_ADDRESS_AFTER}'"
+            "DELETE FROM sign_in_attempt WHERE key IN (SELECT key FROM sign_in_attempt"
+            f" WHERE failed_at < now() - interval '{FORGET_ADDRESS_AFTER}'"
             f" OR (failed_at < now() - interval '{FORGET_AFTER}' AND key NOT LIKE 'known:%')"
+            " FOR UPDATE SKIP LOCKED)"
         )
 
     @classmethod
@@ -105,6 +117,12 @@ class SignInAttempt(Table, tablename="sign_in_attempt", db=engine):
         if not await fetch("SELECT 1 FROM sign_in_attempt WHERE key = $1", known):
             limits[account] = ACCOUNT
         return limits
+
+
+async def _lock_person(email: str) -> uuid.UUID | None:
+    """Whose account this is, if anybody's; not deleted before the transaction ends."""
+    row = await fetch_row("SELECT id FROM users WHERE email = $1 FOR KEY SHARE", email)
+    return row["id"] if row else None
 
 
 def _keys(address: str, email: str) -> tuple[str, str, str, str]:

@@ -13,10 +13,10 @@ from app.chat.title import naming
 from app.chat.turn import Turn, start_thread
 from app.chat.worker import Worker
 from app.database import fetch, fetch_row, new_id
-from app.live import Reader
+from app.live import Lost, Reader
 from app.providers.client import make_client
 from app.settings import Settings, read
-from tests.scripted.dialects import OPENAI
+from tests.scripted.dialects import DIALECTS, OPENAI, Dialect
 from tests.scripted.server import ScriptedServer
 
 SETTINGS = read({"PARLEY_DRAIN_SECONDS": "0"})
@@ -82,17 +82,52 @@ async def chat(database: str) -> AsyncIterator[Chat]:
 
 
 @pytest.fixture
+async def provider(chat: Chat) -> uuid.UUID:
+    (row,) = await fetch("SELECT id FROM provider")
+    found: uuid.UUID = row["id"]
+    return found
+
+
+@pytest.fixture
+async def heard(chat: Chat, database: str) -> AsyncIterator[list[str]]:
+    """The news to everybody, as they come."""
+    reader, said = Reader(database), list[str]()
+    reader.hears.append(lambda news: said.append(news.event) if news.key == "everybody" else None)
+    with reader.view([]) as first:
+        task = asyncio.create_task(reader.run())
+        assert await first.take(timeout_seconds=5) == [Lost()]
+    yield said
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
 async def worker(chat: Chat, database: str) -> AsyncIterator[Worker]:
     async with working(database, SETTINGS) as made:
         yield made
 
 
+@pytest.fixture(params=DIALECTS, ids=[dialect.kind for dialect in DIALECTS])
+async def dialect(request: pytest.FixtureRequest, chat: Chat) -> Dialect:
+    """The chat's provider speaks this one from now on."""
+    found: Dialect = request.param
+    provider = await fetch_row(
+        "UPDATE provider SET kind = $1, base_url = $2 WHERE name = 'Scripted' RETURNING id",
+        found.kind,
+        chat.server.url_for(found),
+    )
+    assert provider is not None
+    async with make_client() as client:
+        assert await catalog.refresh(provider["id"], catalog.connector(client, SETTINGS)) == ""
+    return found
+
+
 @contextlib.asynccontextmanager
 async def working(database: str, settings: Settings, *, names: bool = False) -> AsyncIterator[Worker]:
     """A worker in this process, with these settings. `names`: it asks for titles too."""
-    async with make_client() as client:
+    async with make_client(settings.ca_file) as client:
         connect = catalog.connector(client, settings)
-        made = Worker(database, settings, connect, naming(connect) if names else _nothing)
+        made = Worker(database, settings, connect, naming(connect, settings) if names else _nothing)
         reader = Reader(database)
         reader.hears.append(made.hear)
         tasks = [asyncio.create_task(made.run()), asyncio.create_task(reader.run())]

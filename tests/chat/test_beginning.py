@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from app.chat import beginning, catalog
-from app.chat.beginning import default_of_instance, find_beginning
+from app.chat.beginning import default_of_instance, find_beginning, starters_last
 from app.chat.new_message import NewMessage
 from app.chat.options import Options, changed
 from app.chat.presets import NewPreset, add_preset
@@ -38,6 +38,22 @@ async def test_the_model_is_the_presets_then_the_persons_then_the_last_used(data
     assert await _model(user, preset) is None
     await user.change(default_model=None)
     assert await _model(user, preset) == last
+
+
+async def test_a_starter_model_yields_to_a_better_one_unless_it_was_chosen(database: str) -> None:
+    user = await add_user("Alice")
+    starter = (await add_model("starter"))[1]
+    await fetch("UPDATE model SET is_bundled = true WHERE id = $1", starter)
+    await start_thread(user.id, NewMessage("Hello", starter, new_id()), options="{}", system_prompt="")
+    assert await _model(user) == starter
+    provider, better = await add_model("better")
+    assert await _model(user) is None
+    assert [row["id"] for row in starters_last(await catalog.list_models(user.id))] == [better, starter]
+    await fetch("UPDATE provider SET state = 'down' WHERE id = $1", provider)
+    assert await _model(user) == starter
+    await fetch("UPDATE provider SET state = 'ok'")
+    await user.change(default_model=starter)
+    assert await _model(user) == starter
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,13 @@ import uuid
 import asyncpg
 import structlog
 
-from app.chat import catalog, circuit
+from app.chat import added_models, catalog, reachability
+from app.chat.worker import Worker
 from app.database import fetch, fetch_row, new_id
 from app.providers.client import make_client
 from app.secrets import seal
 from tests.chat.conftest import SETTINGS, Chat
+from tests.scripted import OPENAI
 from tests.scripted.steps import whole
 
 
@@ -56,8 +58,12 @@ async def test_a_provider_that_fails_says_so_and_keeps_its_models(chat: Chat) ->
     assert "Scripted" in sentence
     row = await fetch_row("SELECT state, error FROM provider")
     assert row is not None
-    assert (row["state"], row["error"]) == ("down", sentence)
+    assert (row["state"], row["error"]) == ("stale", sentence)
+    assert [(model["name"], model["is_available"]) for model in await models()] == [("scripted", True)]
+    await fetch("UPDATE provider SET base_url = 'http://127.0.0.1:9/v1'")
+    assert "Is it running?" in await refresh()
     assert [(model["name"], model["is_available"]) for model in await models()] == [("scripted", False)]
+    await fetch("UPDATE provider SET base_url = $1", chat.server.url_for(OPENAI))
     del chat.server.answers["/v1/models"]
     assert await refresh() == ""
     assert [model["is_available"] for model in await models()] == [True]
@@ -100,7 +106,7 @@ async def test_a_list_that_cannot_be_stored_is_said_and_keeps_nobody_from_being_
     }
     assert found == {
         "Scripted": ("ok", ""),
-        "Poisoned": ("down", "It lists its models in a way that cannot be stored."),
+        "Poisoned": ("stale", "It lists its models in a way that cannot be stored."),
     }
 
 
@@ -114,6 +120,20 @@ async def test_whatever_happens_to_one_the_others_are_looked_at(chat: Chat) -> N
 
     some = [new_id() for _ in range(3)]
     with structlog.testing.capture_logs() as logs:
-        await circuit.look_at_each(some, look)
+        await reachability.look_at_each(some, look)
     assert seen == some
     assert [entry["provider_id"] for entry in logs] == [str(some[0])]
+
+
+async def test_a_model_that_was_added_by_a_wrong_name_is_missing_when_it_is_asked(chat: Chat, worker: Worker) -> None:
+    row = await fetch_row("SELECT id, base_url FROM provider WHERE kind = 'openai'")
+    assert row is not None
+    chat.model = await added_models.add_model(row["id"], "openai", row["base_url"], "harbour-70b")
+    assert await refresh() == ""
+    assert "harbour-70b" in await names()
+    chat.server.scripts["harbour-70b"] = whole(OPENAI.error_body("The model harbour-70b does not exist"), 404)
+    answer = await chat.final((await chat.ask()).answer)
+    assert (answer["status"], answer["error_code"]) == ("failed", "model_missing")
+    chat.server.scripts["harbour-70b"] = OPENAI.answer(["At dusk."])
+    answer = await chat.final((await chat.ask()).answer)
+    assert (answer["status"], answer["content"]) == ("complete", "At dusk.")

@@ -1,27 +1,26 @@
-"""The circuit of a provider: opened by failures in a row, closed by a probe, the same to every process."""
+"""The circuit of a model: opened by failures in a row, tried by one call at a time, the same to every process."""
 
 import asyncio
 import subprocess
 import sys
 import uuid
-from collections.abc import AsyncIterator
 from typing import Any
 
-import msgspec
 import pytest
 
 from app.chat import catalog, circuit
-from app.chat.circuit import COLUMNS, MOST_FAILURES, all_down, is_open, note_failure, note_success, probe_due
+from app.chat.circuit import MOST_FAILURES, TRIAL_PAUSE_SECONDS, all_down, close_quiet
+from app.chat.health import gather
+from app.chat.judgement import judge, plain
 from app.chat.worker import Worker
-from app.database import fetch, fetch_row
-from app.live import Lost, News, Reader
-from app.providers.client import make_client
+from app.database import fetch
 from app.providers.errors import (
     BadAnswer,
     BadRequest,
     GaveUp,
     KeyRejected,
     NoMemory,
+    NotConnected,
     Overloaded,
     RateLimited,
     SaidNothing,
@@ -29,61 +28,296 @@ from app.providers.errors import (
     TimedOut,
     Unreachable,
 )
-from tests.chat.conftest import SETTINGS, Chat
+from tests.chat.circuits import SENTENCE, add_models, circuit_of, fail, make_trials_due, model_row, provider_row
+from tests.chat.conftest import Chat
+from tests.chat.test_catalog import refresh
 from tests.programs import ROOT
 from tests.scripted import OPENAI
-from tests.scripted.steps import Close, Send, Sleep, chunk, whole
+from tests.scripted.steps import Close, Send, Sleep, chunk
 
-SENTENCE = "Scripted cannot be reached."
-BROKEN = whole(b'{"error": {"message": "out of oil"}}', status=503)
-
-
-@pytest.fixture
-async def provider(chat: Chat) -> uuid.UUID:
-    (row,) = await fetch("SELECT id FROM provider")
-    found: uuid.UUID = row["id"]
-    return found
+#: What stands with the model: nothing that a server said of one person's question.
+TOLD = "It answers with errors."
 
 
-@pytest.fixture
-async def heard(chat: Chat, database: str) -> AsyncIterator[list[str]]:
-    """The news to everybody, as they come."""
-    reader, said = Reader(database), list[str]()
-    reader.hears.append(lambda news: said.append(news.event) if news.key == "everybody" else None)
-    with reader.view([]) as first:
-        task = asyncio.create_task(reader.run())
-        assert await first.take(timeout_seconds=5) == [Lost()]
-    yield said
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+async def is_open(model: uuid.UUID) -> bool:
+    return (await circuit_of(model)).is_open
 
 
-async def row_of(provider: uuid.UUID) -> dict[str, Any]:
-    row = await fetch_row(f"SELECT p.*, {COLUMNS} FROM provider AS p WHERE id = $1", provider)
-    assert row is not None
-    return dict(row)
+async def test_failures_in_a_row_open_it_and_a_trial_that_is_answered_closes_it(
+    chat: Chat, provider: uuid.UUID, heard: list[str]
+) -> None:
+    await fail(chat.model, MOST_FAILURES - 1)
+    assert not await is_open(chat.model)
+    await fail(chat.model, 1)
+    row = await model_row(chat.model)
+    assert await is_open(chat.model)
+    assert (row["error"], row["down_since"] is None) == (TOLD, False)
+    assert (await provider_row(provider))["state"] == "ok", "one model's failures are not its server's"
+    (choice,) = await catalog.list_models(chat.user)
+    assert (choice["is_available"], choice["is_silent"]) == (True, True)
+    await until(heard, 1)
+    assert not await (await circuit_of(chat.model)).may_call()
+    await make_trials_due()
+    trial = await circuit_of(chat.model)
+    assert await trial.may_call()
+    await trial.note_begun()
+    assert not await is_open(chat.model), "it closes with the first token, not at the end of a long answer"
+    assert (await model_row(chat.model))["failures"] == MOST_FAILURES - 1
+    await until(heard, 2)
+    await trial.note_success()
+    row = await model_row(chat.model)
+    assert (row["failures"], row["error"], row["down_since"], row["trial_at"]) == (0, "", None, None)
+    assert heard == ["catalog", "catalog"]
 
 
-async def fail(provider: uuid.UUID, times: int = MOST_FAILURES) -> None:
-    for _ in range(times):
-        await note_failure(provider, Unreachable(SENTENCE))
+async def test_other_models_of_the_provider_are_called_as_before(chat: Chat, provider: uuid.UUID) -> None:
+    (other,) = await add_models(provider, "other")
+    await fail(chat.model, 3 * MOST_FAILURES)
+    found = await circuit_of(other)
+    assert (found.is_open, found.needs_trial, await found.may_call()) == (False, False, True)
 
 
-async def probe() -> None:
-    """The schedule's tick."""
-    async with make_client() as client:
-        connect = catalog.connector(client, SETTINGS)
-        await probe_due(lambda provider_id: catalog.refresh(provider_id, connect))
+async def test_of_many_at_once_one_makes_the_trial(chat: Chat) -> None:
+    await fail(chat.model)
+    await make_trials_due()
+    waiting = [await circuit_of(chat.model) for _ in range(50)]
+    assert not any(each.is_open for each in waiting)
+    assert sum(await asyncio.gather(*(each.may_call() for each in waiting))) == 1
+    assert await is_open(chat.model), "and those that come now wait for the next"
 
 
-async def make_due() -> None:
-    await fetch("UPDATE provider SET probe_at = now() WHERE probe_at IS NOT NULL")
+async def test_nothing_moves_the_next_trial_but_a_trial(chat: Chat) -> None:
+    """Calls that hang fail long after the circuit opened: were the pause counted from then on, it would never end."""
+    await fail(chat.model)
+    opened = await model_row(chat.model)
+    await fail(chat.model, 10)
+    later = await model_row(chat.model)
+    assert (later["trial_at"], later["down_since"]) == (opened["trial_at"], opened["down_since"])
+    assert (opened["trial_at"] - opened["down_since"]).total_seconds() == TRIAL_PAUSE_SECONDS
 
 
-async def pause_of(provider: uuid.UUID) -> float:
-    """How long from now the next probe is."""
-    (row,) = await fetch("SELECT extract(epoch FROM probe_at - now()) AS pause FROM provider WHERE id = $1", provider)
-    return float(row["pause"])
+async def test_a_trial_that_fails_leaves_it_open_for_the_same_pause(chat: Chat) -> None:
+    await fail(chat.model)
+    for _ in range(4):
+        await make_trials_due()
+        trial = await circuit_of(chat.model)
+        assert await trial.may_call()
+        await trial.note_failure(Overloaded(SENTENCE))
+        (row,) = await fetch(
+            "SELECT extract(epoch FROM trial_at - now()) AS pause FROM model WHERE id = $1", chat.model
+        )
+        assert 0 < row["pause"] <= TRIAL_PAUSE_SECONDS
+        assert await is_open(chat.model)
+
+
+async def test_an_answer_that_was_begun_before_it_opened_does_not_close_it(chat: Chat) -> None:
+    begun = await circuit_of(chat.model)
+    await fail(chat.model)
+    await begun.note_begun()
+    await begun.note_success()
+    assert await is_open(chat.model)
+
+
+async def test_an_open_circuit_that_nobody_tries_closes_and_the_next_failure_opens_it(
+    chat: Chat, heard: list[str]
+) -> None:
+    await fail(chat.model)
+    await close_quiet()
+    assert await is_open(chat.model), "its pause is not over"
+    await fetch("UPDATE model SET trial_at = now() - interval '2 seconds'")
+    await close_quiet()
+    row = await model_row(chat.model)
+    assert (row["down_since"], row["failures"], await is_open(chat.model)) == (None, MOST_FAILURES - 1, False)
+    await until(heard, 2)
+    await fail(chat.model, 1)
+    assert await is_open(chat.model)
+
+
+async def test_two_models_that_fail_mean_the_provider_unless_one_answered_lately(
+    chat: Chat, provider: uuid.UUID, heard: list[str]
+) -> None:
+    second, third = await add_models(provider, "second", "third")
+    await (await circuit_of(third)).note_success()
+    await fail(chat.model)
+    await fail(second)
+    assert (await provider_row(provider))["state"] == "ok", "the third answered a moment ago"
+    await fetch("UPDATE provider SET answered_at = now() - interval '66 seconds'")
+    await fail(second, 1)
+    row = await provider_row(provider)
+    assert (row["state"], row["error"], row["down_since"] is None) == ("failing", TOLD, False)
+    await until(heard, 3)
+    trial = await circuit_of(third)
+    assert trial.needs_trial
+    assert await trial.may_call()
+    assert (await circuit_of(third)).is_open, "one question at a time tries a model of such a provider"
+    await trial.note_begun()
+    row = await provider_row(provider)
+    assert (row["state"], row["error"], row["down_since"]) == ("ok", "", None)
+    assert not (await circuit_of(third)).needs_trial
+    assert await is_open(second)
+    await until(heard, 4)
+
+
+async def test_a_provider_is_not_failing_any_more_when_its_models_are_not(chat: Chat, provider: uuid.UUID) -> None:
+    (second,) = await add_models(provider, "second")
+    await fail(chat.model)
+    await fail(second)
+    assert (await provider_row(provider))["state"] == "failing"
+    await close_quiet()
+    assert (await provider_row(provider))["state"] == "failing"
+    await fetch("UPDATE model SET trial_at = now() - interval '2 seconds'")
+    await close_quiet()
+    assert (await provider_row(provider))["state"] == "ok"
+
+
+async def test_a_good_call_in_between_begins_the_count_anew(chat: Chat) -> None:
+    await fail(chat.model, MOST_FAILURES - 1)
+    await (await circuit_of(chat.model)).note_success()
+    await fail(chat.model, MOST_FAILURES - 1)
+    assert not await is_open(chat.model)
+
+
+async def test_answers_are_noted_now_and_then_where_nothing_had_failed(chat: Chat, provider: uuid.UUID) -> None:
+    found = await circuit_of(chat.model)
+    await found.note_success()
+    noted = (await provider_row(provider))["answered_at"]
+    assert noted is not None
+    await found.note_success()
+    assert (await provider_row(provider))["answered_at"] == noted
+    await fetch("UPDATE model SET failures = 2, failing_since = now()")
+    await (await circuit_of(chat.model)).note_success()
+    row = await model_row(chat.model)
+    assert (row["failures"], row["failing_since"]) == (0, None)
+
+
+async def test_failures_that_lie_far_apart_open_nothing(chat: Chat) -> None:
+    for _ in range(3 * MOST_FAILURES):
+        await fail(chat.model, 1)
+        await fetch("UPDATE model SET failing_since = failing_since - interval '20 seconds'")
+    assert not await is_open(chat.model)
+
+
+async def test_failures_that_took_long_open_it_like_quick_ones(chat: Chat) -> None:
+    """Each of these calls hung for two minutes, and nobody asked in between."""
+    for _ in range(MOST_FAILURES):
+        await fetch("UPDATE model SET failing_since = failing_since - interval '121 seconds'")
+        await (await circuit_of(chat.model)).note_failure(TimedOut(SENTENCE), seconds=120)
+    assert await is_open(chat.model)
+
+
+@pytest.mark.parametrize("kind", [RateLimited, KeyRejected, BadRequest, NoMemory, GaveUp, SaidNothing])
+async def test_what_says_that_the_model_is_there_does_not_count(chat: Chat, kind: type[Any]) -> None:
+    await fail(chat.model, 2 * MOST_FAILURES, kind(SENTENCE))
+    assert (await model_row(chat.model))["failures"] == 0
+
+
+@pytest.mark.parametrize("kind", [Unreachable, TimedOut, Overloaded, StreamCut, BadAnswer])
+async def test_what_says_that_it_is_not_counts(chat: Chat, provider: uuid.UUID, kind: type[Any]) -> None:
+    await fail(chat.model, MOST_FAILURES, kind(SENTENCE))
+    assert await is_open(chat.model)
+    assert (await provider_row(provider))["failures"] == 0
+
+
+async def test_a_connection_that_could_not_be_made_is_the_providers_failure(chat: Chat, provider: uuid.UUID) -> None:
+    await fail(chat.model, MOST_FAILURES, NotConnected(SENTENCE))
+    row = await model_row(chat.model)
+    assert (row["failures"], row["down_since"]) == (0, None)
+    assert (await provider_row(provider))["state"] == "down"
+
+
+async def test_the_engine_of_one_model_that_is_gone_is_that_models_failure(chat: Chat, provider: uuid.UUID) -> None:
+    """Each model that we run ourselves has a server of its own."""
+    await fetch("UPDATE provider SET kind = 'llamacpp'")
+    await fail(chat.model, MOST_FAILURES, NotConnected(SENTENCE))
+    assert await is_open(chat.model)
+    assert (await provider_row(provider))["state"] == "ok"
+
+
+async def test_a_model_that_cuts_every_answer_is_not_called_any_more(chat: Chat, worker: Worker) -> None:
+    """A good answer in between forgives the cuts before it."""
+    cut = (OPENAI.head(), Send(chunk(OPENAI.text("One "))), Sleep(0.05), Close())
+    for script in [cut] * (MOST_FAILURES - 1) + [chat.server.defaults[OPENAI.kind]] + [cut] * MOST_FAILURES:
+        assert not await is_open(chat.model)
+        chat.server.script(*script)
+        await chat.final((await chat.ask()).answer)
+    assert await is_open(chat.model)
+
+
+async def test_nonsense_within_an_answer_may_be_the_models_own(chat: Chat) -> None:
+    found = await circuit_of(chat.model)
+    for _ in range(2 * MOST_FAILURES):
+        await found.note_failure(BadAnswer(SENTENCE), has_begun=True)
+    assert (await model_row(chat.model))["failures"] == 0
+
+
+async def test_fifty_that_fail_at_once_open_it_once(chat: Chat, heard: list[str]) -> None:
+    await asyncio.gather(*(fail(chat.model, 3) for _ in range(50)))
+    assert (await model_row(chat.model))["failures"] == MOST_FAILURES
+    assert await is_open(chat.model)
+    await until(heard, 1)
+    assert heard == ["catalog"]
+
+
+async def test_failures_at_once_are_all_counted(chat: Chat) -> None:
+    await asyncio.gather(*(fail(chat.model, 1) for _ in range(MOST_FAILURES - 1)))
+    assert (await model_row(chat.model))["failures"] == MOST_FAILURES - 1
+
+
+async def test_failures_answers_and_looks_at_once_wait_for_no_lock_in_a_ring(chat: Chat, provider: uuid.UUID) -> None:
+    (other,) = await add_models(provider, "other")
+    found = [await circuit_of(model) for model in (chat.model, other)]
+
+    async def fail_and_answer(each: circuit.Circuit) -> None:
+        for _ in range(10):
+            await each.note_failure(Overloaded(SENTENCE))
+            await fetch("UPDATE model SET refused = '[\"top_k\"]' WHERE id = $1", each.model)
+            await each.note_success()
+
+    async def look() -> None:
+        for number in range(10):
+            await refresh_with(chat, f"size-{number}")
+
+    await asyncio.gather(*(fail_and_answer(each) for each in found * 4), look(), look())
+
+
+async def refresh_with(chat: Chat, name: str) -> None:
+    chat.server.models = ["scripted", "other", name]
+    assert await refresh() == ""
+
+
+async def test_health_names_the_model_and_not_its_server(chat: Chat) -> None:
+    await fail(chat.model)
+    sections = plain(judge(await gather()))
+    found = {line.part: line for section in sections if section.name == "providers" for line in section.lines}
+    assert found["Scripted"].state == "ok"
+    line = found["scripted · Scripted"]
+    assert (line.state, "has not answered for" in line.facts, TOLD in line.facts) == ("look", True, True)
+
+
+async def test_two_processes_see_the_same_circuit(chat: Chat, provider: uuid.UUID, database: str) -> None:
+    others = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _OTHER, database, str(chat.model), cwd=ROOT, stdout=subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    said = [(await asyncio.wait_for(other.communicate(), 60))[0].decode().split()[-1] for other in others]
+    assert set(said) <= {"open", "closed"}
+    assert "open" in said  # to the last one, at least
+    assert await is_open(chat.model)
+
+
+async def test_what_people_are_told_names_the_model_or_the_server_that_is_missing(
+    chat: Chat, provider: uuid.UUID
+) -> None:
+    await fail(chat.model)
+    first = await circuit_of(chat.model)
+    assert "The model scripted does not answer" in all_down([first]).sentence
+    (other,) = await add_models(provider, "other")
+    assert "None of other, scripted answers" in all_down([await circuit_of(other), first]).sentence
+    await fetch("UPDATE provider SET state = 'down', probe_at = now()")
+    assert all_down([await circuit_of(chat.model)]).sentence.startswith("Scripted does not answer")
+    assert all_down([first]).code == "all_down"
 
 
 async def until(heard: list[str], count: int) -> None:
@@ -92,262 +326,16 @@ async def until(heard: list[str], count: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_failures_in_a_row_open_the_circuit_and_a_probe_closes_it(
-    chat: Chat, provider: uuid.UUID, heard: list[str]
-) -> None:
-    await fail(provider, MOST_FAILURES - 1)
-    assert not is_open(await row_of(provider))
-    assert (await row_of(provider))["state"] == "ok"
-    await fail(provider, 1)
-    row = await row_of(provider)
-    assert is_open(row)
-    assert (row["state"], row["error"]) == ("down", SENTENCE)
-    assert row["down_since"] is not None
-    assert [model["is_available"] for model in await catalog.list_models(chat.user)] == [False]
-    await until(heard, 1)
-    await make_due()
-    await probe()
-    row = await row_of(provider)
-    assert not is_open(row)
-    assert (row["state"], row["error"], row["down_since"], row["probe_at"]) == ("ok", "", None, None)
-    await until(heard, 2)
-    assert heard == ["catalog", "catalog"]
-
-
-@pytest.mark.parametrize("is_there", [True, False])
-async def test_a_call_that_failed_has_its_server_looked_at(provider: uuid.UUID, is_there: bool) -> None:
-    if not is_there:
-        await fetch("UPDATE provider SET base_url = 'http://127.0.0.1:9/v1'")
-    await fail(provider, 1)
-    await probe()
-    row = await row_of(provider)
-    assert (row["state"], row["failures"]) == ("ok" if is_there else "down", 1)
-    assert (row["probe_at"] is None) is is_there
-
-
-async def test_a_good_call_in_between_begins_the_count_anew(provider: uuid.UUID) -> None:
-    await fail(provider, MOST_FAILURES - 1)
-    await note_success(provider)
-    await fail(provider, MOST_FAILURES - 1)
-    assert not is_open(await row_of(provider))
-
-
-async def test_a_success_writes_nothing_where_nothing_had_failed(provider: uuid.UUID) -> None:
-    before = await fetch("SELECT xmin::text FROM provider")
-    await note_success(provider, failures=0)
-    assert await fetch("SELECT xmin::text FROM provider") == before
-    await fetch("UPDATE provider SET failures = 2, failing_since = now()")
-    await note_success(provider, failures=2)
-    row = await row_of(provider)
-    assert (row["failures"], row["failing_since"]) == (0, None)
-    before = await fetch("SELECT xmin::text FROM provider")
-    await note_success(provider, failures=2)
-    assert await fetch("SELECT xmin::text FROM provider") == before
-
-
-async def test_failures_that_lie_far_apart_open_nothing(provider: uuid.UUID) -> None:
-    for _ in range(3 * MOST_FAILURES):
-        await fail(provider, 1)
-        await fetch("UPDATE provider SET failing_since = failing_since - interval '20 seconds'")
-    assert not is_open(await row_of(provider))
-
-
-@pytest.mark.parametrize("kind", [RateLimited, KeyRejected, BadRequest, NoMemory, GaveUp, SaidNothing])
-async def test_what_says_that_the_server_is_there_does_not_count(provider: uuid.UUID, kind: type[Any]) -> None:
-    for _ in range(2 * MOST_FAILURES):
-        await note_failure(provider, kind(SENTENCE))
-    assert (await row_of(provider))["failures"] == 0
-
-
-@pytest.mark.parametrize("kind", [Unreachable, TimedOut, Overloaded, StreamCut, BadAnswer])
-async def test_what_says_that_it_is_not_counts(provider: uuid.UUID, kind: type[Any]) -> None:
-    for _ in range(MOST_FAILURES):
-        await note_failure(provider, kind(SENTENCE))
-    assert is_open(await row_of(provider))
-
-
-async def test_a_server_that_cuts_every_answer_is_not_called_any_more(
-    chat: Chat, provider: uuid.UUID, worker: Worker
-) -> None:
-    """A good answer in between forgives the cuts before it."""
-    cut = (OPENAI.head(), Send(chunk(OPENAI.text("One "))), Sleep(0.05), Close())
-    for script in [cut] * (MOST_FAILURES - 1) + [chat.server.defaults[OPENAI.kind]] + [cut] * MOST_FAILURES:
-        assert not is_open(await row_of(provider))
-        chat.server.script(*script)
-        await chat.final((await chat.ask()).answer)
-    assert is_open(await row_of(provider))
-
-
-async def test_nonsense_within_an_answer_may_be_the_models_own(provider: uuid.UUID) -> None:
-    for _ in range(2 * MOST_FAILURES):
-        await note_failure(provider, BadAnswer(SENTENCE), has_begun=True)
-    assert (await row_of(provider))["failures"] == 0
-
-
-async def test_what_failed_long_ago_is_forgotten(chat: Chat, provider: uuid.UUID) -> None:
-    """Down once for long and back, quiet, and down again: its first probe is soon, and its count begins anew."""
-    chat.server.answers["/v1/models"] = BROKEN
-    await fail(provider)
-    for _ in range(5):
-        await make_due()
-        await probe()
-    del chat.server.answers["/v1/models"]
-    await make_due()
-    await probe()
-    touchy = await row_of(provider)
-    assert (touchy["failures"], touchy["probes"]) == (MOST_FAILURES - 1, 6)
-    quiet = f"UPDATE provider SET failing_since = now() - interval '{circuit.WINDOW_SECONDS + 1} seconds'"
-    await fetch(quiet)
-    await circuit.found_down(provider, SENTENCE)
-    assert round(await pause_of(provider)) == circuit.FIRST_PROBE_SECONDS
-    await fetch("UPDATE provider SET probes = 6")
-    await fetch(quiet)
-    await circuit.found_up(provider, 1, has_news=False)
-    row = await row_of(provider)
-    assert (row["failures"], row["probes"], row["failing_since"]) == (0, 0, None)
-
-
-async def test_fifty_that_fail_at_once_open_it_once(provider: uuid.UUID, heard: list[str]) -> None:
-    await asyncio.gather(*(fail(provider, 3) for _ in range(50)))
-    row = await row_of(provider)
-    assert (row["failures"], row["probes"]) == (MOST_FAILURES, 1)
-    await until(heard, 1)
-    await note_success(provider, failures=MOST_FAILURES)  # a long answer that was begun before
-    assert is_open(await row_of(provider))
-    assert heard == ["catalog"]
-
-
-async def test_failures_at_once_are_all_counted(provider: uuid.UUID) -> None:
-    await asyncio.gather(*(fail(provider, 1) for _ in range(MOST_FAILURES - 1)))
-    assert (await row_of(provider))["failures"] == MOST_FAILURES - 1
-
-
-async def test_probes_come_ever_more_rarely_and_never_more_than_half_a_minute_apart(
-    chat: Chat, provider: uuid.UUID
-) -> None:
-    chat.server.answers["/v1/models"] = BROKEN
-    await fail(provider)
-    pauses = [await pause_of(provider)]
-    for _ in range(6):
-        await make_due()
-        await probe()
-        pauses.append(await pause_of(provider))
-    assert [round(pause / 5) * 5 for pause in pauses] == [5, 10, 20, 30, 30, 30, 30]
-    assert is_open(await row_of(provider))
-
-
-async def test_a_probe_that_is_not_due_is_not_made_and_two_at_once_make_one(chat: Chat, provider: uuid.UUID) -> None:
-    await fail(provider)
-    asked = len(chat.server.requests)
-    await probe()
-    assert len(chat.server.requests) == asked
-    await make_due()
-    await asyncio.gather(probe(), probe(), probe())
-    assert len(chat.server.requests) == asked + 1
-
-
-async def test_a_server_that_only_seems_back_is_shut_out_at_once_and_for_longer(
-    chat: Chat, provider: uuid.UUID
-) -> None:
-    """Its list of models answers, its answers fail."""
-    await fail(provider)
-    pauses = [await pause_of(provider)]
-    for _ in range(3):
-        await make_due()
-        await probe()
-        assert not is_open(await row_of(provider))
-        await fail(provider, 1)
-        assert is_open(await row_of(provider))
-        pauses.append(await pause_of(provider))
-    assert [round(pause / 5) * 5 for pause in pauses] == [5, 10, 20, 30]
-    await make_due()
-    await probe()
-    await note_success(provider, failures=(await row_of(provider))["failures"])
-    await fail(provider, MOST_FAILURES - 1)
-    assert not is_open(await row_of(provider))
-
-
-async def test_a_look_that_fails_shows_it_as_down_but_calls_are_still_tried(
-    chat: Chat, provider: uuid.UUID, heard: list[str]
-) -> None:
-    chat.server.answers["/v1/models"] = BROKEN
-    async with make_client() as client:
-        connect = catalog.connector(client, SETTINGS)
-        assert await catalog.refresh(provider, connect)
-        assert await catalog.refresh(provider, connect)
-    row = await row_of(provider)
-    assert (row["state"], is_open(row)) == ("down", False)
-    await until(heard, 1)
-    await fetch("UPDATE provider SET refreshed_at = now() - interval '1 hour'")
-    asked = len(chat.server.requests)
-    async with make_client() as client:
-        await catalog.refresh_due(60, catalog.connector(client, SETTINGS))
-    assert len(chat.server.requests) == asked  # it is probed instead
-    del chat.server.answers["/v1/models"]
-    await make_due()
-    await probe()
-    assert (await row_of(provider))["state"] == "ok"
-    await until(heard, 2)
-    assert heard == ["catalog", "catalog"]
-
-
-async def test_new_models_are_news_and_the_same_ones_are_not(chat: Chat, provider: uuid.UUID, heard: list[str]) -> None:
-    async with make_client() as client:
-        connect = catalog.connector(client, SETTINGS)
-        await catalog.refresh(provider, connect)
-        chat.server.models = ["scripted", "another"]
-        await catalog.refresh(provider, connect)
-        await until(heard, 1)
-        await catalog.refresh(provider, connect)
-        chat.server.models = ["scripted"]
-        await catalog.refresh(provider, connect)
-    await until(heard, 2)
-    assert heard == ["catalog", "catalog"]
-
-
-async def test_a_circuit_that_nobody_probes_counts_as_closed(provider: uuid.UUID) -> None:
-    await fail(provider)
-    assert is_open(await row_of(provider))
-    await fetch("UPDATE provider SET probe_at = now() - interval '3 minutes'")
-    assert not is_open(await row_of(provider))
-
-
-async def test_two_processes_see_the_same_circuit(provider: uuid.UUID, database: str) -> None:
-    others = [
-        await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _OTHER, database, str(provider), cwd=ROOT, stdout=subprocess.PIPE
-        )
-        for _ in range(2)
-    ]
-    said = [(await asyncio.wait_for(other.communicate(), 60))[0].decode().split()[-1] for other in others]
-    assert set(said) <= {"open", "closed"}
-    assert "open" in said  # to who came last, at least
-    assert is_open(await row_of(provider))
-
-
-def test_what_people_are_told_names_who_is_missing() -> None:
-    assert "Harbour does not answer" in all_down(["Harbour"]).sentence
-    assert "None of Harbour, Ollama answers" in all_down(["Harbour", "Ollama"]).sentence
-    assert all_down(["Harbour"]).code == "all_down"
-
-
-def test_news_of_the_catalog_go_to_everybody() -> None:
-    assert msgspec.json.decode(circuit.CATALOG, type=News) == News(key="everybody", event="catalog")
-
-
 #: Notes three failures, and says what it sees.
 _OTHER = """
 import asyncio, sys, uuid
 from app import database
-from app.chat import circuit
-from app.providers.errors import Unreachable
+from tests.chat.circuits import circuit_of, fail
 
-async def main(url, provider):
+async def main(url, model):
     await database.open_pool(url, size=2)
-    for _ in range(3):
-        await circuit.note_failure(provider, Unreachable("Gone."))
-    row = await database.fetch_row(f"SELECT {circuit.COLUMNS} FROM provider AS p WHERE id = $1", provider)
-    print("open" if circuit.is_open(row) else "closed")
+    await fail(model, 3)
+    print("open" if (await circuit_of(model)).is_open else "closed")
     await database.close_pool()
 
 asyncio.run(main(sys.argv[1], uuid.UUID(sys.argv[2])))

@@ -55,6 +55,16 @@ async def test_what_a_continued_answer_took_is_added_up(chat: Chat, worker: Work
     assert (await go_on(chat, done))["usage_is_exact"] is False
 
 
+async def test_words_are_joined_with_the_space_that_is_due(chat: Chat, worker: Worker) -> None:
+    answer = await begun(chat, "One two")
+    chat.server.script(*cut_at_length("three", 7, 1))
+    answer = await go_on(chat, answer)
+    assert answer["content"] == "One two three"
+    assert "One two three" in str(answer["html"])
+    chat.server.script(*OPENAI.answer([", four"]))
+    assert (await go_on(chat, answer))["content"] == "One two three, four"
+
+
 async def test_counts_that_their_columns_cannot_hold_together_cost_no_answer(chat: Chat, worker: Worker) -> None:
     answer = await begun(chat)
     await fetch("UPDATE message SET input_tokens = 2147483647, output_tokens = NULL WHERE id = $1", answer["id"])

@@ -4,34 +4,16 @@ import asyncio
 import json
 
 import msgspec
-import pytest
 
-from app.chat import catalog
 from app.chat.new_message import NewMessage
 from app.chat.requests import list_sent
 from app.chat.stop import stop
 from app.chat.turn import start_turn
 from app.chat.worker import Worker
-from app.database import fetch, fetch_row, new_id
+from app.database import fetch, new_id
 from app.parts import ReasoningPart, TextPart, decode_parts
-from app.providers.client import make_client
-from tests.chat.conftest import SETTINGS, Chat
-from tests.scripted import DIALECTS, Dialect, Request, Send, Stall, chunk
-
-
-@pytest.fixture(params=DIALECTS, ids=[dialect.kind for dialect in DIALECTS])
-async def dialect(request: pytest.FixtureRequest, chat: Chat) -> Dialect:
-    """The chat's provider speaks this one from now on."""
-    found: Dialect = request.param
-    provider = await fetch_row(
-        "UPDATE provider SET kind = $1, base_url = $2 WHERE name = 'Scripted' RETURNING id",
-        found.kind,
-        chat.server.url_for(found),
-    )
-    assert provider is not None
-    async with make_client() as client:
-        assert await catalog.refresh(provider["id"], catalog.connector(client, SETTINGS)) == ""
-    return found
+from tests.chat.conftest import Chat
+from tests.scripted import Dialect, Request, Send, Stall, chunk
 
 
 def asked(chat: Chat, dialect: Dialect, words: str) -> Request:
@@ -61,6 +43,35 @@ async def test_a_thread_is_told_to_the_model_again_byte_for_byte(dialect: Dialec
         assert written in question.body
         assert (await list_sent(turn.answer))[-1].body == question.json
         before = written.removesuffix(b"]")
+
+
+async def test_template_tokens_reach_neither_page_nor_next_prompt(dialect: Dialect, chat: Chat, worker: Worker) -> None:
+    chat.server.scripts["scripted"] = dialect.answer(("<|im_st", "art|>assistant\nMoon.<|im_", "end|>\n", "</s>"))
+    turn = await chat.ask()
+    stored = await chat.final(turn.answer)
+    assert (stored["status"], stored["content"]) == ("complete", "Moon.")
+    assert "im_" not in str(stored["html"])
+    second = await start_turn(chat.user, turn.thread, NewMessage("What is near 2?", chat.model, new_id()))
+    await chat.final(second.answer)
+    sent = json.dumps(dialect.messages(asked(chat, dialect, "near 2?").json))
+    assert "Moon." in sent
+    assert "im_" not in sent
+
+
+async def test_a_question_after_an_answer_without_a_word_makes_no_second_speaker(
+    dialect: Dialect, chat: Chat, worker: Worker
+) -> None:
+    chat.server.script(dialect.head(), Stall())
+    turn = await chat.ask("What is near 1?")
+    await chat.server.next_question()
+    await stop(turn.answer)
+    assert (await chat.final(turn.answer))["status"] == "stopped"
+    chat.server.script(*dialect.answer(("Moon.",)))
+    second = await start_turn(chat.user, turn.thread, NewMessage("What is near 2?", chat.model, new_id()))
+    assert (await chat.final(second.answer))["content"] == "Moon."
+    [message] = dialect.messages(asked(chat, dialect, "near 2?").json)
+    assert message["role"] == "user"
+    assert "near 1?" in json.dumps(message)
 
 
 async def test_an_answer_of_nothing_says_so(dialect: Dialect, chat: Chat, worker: Worker) -> None:

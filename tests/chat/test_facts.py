@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from app.chat import catalog, circuit, facts
+from app.chat import catalog, facts, reachability
 from app.chat.new_message import NewMessage
 from app.chat.turn import start_thread
 from app.chat.worker import Worker
 from app.database import fetch, fetch_row, new_id
 from app.providers.base import Model, Parameters
+from app.providers.errors import NotConnected
 from tests.chat.conftest import Chat
 from tests.chat.test_catalog import refresh
 from tests.scripted import OPENAI
@@ -144,10 +145,10 @@ async def test_what_a_server_refused_is_said_in_the_form_and_not_sent_until_it_m
     assert "max_tokens" not in await untaken()
     assert ["temperature" in body for body in await ask()] == [False]
     (provider,) = await fetch("SELECT id FROM provider")
-    await circuit.found_up(provider["id"], 1, has_news=False)
+    await reachability.found_up(provider["id"], 1, has_news=False)
     assert "temperature" in await untaken()
-    await circuit.found_down(provider["id"], "Gone.")
-    await circuit.found_up(provider["id"], 1, has_news=False)
+    await reachability.found_down(provider["id"], NotConnected("Gone."))
+    await reachability.found_up(provider["id"], 1, has_news=False)
     assert "temperature" not in await untaken()
     assert ["temperature" in body for body in await ask()] == [True]
 

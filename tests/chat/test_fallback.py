@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from app.chat import catalog, circuit
+from app.chat import catalog, circuit, reachability
 from app.chat.calls import MOST_CALLS
 from app.chat.drawing import draw
 from app.chat.threads import my_message
@@ -19,7 +19,7 @@ from app.database import fetch, fetch_row, new_id
 from app.jobs import enqueue
 from app.live import Lost, Reader
 from app.providers.client import make_client
-from app.providers.errors import Unreachable
+from app.providers.errors import NotConnected
 from tests.chat.conftest import SETTINGS, Chat
 from tests.scripted import OPENAI, ScriptedServer, Send, Stall, chunk, whole
 from tests.scripted.steps import Reset, Sleep
@@ -68,9 +68,8 @@ async def attempts(answer: uuid.UUID) -> list[tuple[str, str]]:
     return [(one["model"], one["error"]) for one in msgspec.json.decode(row["provider_attempts"])]
 
 
-async def open_circuit(provider: uuid.UUID) -> None:
-    for _ in range(circuit.MOST_FAILURES):
-        await circuit.note_failure(provider, Unreachable("It cannot be reached."))
+async def shut(provider: uuid.UUID) -> None:
+    await reachability.found_down(provider, NotConnected("It cannot be reached."))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +118,7 @@ async def test_after_the_first_token_nothing_else_is_called(chat: Chat, spare: S
 
 
 async def test_what_is_down_is_passed_over(chat: Chat, spare: Spare, worker: Worker) -> None:
-    await open_circuit((await fetch("SELECT provider FROM model WHERE id = $1", chat.model))[0]["provider"])
+    await shut((await fetch("SELECT provider FROM model WHERE id = $1", chat.model))[0]["provider"])
     answer = await chat.final((await chat.ask()).answer)
     assert (answer["status"], answer["model_label"], tried(answer)) == ("complete", "spare", ["scripted"])
     assert "is down" in str(answer["tried"])
@@ -130,7 +129,7 @@ async def test_when_all_are_down_the_question_is_kept_and_can_be_tried_again(
     chat: Chat, spare: Spare, worker: Worker
 ) -> None:
     for row in await fetch("SELECT id FROM provider"):
-        await open_circuit(row["id"])
+        await shut(row["id"])
     turn = await chat.ask("Still there?")
     answer = await chat.final(turn.answer)
     assert (answer["status"], answer["error_code"]) == ("failed", "all_down")
@@ -138,12 +137,12 @@ async def test_when_all_are_down_the_question_is_kept_and_can_be_tried_again(
     assert (await chat.message(turn.question))["content"] == "Still there?"
     assert chat.server.questions == spare.server.questions == []
     assert await circuit.list_answerable([turn.answer, turn.question]) == set()
-    await circuit.found_up(spare.provider, 1, has_news=False)
+    await reachability.found_up(spare.provider, 1, has_news=False)
     assert await circuit.list_answerable([turn.answer]) == {turn.answer}
     await fall_back_on(chat.model)
     assert await circuit.list_answerable([turn.answer]) == set(), "a model that would not be called does not count"
     for row in await fetch("SELECT id FROM provider"):
-        await circuit.found_up(row["id"], 1, has_news=False)
+        await reachability.found_up(row["id"], 1, has_news=False)
     message, _thread = await my_message(chat.user, turn.answer)
     assert (await draw([message]))[0].is_back
     again = await start_sibling(chat.user, message, chat.model)

@@ -45,6 +45,7 @@ KEYS = {
     "ANTHROPIC_API_KEY": ("anthropic", "Anthropic", "https://api.anthropic.com"),
     "GEMINI_API_KEY": ("gemini", "Google Gemini", "https://generativelanguage.googleapis.com/v1beta"),
     "GOOGLE_API_KEY": ("gemini", "Google Gemini", "https://generativelanguage.googleapis.com/v1beta"),
+    "DEEPAI_API_KEY": ("deepai", "DeepAI", "https://api.deepai.org/api"),
 }
 
 
@@ -60,7 +61,13 @@ async def test_a_key_in_the_environment_names_its_service(database: str, variabl
 async def test_two_keys_for_one_service_are_one_offer(database: str) -> None:
     async with make_client() as client:
         found = await list_found(client, dict.fromkeys(KEYS, "sk-x") | {"OLLAMA_HOST": "127.0.0.1:9"})
-    assert [each.key_from for each in found] == ["", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY"]
+    assert [each.key_from for each in found] == [
+        "",
+        "OPENAI_API_KEY",
+        "ANTHROPIC_API_KEY",
+        "GEMINI_API_KEY",
+        "DEEPAI_API_KEY",
+    ]
 
 
 async def test_another_address_without_a_key_is_offered_too(database: str) -> None:

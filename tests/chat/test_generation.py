@@ -24,7 +24,7 @@ async def test_an_answer_is_stored_as_it_was_streamed(chat: Chat, worker: Worker
     assert answer["content"] == "Seven quiet lanterns drift over the harbour. "
     assert (answer["status"], answer["finish_reason"]) == ("complete", "stop")
     assert (answer["input_tokens"], answer["output_tokens"], answer["usage_is_exact"]) == (5, 7, True)
-    assert "<p>Seven quiet" in str(answer["html"])
+    assert '<p dir="auto">Seven quiet' in str(answer["html"])
     generation = (await fetch("SELECT * FROM generation"))[0]
     rows = await read_log(generation["id"])
     assert [row[0] for row in rows] == list(range(1, len(rows) + 1))

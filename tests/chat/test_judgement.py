@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from app import words
-from app.chat.health import Health, ProcessFacts, ProviderFacts, ScheduleFacts, Stored, WorkerFacts
+from app.chat.health import Health, ModelFacts, ProcessFacts, ProviderFacts, ScheduleFacts, Stored, WorkerFacts
 from app.chat.judgement import Line, count_troubles, judge, plain, worst
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -102,6 +102,37 @@ def test_a_model_server_that_has_just_failed_or_was_never_asked_is_to_be_looked_
     )
     assert lines_of(stored(providers=(msgspec.structs.replace(PROVIDER, state="unknown"),)))["providers"].advice
     assert lines_of(stored(providers=()))["providers"].advice
+
+
+def test_a_list_that_was_refused_is_no_server_that_is_down() -> None:
+    stale = msgspec.structs.replace(
+        PROVIDER, state="stale", error="Harbour asks to slow down.", next_probe_at=ago(-600)
+    )
+    line = lines_of(stored(providers=(stale,)))["providers"]
+    assert line.state == "look"
+    assert line.facts == (
+        "Its list of models could not be refreshed: Harbour asks to slow down. Asked again in 10 min 0 s."
+    )
+    assert line.advice.startswith("Its models are used as before.")
+
+
+def test_a_model_that_fails_has_a_line_of_its_own_and_its_server_is_fine() -> None:
+    silent = ModelFacts("lantern-7b", 5, "Harbour has a problem of its own.", ago(12), ago(-2))
+    touchy = ModelFacts("tide-2b", 2, "Harbour broke off.", None, None)
+    provider = msgspec.structs.replace(PROVIDER, models=(silent, touchy))
+    (section,) = (each for each in plain(judge(stored(providers=(provider,)))) if each.name == "providers")
+    harbour, first, second = section.lines
+    assert harbour.state == "ok"
+    assert (first.part, first.state) == ("lantern-7b · Harbour", "look")
+    assert first.facts == "The model has not answered for 12 s: Harbour has a problem of its own."
+    assert (second.part, second.facts) == ("tide-2b · Harbour", "2 calls failed just now: Harbour broke off.")
+
+
+def test_a_server_none_of_whose_models_answers_does_not_work() -> None:
+    failing = msgspec.structs.replace(PROVIDER, state="failing", error="Harbour is out of oil.", down_since=ago(125))
+    line = lines_of(stored(providers=(failing,)))["providers"]
+    assert line.state == "down"
+    assert line.facts == "Several of its models have not answered for 2 min 5 s: Harbour is out of oil."
 
 
 def test_a_late_schedule_is_to_be_looked_at_unless_it_runs() -> None:

@@ -8,13 +8,17 @@ from collections.abc import Iterator
 import pytest
 
 from app.chat import counters
+from app.chat.circuit import MOST_FAILURES
 from app.chat.counters import Counter, Histogram, note_end
 from app.chat.health import gather
 from app.chat.metrics import exposition
 from app.chat.pulse import Pulse
+from app.chat.reachability import found_down
 from app.chat.worker import Worker
 from app.database import close_pool, fetch, open_pool
 from app.parts import Usage
+from app.providers.errors import RateLimited
+from tests.chat.circuits import fail
 from tests.chat.conftest import Chat
 from tests.scripted.steps import whole
 
@@ -78,6 +82,25 @@ async def test_an_answer_is_counted_when_it_ends(chat: Chat, worker: Worker) -> 
     (provider,) = await fetch("SELECT id FROM provider")
     labels = f'{{provider="Scripted",kind="openai",id="{provider["id"]}"}}'
     assert (found[f"parley_provider_up{labels}"], found[f"parley_circuit_open{labels}"]) == (1, 0)
+
+
+async def test_a_model_that_fails_is_told_apart_from_its_server(chat: Chat) -> None:
+    await fail(chat.model, MOST_FAILURES - 1)
+    (provider,) = await fetch("SELECT id FROM provider")
+    labels = f'provider="Scripted",kind="openai",id="{provider["id"]}"'
+    model = f'{{{labels},model="scripted"}}'
+    found = await told()
+    assert (found[f"parley_model_circuit_open{model}"], found[f"parley_model_failures{model}"]) == (
+        0,
+        MOST_FAILURES - 1,
+    )
+    await fail(chat.model, 1)
+    found = await told()
+    assert (found[f"parley_model_circuit_open{model}"], found[f"parley_model_failures{model}"]) == (1, MOST_FAILURES)
+    assert (found[f"parley_provider_up{{{labels}}}"], found[f"parley_circuit_open{{{labels}}}"]) == (1, 0)
+    await found_down(provider["id"], RateLimited("Slow down."))
+    found = await told()
+    assert (found[f"parley_provider_up{{{labels}}}"], found[f"parley_provider_list_stale{{{labels}}}"]) == (1, 1)
 
 
 async def test_a_call_that_failed_is_counted_for_its_provider_and_the_retry_after_it(

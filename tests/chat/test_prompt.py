@@ -38,7 +38,7 @@ async def test_a_later_request_begins_with_all_of_an_earlier_one(seed: int, kind
             body = provider.body(request)
             [field] = body.keys() & set(MESSAGE_FIELDS)
             messages = msgspec.json.encode(body[field])
-            assert messages.startswith(sent.removesuffix(b"]"))
+            assert messages.startswith(sent[:-1])  # but for what closes a list, or a text
             sent = messages
 
 

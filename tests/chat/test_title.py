@@ -1,6 +1,7 @@
 """Names of threads: what a model says, as a title; when it is asked, and what is kept of that."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,31 +11,83 @@ from app.chat.new_message import NewMessage
 from app.chat.requests import Sent, list_sent
 from app.chat.stop import stop
 from app.chat.threads import my_message
-from app.chat.title import clean_title, first_words
+from app.chat.title import first_words
+from app.chat.title_rules import believed_title
 from app.chat.turn import Turn, continue_answer, start_turn
 from app.chat.worker import Worker
 from app.database import fetch, new_id
+from app.settings import read
 from tests.chat.conftest import SETTINGS, Chat, working
 from tests.scripted import OPENAI, Send, Wait, chunk, whole
 
+BELIEVED = {
+    "Tides and the moon": "Tides and the moon",
+    '"Tides and the moon."\n': "Tides and the moon",
+    "„Gezeiten und der Mond“": "Gezeiten und der Mond",
+    "«Les marées et la lune»": "Les marées et la lune",
+    "Wie Ebbe und Flut entstehen": "Wie Ebbe und Flut entstehen",
+    "2. Weltkrieg im Überblick": "2. Weltkrieg im Überblick",
+    "潮汐与月亮的关系": "潮汐与月亮的关系",
+    "月と潮の満ち引き": "月と潮の満ち引き",
+    "「月と潮の満ち引き」": "月と潮の満ち引き",
+    "달과 조수": "달과 조수",
+    "القمر والمد والجزر": "القمر والمد والجزر",
+    "C# and the $5 question: how?": "C# and the $5 question: how?",
+    "Here Comes the Sun": "Here Comes the Sun",
+    "Sure-fire ways to bake bread": "Sure-fire ways to bake bread",
+    "The User Interface of Ships": "The User Interface of Ships",
+    "Title-winning seasons": "Title-winning seasons",
+    "Great Britain": "Great Britain",
+    "a\x07b\u202ec": "abc",
+    "one two three four five six seven eight": "one two three four five six seven eight",
+    "x" * 60: "x" * 60,
+}
+
+NOT_BELIEVED = [
+    "", "\n\n  \n", "…", "***", '"".',
+    "<think>They ask of tides", "<think>They ask</think>\nTides", "<b>Tides</b>", "Tides<|im_end|>", "[/INST] Tides",
+    '{"title": "Tides"}', '{"title":', '["Tides"]', "```", "```json", "`Tides`", "~~~",
+    "**Tides**", "# Tides", "- Tides", "> Tides", "*Tides*", "__Tides__", "[Tides](https://example.org)", "$$x$$",
+    "Tides\nBecause you asked", "Tides\n\nMoons",
+    "Here's a title for it:", "Here is your title: Tides", "Here’s one", "Here are some titles", "Tides:", "标题：",
+    "Title: Tides", "**Title:** Tides", "Suggested title: Tides", "Titel: Gezeiten", "Titre : Marées", "标题：潮汐",
+    "タイトル：潮",
+    "Sure! Tides", "Sure, here you go", "Sure", "Certainly!", "Of course.", "Okay, so", "Thanks!", "Sure thing",
+    "I'm sorry, but I can't do that.", "I’m sorry", "Sorry", "I cannot help with that", "I can't", "I am unable to",
+    "As an AI language model, I", "As a language model", "I'm an AI assistant", "Unfortunately, I", "I apologize",
+    "The title is Tides", "This conversation is about tides", "The user asks about tides", "Let me think about it",
+    "Hier ist ein Titel", "Gerne!", "Als KI kann ich das nicht", "Es tut mir leid", "Leider nicht",
+    "Voici un titre", "Bien sûr !", "Je suis désolé", "¡Claro!"[1:], "Lo siento", "Aquí tienes",
+    "好的，潮汐", "抱歉，我不能", "作为一个AI", "申し訳ありません", "もちろん",
+    "one two three four five six seven eight nine", "x" * 61, "word " * 40,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("said", BELIEVED)
+def test_a_title_is_one_short_line_of_words(said: str) -> None:
+    assert believed_title(said) == BELIEVED[said]
+
+
+@pytest.mark.parametrize("said", NOT_BELIEVED)
+def test_what_is_no_title_is_not_believed(said: str) -> None:
+    assert believed_title(said) == ""
+
 
 @pytest.mark.parametrize(
-    ("said", "title"),
+    ("said", "question", "is_believed"),
     [
-        ("Tides and the moon", "Tides and the moon"),
-        ('"Tides and the moon."\n', "Tides and the moon"),
-        ("**Title:** Tides", "Tides"),
-        ("# Tides\nBecause you asked", "Tides"),
-        ("<think>They ask of tides</think>\nTides", "Tides"),
-        ("<think>never ends", ""),
-        ("", ""),
-        ("\n\n  \n", ""),
-        ("a\x07b\u202ec", "abc"),
-        ("word " * 40, ("word " * 16)[:79].rstrip() + "…"),
+        ("Capital of France", "What is the capital of France?", True),
+        ("FRANCE", "what is the capital of france", True),
+        ("The History of Asia", "What is the capital of France?", False),
+        ("What is it", "What is the capital of France?", False),
+        ("法国的首都", "法国的首都是哪里？", True),
+        ("亚洲历史", "法国的首都是哪里？", False),
+        ("Hauptstadt Frankreichs", "Wie heißt die Hauptstadt von Frankreich?", True),
     ],
 )
-def test_a_title_is_one_line_of_words(said: str, title: str) -> None:
-    assert clean_title(said) == title
+def test_a_small_model_must_speak_of_the_question(said: str, question: str, is_believed: bool) -> None:
+    assert believed_title(said, question, must_share_a_word=True) == (said if is_believed else "")
+    assert believed_title(said, question) == said
 
 
 @pytest.mark.parametrize(
@@ -153,3 +206,63 @@ async def test_a_title_whose_tokens_nobody_counted_is_estimated(chat: Chat, name
     usage = named.calls[0]["usage"]
     assert (usage["output_tokens"], usage["is_exact"]) == (len("What is near") // 4, False)
     assert usage["input_tokens"] > 0
+
+
+@pytest.mark.parametrize("said", ["Sure! Here's a title:", "I'm sorry, I can't", '{"title": "Near"}', "**Near**"])
+async def test_the_first_words_stay_where_no_title_is_given(said: str, chat: Chat, namer: Worker) -> None:
+    chat.server.script(*OPENAI.answer(["Near."]))
+    chat.server.script(*OPENAI.answer([said]))
+    turn = await chat.ask("What is near?")
+    await naming_of(turn)
+    await asyncio.sleep(0.1)
+    assert [dict(row) for row in await fetch("SELECT title, is_named FROM thread")] == [
+        {"title": "What is near?", "is_named": False}
+    ]
+
+
+async def test_thoughts_and_tokens_are_no_part_of_a_title(chat: Chat, namer: Worker) -> None:
+    chat.server.script(*OPENAI.answer(["Near."]))
+    chat.server.script(*OPENAI.answer(["<think>They\n\nask</think>\n\nA near", " thing<|im_end|>"]))
+    assert await title_of(await chat.ask("What is near?")) == "A near thing"
+
+
+@contextlib.asynccontextmanager
+async def named_by(database: str, model: str) -> AsyncIterator[None]:
+    """A worker whose setting says what names threads."""
+    settings = read({"PARLEY_DRAIN_SECONDS": "0", "PARLEY_TITLE_MODEL": model})
+    async with working(database, settings, names=True):
+        yield
+
+
+async def test_another_model_names_threads_where_the_setting_says_so(chat: Chat, database: str) -> None:
+    chat.server.models = [*chat.server.models, "titler"]
+    await fetch(
+        "INSERT INTO model (id, provider, name, said, known, seen_at, seen_since)"
+        " SELECT $1, id, 'titler', '{}', '{}', now(), now() FROM provider WHERE name = 'Scripted'",
+        new_id(),
+    )
+    chat.server.script(*OPENAI.answer(["Near. " * 2_000]))
+    chat.server.script(*OPENAI.answer(["A near thing"], usage=(30, 4)))
+    async with named_by(database, "Scripted/titler"):
+        turn = await chat.ask("What is near?")
+        assert await title_of(turn) == "A near thing"
+        named = await naming_of(turn)
+    asked = chat.server.questions[-1].json
+    assert named.body == asked
+    assert (asked["model"], [message["role"] for message in asked["messages"]]) == (
+        "titler",
+        ["user", "assistant", "user"],
+    )
+    assert asked["messages"][0]["content"] == "What is near?"
+    assert len(asked["messages"][1]["content"]) == 4_000
+    assert (named.calls[0]["model"], named.calls[0]["usage"]["output_tokens"]) == ("titler", 4)
+
+
+@pytest.mark.parametrize("model", ["off", "Nobody/gone"])
+async def test_without_a_model_that_names_the_first_words_stay(model: str, chat: Chat, database: str) -> None:
+    async with named_by(database, model):
+        turn = await chat.ask("What is near?")
+        await chat.final(turn.answer)
+        await asyncio.sleep(0.2)
+    assert len(chat.server.questions) == 1
+    assert [row["title"] for row in await fetch("SELECT title FROM thread")] == ["What is near?"]

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.chat.circuit import MOST_FAILURES, note_failure
 from app.chat.cursor import Cursor
 from app.chat.new_message import NewMessage
 from app.chat.page_stream import page_stream
+from app.chat.reachability import found_down
 from app.chat.stop import stop
 from app.chat.threads import delete_thread, my_message, my_thread
 from app.chat.title import store_title
@@ -19,7 +19,7 @@ from app.chat.watch import Watch
 from app.chat.worker import Worker
 from app.database import fetch, new_id
 from app.live import Reader
-from app.providers.errors import Unreachable
+from app.providers.errors import NotConnected
 from app.tables.message import short
 from app.tables.session import Session
 from tests.chat.conftest import Chat
@@ -268,7 +268,6 @@ async def test_a_page_hears_that_the_list_of_models_has_changed_whosever_it_is(
     async with open_page(chat, reader, turn.thread, session, Cursor(await version_of(turn))) as page:
         await page.until("begun")
         (provider,) = await fetch("SELECT id FROM provider")
-        for _ in range(MOST_FAILURES):
-            await note_failure(provider["id"], Unreachable("Scripted cannot be reached."))
+        await found_down(provider["id"], NotConnected("Scripted cannot be reached."))
         await page.until("catalog")
         assert heard(page) == ["begun", "catalog"]

@@ -5,7 +5,9 @@ import socket
 import pytest
 
 from app.database import fetch
+from tests.authorities import Authority
 from tests.people import Browser
+from tests.scripted import ScriptedServer
 
 HTMX = {"hx-request": "true"}
 
@@ -17,7 +19,6 @@ HTMX = {"hx-request": "true"}
         ("ftp://harbour.example/v1", "An address begins with http"),
         ("http://", "An address begins with http"),
         ("http://harbour.example:99999/v1", "This is not an address"),
-        ("http://me:secret@harbour.example/v1", "Put the key into its own field"),
         ("http://harbour.example/v1?key=1", "no ? and no #"),
         ("http://har bour.example/v1", "no spaces"),
         ("http://127.0.0.1:9/v1", "in a private network"),
@@ -84,3 +85,19 @@ async def test_a_change_is_checked_like_a_new_one(olive: Browser) -> None:
     assert (answer.status_code, "in a private network" in answer.text) == (422, True)
     (row,) = await fetch("SELECT base_url, allows_private FROM provider WHERE kind = 'openai'")
     assert (row["base_url"], row["allows_private"]) == ("http://127.0.0.1:9/v1", True)
+
+
+async def test_http_at_a_port_for_https_is_answered_with_https(olive: Browser) -> None:
+    """Its certificate is not trusted here, so the form cannot try it out for the person: the sentence must say it."""
+    async with ScriptedServer(tls=Authority().server_context()) as server:
+        url = f"{server.url}/v1"
+        form = {
+            "kind": "openai",
+            "name": "Harbour",
+            "base_url": url.replace("https:", "http:"),
+            "allows_private": "true",
+        }
+        tested = await olive.post("/providers/test", data=form, headers=HTMX)
+        assert f"Did you mean {url}?" in tested.text
+        tested = await olive.post("/providers/test", data=form | {"base_url": url}, headers=HTMX)
+        assert "name its certificate file in PARLEY_CA_FILE" in tested.text

@@ -7,6 +7,7 @@ from litestar import Litestar
 
 from app.controllers.first_run import first_run_token
 from app.database import fetch, fetch_row
+from tests.controllers.threads import add_model
 from tests.people import PASSWORD, Browser, add_user, csrf_of
 
 OWNER = {"name": "Olive", "email": "Olive@Example.org", "password": PASSWORD}
@@ -30,6 +31,14 @@ async def test_the_owner_is_made_signed_in_and_led_to_the_models(client: Browser
     assert (row["name"], row["email"], row["is_owner"], row["is_active"]) == ("Olive", "olive@example.org", True, True)
     assert row["password_hash"].startswith("$argon2id$")
     assert (await client.get("/users")).status_code == 200
+
+
+async def test_the_owner_of_an_instance_with_a_model_is_led_to_an_empty_thread(client: Browser) -> None:
+    _provider, model = await add_model()
+    await client.csrf()
+    answer = await client.post("/first-run", data=OWNER)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert f'value="{model}"' in (await client.get("/")).text
 
 
 async def test_twenty_first_visitors_make_one_owner(app: Litestar) -> None:

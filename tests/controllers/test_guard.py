@@ -5,6 +5,7 @@ import uuid
 from typing import Any
 
 import pytest
+import structlog
 
 from app.controllers.guard import HEADERS
 from app.main import create_app
@@ -187,6 +188,51 @@ async def test_a_proxy_that_renames_us_says_so_by_a_setting() -> None:
         answer = await browser.post("/echo", headers={"origin": "https://chat.example.org"})
         assert answer.status_code == 200
         assert (await browser.post("/echo", headers={"origin": "https://example.org"})).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("public_url", "origin", "status"),
+    [
+        ("https://Chat.example.org", "https://chat.example.org", 200),
+        ("https://chat.example.org:443/", "https://chat.example.org", 200),
+        ("http://chat.example.org", "http://chat.example.org:80", 200),
+        ("http://chat.example.org:8080", "http://chat.example.org:8080", 200),
+        ("https://chat.example.org", "http://chat.example.org", 403),
+        ("https://chat.example.org", "https://chat.example.org:444", 403),
+        ("https://chat.example.org", "https://chat.example.org.evil.example", 403),
+        ("https://chat.example.org", "null", 403),
+        ("https://chat.example.org", "https://[chat", 403),
+    ],
+)
+async def test_the_public_address_is_compared_as_browsers_do(public_url: str, origin: str, status: int) -> None:
+    async with Visitor(public_url=public_url) as browser:
+        assert (await browser.post("/echo", headers={"origin": origin})).status_code == status
+
+
+async def test_behind_a_proxy_that_hides_the_host_page_and_log_name_the_setting(visitor: Visitor) -> None:
+    """An old browser, or one on plain http: only `Origin` says where the form was."""
+    with structlog.testing.capture_logs() as logs:
+        answer = await visitor.post("/echo", headers={"origin": "https://chat.example.org"})
+    assert answer.status_code == 403
+    assert "through a proxy that does not pass the Host header on" in answer.text
+    assert "PARLEY_PUBLIC_URL" in answer.text
+    assert "chat.example.org" not in answer.text  # a stranger's page would name itself
+    [said] = [entry for entry in logs if entry["event"] == "request_refused"]
+    assert (said["reason"], said["host"]) == ("origin", "127.0.0.1:8000")
+    assert (said["origin"], "PARLEY_PUBLIC_URL" in said["advice"]) == ("https://chat.example.org", True)
+
+
+async def test_a_page_that_the_browser_calls_another_site_s_is_not_blamed_on_a_proxy(visitor: Visitor) -> None:
+    headers = {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}
+    assert "PARLEY_PUBLIC_URL" not in (await visitor.post("/echo", headers=headers)).text
+
+
+async def test_a_name_that_is_not_ours_is_logged_with_the_setting() -> None:
+    async with Visitor(address="http://chat.example.org") as browser:
+        with structlog.testing.capture_logs() as logs:
+            assert (await browser.get("/form", headers={"host": "chat.example.org\x1b[2J"})).status_code == 400
+    [said] = [entry for entry in logs if entry["event"] == "request_refused"]
+    assert (said["reason"], said["host"]) == ("host", "chat.example.org[2J")
 
 
 # -- Cookies

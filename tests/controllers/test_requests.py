@@ -38,6 +38,16 @@ async def test_every_call_and_every_body_is_shown(alice: Browser) -> None:
     assert "tokens in" not in items[2]
 
 
+async def test_a_call_that_was_sent_twice_says_so(alice: Browser) -> None:
+    made = await converse(alice.user)
+    call = {"number": 1, "provider": "Nobody", "model": "first", "error": "", "duration_ms": 5, "usage": None}
+    calls = [{**call, "was_repeated": True}, {**call, "number": 2}]
+    await fetch("UPDATE generation SET provider_attempts = $1", msgspec.json.encode(calls).decode())
+    text = (await alice.get(f"/messages/{made.answer}/request")).text
+    items = re.findall(r"<li>(Nobody.*?)</li>", text, re.DOTALL)
+    assert ["sent twice: the open connection had been closed" in item for item in items] == [True, False]
+
+
 async def test_before_anything_was_sent_the_page_says_so(alice: Browser) -> None:
     made = await converse(alice.user)
     assert "Nothing has been sent yet." in (await alice.get(f"/messages/{made.answer}/request")).text

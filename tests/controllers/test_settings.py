@@ -3,6 +3,7 @@
 import html
 from collections.abc import Iterator
 
+import certifi
 import httpx
 import pytest
 
@@ -25,6 +26,7 @@ OTHER = {
     "hub_token": "a key of the hub",
     "starter_model": "none",
     "default_model": "Nobody/quiet-model",
+    "title_model": "off",
     "default_system_prompt": "Be brief.\nBe <b>kind</b>.",
     "default_theme": "graphite",
     "default_send_key": "ctrl-enter",
@@ -47,6 +49,7 @@ OTHER = {
     "log_format": "json",
     "log_level": "error",
     "log_file": "/tmp/parley.log",
+    "ca_file": certifi.where(),
     "demo": "true",
 }
 
@@ -70,6 +73,7 @@ def wrong_values(field: Field) -> list[str]:
         "hub_url": ["hub", "javascript:alert(1)", "https://hub example"],
         "starter_model": ["qwen", "hf:../../etc/passwd", "https://example.org/model.bin"],
         "default_model": ["no-such-model", "Nobody/"],
+        "title_model": ["no-such-model", "Nobody/", "none"],
         "metrics_token": ["short"],
     }.get(field.name, [])
 
@@ -302,7 +306,9 @@ async def test_a_stored_value_of_another_version_is_ignored_and_said_to_be(olive
     await fetch("UPDATE setting SET value = '\"for ever\"'")
     await put(olive, "max_turns_per_minute", "7")
     assert current().session_days == 30
-    assert "that this version cannot use" in control(await page_of(olive, "session_days"), "session_days")
+    assert "The stored value cannot be used: A whole number from 1 to 3,650." in control(
+        await page_of(olive, "session_days"), "session_days"
+    )
     await put(olive, "session_days", "")
     assert "session_days" not in await stored()
 

@@ -201,9 +201,9 @@ BAD = {
     "an unknown field": (json.dumps(bare(users=[])).encode(), "does not belong there"),
     "an unknown setting": (json.dumps(bare(settings={"session_days": 20, "x": 1})).encode(), "no setting x"),
     "of the start": (json.dumps(bare(settings={"session_days": 20, "port": 1})).encode(), "Port: Read once"),
-    "a wrong value": (json.dumps(bare(settings={"session_days": 0})).encode(), "cannot have that value"),
-    "a wrong type": (json.dumps(bare(settings={"session_days": "20"})).encode(), "cannot have that value"),
-    "an empty one": (json.dumps(bare(settings={"instance_name": ""})).encode(), "cannot have that value"),
+    "a wrong value": (json.dumps(bare(settings={"session_days": 0})).encode(), "A whole number from 1 to 3,650"),
+    "a wrong type": (json.dumps(bare(settings={"session_days": "20"})).encode(), "A whole number from 1 to 3,650"),
+    "an empty one": (json.dumps(bare(settings={"instance_name": ""})).encode(), "Please fill this in"),
     "together": (
         json.dumps(bare(settings={"session_days": 20, "idle_timeout_seconds": 3000})).encode(),
         "cannot be longer than the total time",

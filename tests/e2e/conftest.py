@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import pathlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 import pytest
 import pytest_asyncio
@@ -35,7 +35,7 @@ async def browser() -> AsyncIterator[Browser]:
 async def instance(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Instance]:
     """A running Parley with an owner and one model server."""
     async with ModelServer() as models:
-        with _running(postgres, tmp_path_factory.mktemp("e2e") / "data", models) as started:
+        with running(postgres, tmp_path_factory.mktemp("e2e") / "data", models) as started:
             await started.add_person("Olive", is_owner=True)
             await started.connect("Harbour", models)
             yield started
@@ -45,14 +45,17 @@ async def instance(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPath
 async def fresh(postgres: EmbeddedPostgres, tmp_path: pathlib.Path) -> AsyncIterator[Instance]:
     """A Parley that nobody has seen yet, for one test alone; its model server runs, and is not connected."""
     async with ModelServer() as models:
-        with _running(postgres, tmp_path / "data", models) as started:
+        with running(postgres, tmp_path / "data", models) as started:
             yield started
 
 
 @contextlib.contextmanager
-def _running(postgres: EmbeddedPostgres, data: pathlib.Path, models: ModelServer) -> Iterator[Instance]:
+def running(
+    postgres: EmbeddedPostgres, data: pathlib.Path, models: ModelServer, settings: Mapping[str, str] | None = None
+) -> Iterator[Instance]:
+    """The program with a database of its own, for as long as the block lasts."""
     with fresh_database(postgres) as url:
-        environment = {"DATABASE_URL": url, "PARLEY_DRAIN_SECONDS": "0"}
+        environment = {"DATABASE_URL": url, "PARLEY_DRAIN_SECONDS": "0", **(settings or {})}
         program = Program("serve", "--port", "0", data=data, environment=environment).start()
         try:
             yield Instance(program, url, models)

@@ -123,11 +123,11 @@ async def test_titles_of_people_and_of_models(
     windows: Windows, alice: Person, instance: Instance, models: ModelServer
 ) -> None:
     page = await _hostile_page(windows, alice)
-    models.title = "<img src=x onerror=alert(1)><b hx-get=/x hx-trigger=load>'\"</title><script>alert(1)</script>"
+    models.title = "a' onerror=alert(1) hx-get=/x x=\"&lt;script&gt;' b"  # tags are not believed to be a title
     await page.goto("/")
     await ask(page, "<title>")
     await done(page)
-    await expect(page.locator("h1")).to_contain_text("<img src=x onerror=alert(1)>")
+    await expect(page.locator("h1")).to_contain_text("onerror=alert(1)")
     await _judge(page)
     await instance.sql("DELETE FROM message WHERE thread = $1", thread_of(page.url))
     titles = [" ".join(payload.split())[:200] for payload in STORED]

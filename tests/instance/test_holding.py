@@ -59,14 +59,14 @@ async def test_what_was_stored_is_taken_at_the_start(database: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("session_days", '"for ever"', "Expected `int`"),
-        ("session_days", "0", "Expected `int` >= 1"),
-        ("session_days", "null", "Expected `int`"),
-        ("default_temperature", "null", "Expected a number"),
+        ("session_days", '"for ever"', "A whole number from 1 to 3,650."),
+        ("session_days", "0", "A whole number from 1 to 3,650."),
+        ("session_days", "null", "Please fill this in."),
+        ("default_temperature", "null", "Please fill this in."),
         ("a_setting_of_tomorrow", "1", "no such setting"),
         ("port", "9000", "no such setting"),
         ("hub_token", '"not sealed"', "sealed with another key"),
-        ("default_theme", '"sepia"', "Invalid enum value"),
+        ("default_theme", '"sepia"', "Choose one of what is offered."),
     ],
 )
 async def test_a_row_that_cannot_be_used_is_ignored(database: str, name: str, value: str, reason: str) -> None:

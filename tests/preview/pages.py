@@ -100,9 +100,10 @@ PROVIDERS = [
         has_key=False,
         allows_private=True,
         is_ours=False,
-        state="ok",
-        error="",
+        state="stale",
+        error="Ollama asks to slow down.",
         models_count=12,
+        silent=["gemma3:4b", "qwen3:8b"],
         refreshed_at=NOW,
     ),
     SimpleNamespace(
@@ -115,8 +116,9 @@ PROVIDERS = [
         allows_private=False,
         is_ours=False,
         state="down",
-        error="OpenAI refused the key.",
+        error="OpenAI could not be reached.",
         models_count=0,
+        silent=[],
         refreshed_at=NOW,
     ),
 ]
@@ -153,7 +155,8 @@ FALLBACKS: Context = {
 }
 #: What a model's row has, unless one says otherwise.
 PLAIN_MODEL: Context = {
-    "kind": "openai", "provider_state": "ok", "context_window": None, "max_output_tokens": None, "has_vision": None,
+    "kind": "openai", "provider_state": "ok", "is_silent": False, "down_since": None, "error": "",
+    "context_window": None, "max_output_tokens": None, "has_vision": None,
     "has_tools": None, "has_reasoning": None, "is_embedding": None, "input_price": None, "output_price": None,
     "cached_price": None, "allowed_users": None, "seen_since": NOW, "gone_at": None, "memory_bytes": None,
     "expires_at": None, "task": None, "task_kind": None, "is_kept": False, "is_default": False,
@@ -187,6 +190,9 @@ KNOWN_MODELS: list[dict[str, Any]] = [
     | {
         "id": uuid.UUID(int=1),
         "name": "a-model-with-a-name-that-is-much-longer-than-what-a-phone-can-show-in-one-line:8b-instruct-q4_K_M",
+        "is_silent": True,
+        "down_since": NOW,
+        "error": "Ollama has a problem of its own: out of oil.",
         "provider": PROVIDERS[0].id,
         "provider_name": "Ollama",
         "is_loaded": True,
@@ -306,7 +312,7 @@ PAGES: dict[str, Callable[[], Context]] = {
             {"json": json.dumps(_SENT, indent=2), "calls": [1], "is_naming": False},
             {"json": json.dumps(_SENT, indent=2), "calls": [2], "is_naming": True},
         ],
-        "attempts": [_CALL | {"is_naming": False}, _CALL | {"is_naming": True, "cost": 0.0002}],
+        "attempts": [_CALL | {"is_naming": False, "was_repeated": True}, _CALL | {"is_naming": True, "cost": 0.0002}],
         "thread": THREADS[0],
     },
     "/deletion": lambda: {"template": "threads/deletion.html", **SIDEBAR, "thread": THREADS[2]},

@@ -1,6 +1,5 @@
 """Which addresses are called: the rules themselves, and that a name cannot get around them."""
 
-import asyncio
 import ipaddress
 import socket
 from typing import Any
@@ -12,6 +11,7 @@ from app.providers.addresses import fault_of_ip, fault_of_url
 from app.providers.base import Account, ChatMessage, ChatRequest
 from app.providers.client import make_client
 from app.providers.errors import AddressRefused
+from app.providers.names import LookUps
 from app.providers.openai import OpenAI
 from tests.scripted import OPENAI, ScriptedServer
 
@@ -71,19 +71,17 @@ async def test_a_server_at_a_private_address_hears_nothing_unless_it_may(host: s
         assert len(server.requests) == heard
 
 
-async def test_a_name_that_changes_its_address_is_checked_where_it_is_connected(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_name_that_changes_its_address_is_checked_where_it_is_connected() -> None:
     """DNS rebinding: public when the form was checked, this machine when the question is sent."""
     answers = iter(["93.184.215.14", "127.0.0.1"])
 
-    async def getaddrinfo(_loop: object, _host: str, port: int | None, **_options: Any) -> list[Any]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), port or 0))]
+    def getaddrinfo(_host: str, _port: None, **_options: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), 0))]
 
-    async with ScriptedServer() as server, make_client() as client:
-        monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    look_ups = LookUps(getaddrinfo)
+    async with ScriptedServer() as server, make_client(look_ups=look_ups) as client:
         url = server.url_for(OPENAI).replace("127.0.0.1", "rebinding.example")
-        assert await fault_of_url(url, allows_private=False) is None
+        assert await fault_of_url(url, allows_private=False, look_ups=look_ups) is None
         with pytest.raises(AddressRefused):
             await OpenAI(Account("Harbour", url, allows_private=False), client).list_models()
         assert server.requests == []

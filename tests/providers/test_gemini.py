@@ -173,9 +173,9 @@ async def test_signatures_stay_with_the_parts_they_came_with(provider: Gemini, s
     )
     assert outcome.finish == [Finish("tool_calls")]
     results = said("tool", ToolResultPart("gemini_call_0", "here"), ToolResultPart("g2", "gone"))
-    answered = (ChatMessage("assistant", outcome.parts), results)  # type: ignore[arg-type]
+    answered = (*question().messages, ChatMessage("assistant", outcome.parts), results)  # type: ignore[arg-type]
     sent = provider.body(ChatRequest("m", answered))
-    assert [part.get("thoughtSignature") for part in sent["contents"][0]["parts"]] == [
+    assert [part.get("thoughtSignature") for part in sent["contents"][1]["parts"]] == [
         "dGhvdWdodA==",
         "dGV4dA==",
         "Y2FsbA==",

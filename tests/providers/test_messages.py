@@ -12,6 +12,7 @@ from app.providers import amendments
 from app.providers.anthropic import Anthropic
 from app.providers.base import Account, Amended, ChatMessage, ChatRequest, Image, Parameters, Role
 from app.providers.messages import is_recent
+from app.providers.prompts import CUT_OFF
 from tests.providers.conftest import KEY, QUICK, collect, conversation, question
 from tests.scripted import ANTHROPIC, ScriptedServer, whole
 
@@ -114,8 +115,8 @@ def test_pictures_results_and_oddities_have_their_places(provider: Anthropic) ->
                 {"type": "tool_result", "tool_use_id": "c2", "content": "", "is_error": True},
             ],
         },
-        {"role": "user", "content": [text("Go on.")]},
-        {"role": "user", "content": [text("Well?")]},
+        {"role": "assistant", "content": [text(CUT_OFF)]},
+        {"role": "user", "content": [text("Go on."), text("Well?")]},
     ]
 
 

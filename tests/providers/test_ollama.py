@@ -69,8 +69,8 @@ def test_arguments_that_are_no_object_are_shown_to_the_model_as_they_were(provid
     for written in ("nonsense", "[1]", "7", "[" * 100_000):
         call = ToolCallPart("c1", "look", written)
         answered = (ChatMessage("assistant", (call,)), ChatMessage("tool", (ToolResultPart("c1", "No."),)))
-        body = provider.body(ChatRequest("m", answered))
-        arguments = body["messages"][0]["tool_calls"][0]["function"]["arguments"]
+        body = provider.body(ChatRequest("m", (*question().messages, *answered)))
+        arguments = body["messages"][1]["tool_calls"][0]["function"]["arguments"]
         assert arguments == {"invalid_json": written}
 
 

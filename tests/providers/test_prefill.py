@@ -10,7 +10,7 @@ from app.parts import ReasoningPart, TextPart
 from app.providers import amendments
 from app.providers.anthropic import Anthropic
 from app.providers.base import Account, ChatMessage, ChatRequest, Parameters
-from app.providers.completions import CONTINUE
+from app.providers.prompts import CONTINUE
 from tests.providers.conftest import KEY, QUICK, collect
 from tests.scripted import ANTHROPIC, ScriptedServer, whole
 

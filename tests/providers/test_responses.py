@@ -195,7 +195,8 @@ def test_thoughts_that_led_to_nothing_are_not_sent_back(provider: AtOpenAI) -> N
     thought = ReasoningPart("", signature="openai:gAAA")
     alone, followed = said("assistant", thought), said("assistant", thought, TextPart("So."))
     assert provider.body(ChatRequest("m", (alone,)))["input"] == []
-    assert [item.get("summary") for item in provider.body(ChatRequest("m", (followed,)))["input"]] == [[], None]
+    asked = (*question().messages, followed)
+    assert [item.get("summary") for item in provider.body(ChatRequest("m", asked))["input"][1:]] == [[], None]
 
 
 def test_files_are_refused_until_something_stands_in_their_place(provider: AtOpenAI) -> None:
@@ -210,8 +211,9 @@ async def test_what_a_model_thought_comes_back_to_it(provider: AtOpenAI, server:
     signed = ReasoningPart("I think.", signature=f"openai:{RESPONSES.signature}")
     assert outcome.parts == (signed, TextPart("So be it."))
     assert outcome.events[-2:] == [Usage(5, 2), Finish("length")]
-    again = provider.body(ChatRequest("m", (ChatMessage("assistant", (signed, TextPart("So be it."))),)))
-    assert again["input"][0]["encrypted_content"] == RESPONSES.signature
+    answer = ChatMessage("assistant", (signed, TextPart("So be it.")))
+    again = provider.body(ChatRequest("m", (*question().messages, answer)))
+    assert again["input"][1]["encrypted_content"] == RESPONSES.signature
 
 
 def frame(kind: str, **fields: Any) -> bytes:

@@ -42,7 +42,7 @@ async def test_the_demo_stops_where_it_is_told_and_goes_on_from_there(demo: Scri
 
 def test_providers_are_registered_under_their_own_kinds() -> None:
     assert {kind: provider.kind for kind, provider in PROVIDERS.items()} == {kind: kind for kind in PROVIDERS}
-    assert list(PROVIDERS) == ["openai", "anthropic", "gemini", "ollama", "llamacpp", "scripted"]
+    assert list(PROVIDERS) == ["openai", "anthropic", "gemini", "ollama", "deepai", "llamacpp", "scripted"]
     assert all(issubclass(provider, Provider) and provider.label() for provider in PROVIDERS.values())
 
 

@@ -218,7 +218,10 @@ async def test_a_bad_certificate_is_never_accepted(
     provider = PROVIDERS[dialect.kind](Account("Acme", f"https://127.0.0.1:{self_signed}"), client)
     error = (await collect(provider.stream(question()))).error
     assert isinstance(error, Unreachable)
-    assert error.sentence == f"The certificate of Acme at 127.0.0.1:{self_signed} is not valid."
+    assert error.sentence == (
+        f"The certificate of Acme at 127.0.0.1:{self_signed} is not valid: this machine does not trust its issuer."
+        " If the issuer is your own, name its certificate file in PARLEY_CA_FILE and restart Parley."
+    )
 
 
 async def test_https_to_a_server_without_it_is_unreachable(

@@ -13,9 +13,10 @@ from app.providers import PROVIDERS
 from app.providers.base import Account
 from app.providers.client import make_client
 from app.providers.errors import BadAnswer, ProviderError, Unreachable
-from app.providers.failures import unreachable_by
+from app.providers.unreachable import unreachable_by
+from tests.authorities import Authority
 from tests.providers.conftest import KEY, QUICK, collect, question
-from tests.scripted import GEMINI, Script, ScriptedServer, Send, Stall, chunk, whole
+from tests.scripted import GEMINI, Close, Reset, Script, ScriptedServer, Send, Stall, chunk, whole
 
 #: What a server without TLS does with a handshake, and how that begins to be told.
 WITHOUT_TLS = {
@@ -91,6 +92,71 @@ async def test_http_is_proposed_neither_for_the_internet_nor_for_a_bad_certifica
         "Did you mean http://127.0.0.1/v1?"
         in (await unreachable_by(Account("Acme", "https://127.0.0.1/v1"), broken)).sentence
     )
+
+
+#: What servers with TLS say to plain http: nginx, Go, Apache, Tomcat; and OpenSSL's alert.
+WITH_TLS = {
+    "nginx": (
+        b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\n\r\n<html><head><title>400 The plain HTTP request was sent"
+        b" to HTTPS port</title></head><body><center><h1>400 Bad Request</h1></center></body></html>"
+    ),
+    "Go": b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n",
+    "Apache": b"HTTP/1.1 400 Bad Request\r\n\r\nReason: You're speaking plain HTTP to an SSL-enabled server port.<br />",
+    "Tomcat": b"HTTP/1.1 400 \r\n\r\nBad Request\r\nThis combination of host and port requires TLS.\r\n",
+    "alert": b"\x15\x03\x01\x00\x02\x02\x46",
+}
+
+
+@pytest.mark.parametrize("said", WITH_TLS.values(), ids=WITH_TLS)
+async def test_https_is_proposed_where_a_server_says_that_it_wants_it(said: bytes) -> None:
+    async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        writer.close()
+
+    listener = await asyncio.start_server(welcome, "127.0.0.1", 0)
+    address = f"127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    async with listener, make_client() as client:
+        account = Account("Acme", f"http://{address}/v1", KEY)
+        error = await failure_of(account, client)
+        outcome = await collect(PROVIDERS["openai"](account, client, QUICK).stream(question()))
+    assert isinstance(error, BadAnswer)
+    assert error.sentence == f"Acme expects https at {address}, but http was sent. Did you mean https://{address}/v1?"
+    assert isinstance(outcome.error, BadAnswer)
+    assert outcome.error.sentence == error.sentence
+
+
+@pytest.mark.parametrize(("path", "shown"), [("/v1", "/v1"), ("/", ""), ("/of-ann/v1", "/…")])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_https_is_proposed_where_a_server_hangs_up_on_http_and_shakes_hands_in_tls(
+    host: str, path: str, shown: str
+) -> None:
+    async with ScriptedServer(tls=Authority().server_context()) as server, make_client() as client:
+        address = server.url.removeprefix("https://").replace("127.0.0.1", host)
+        error = await failure_of(Account("Acme", f"http://{address}{path}", KEY), client)
+    assert isinstance(error, Unreachable)
+    said = f"Acme closed the connection before it answered. Did you mean https://{address}{shown}?"
+    assert error.sentence == said
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("end", [Close(), Reset()], ids=["closes", "resets"])
+async def test_https_is_not_proposed_for_a_server_that_speaks_http(
+    end: Close | Reset, server: ScriptedServer, client: httpx.AsyncClient
+) -> None:
+    server.answers["/v1/models"] = (end,)
+    error = await failure_of(Account("Acme", f"{server.url}/v1", KEY), client)
+    assert error.sentence == "Acme closed the connection before it answered."
+
+
+async def test_nobody_who_waits_for_an_answer_waits_for_a_handshake_too(
+    server: ScriptedServer, client: httpx.AsyncClient
+) -> None:
+    server.script(Close())
+    outcome = await collect(PROVIDERS["openai"](Account("Acme", f"{server.url}/v1"), client, QUICK).stream(question()))
+    assert outcome.error is not None
+    assert outcome.error.sentence == "Acme closed the connection before it answered."
+    assert server.connections == 1
 
 
 @pytest.mark.parametrize("script", [NOTHING, NO_LIST], ids=["nothing there", "no list"])

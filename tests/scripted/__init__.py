@@ -1,6 +1,7 @@
 """A scripted model server: real sockets, raw bytes, every fault on demand. See `ScriptedServer`."""
 
-from tests.scripted.dialects import ANTHROPIC, DIALECTS, GEMINI, OLLAMA, OPENAI, RESPONSES, SPOKEN, Dialect
+from tests.scripted.dialects import ANTHROPIC, DEEPAI, DIALECTS, GEMINI, OLLAMA, OPENAI, RESPONSES, SPOKEN, Dialect
+from tests.scripted.manners import Manners
 from tests.scripted.request import Request
 from tests.scripted.server import ScriptedServer
 from tests.scripted.steps import (
@@ -23,6 +24,7 @@ from tests.scripted.steps import (
 
 __all__ = [
     "ANTHROPIC",
+    "DEEPAI",
     "DIALECTS",
     "GEMINI",
     "LAST_CHUNK",
@@ -33,6 +35,7 @@ __all__ = [
     "Close",
     "Dialect",
     "Do",
+    "Manners",
     "Paced",
     "Repeat",
     "Request",

@@ -3,12 +3,14 @@
 import asyncio
 import json
 import socket
+import ssl
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Self, assert_never
 
-from tests.scripted.dialects import SPOKEN, Dialect
+from tests.scripted.dialects import KNOWN, Dialect
+from tests.scripted.manners import Manners, leave_later, refuse_next
 from tests.scripted.request import Request
 from tests.scripted.steps import Close, Do, Paced, Repeat, Reset, Script, Send, Sleep, Stall, Step, Wait, whole
 
@@ -21,17 +23,21 @@ class ScriptedServer:
     A question is answered by the first of: what the test queued with `script`, the script of its model in `scripts`,
     the dialect's in `defaults`. `answers` replaces the answer of any path, with its query or without.
     `requests` is kept to be looked at. Where a dialect can pull, load, unload and delete models, that changes `models`
-    and `loaded`, which names the first one until then.
+    and `loaded`, which names the first one until then. With `tls` it speaks https. `manners`: what it does with a
+    connection after an answer; `connections` counts those that were made.
     """
 
-    def __init__(self, models: Sequence[str] = ("scripted",)) -> None:
+    def __init__(self, models: Sequence[str] = ("scripted",), *, tls: ssl.SSLContext | None = None) -> None:
         self.models = list(models)
         self.loaded: list[str] | None = None
-        self.defaults = {dialect.kind: dialect.answer(DEFAULT_WORDS, usage=(5, 7)) for dialect in SPOKEN}
+        self.defaults = {dialect.kind: dialect.answer(DEFAULT_WORDS, usage=(5, 7)) for dialect in KNOWN}
         self.scripts: dict[str, Script] = {}
         self.answers: dict[str, Script] = {}
         self.requests: list[Request] = []
+        self.manners = Manners.KEEPS
+        self.connections = 0
         self.open_connections = 0
+        self._tls = tls
         self._queue: deque[Script] = deque()
         self._arrived = asyncio.Condition()
         self._server: asyncio.Server | None = None
@@ -44,14 +50,14 @@ class ScriptedServer:
     @property
     def url(self) -> str:
         assert self._server is not None
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     def url_for(self, dialect: Dialect) -> str:
         """The base URL that an account of this dialect has."""
         return self.url + dialect.base_path
 
     async def start(self, port: int = 0) -> None:
-        self._server = await asyncio.start_server(self._welcome, "127.0.0.1", port, backlog=1024)
+        self._server = await asyncio.start_server(self._welcome, "127.0.0.1", port, backlog=1024, ssl=self._tls)
 
     async def close(self) -> None:
         if self._server is not None:
@@ -75,7 +81,7 @@ class ScriptedServer:
 
     @property
     def questions(self) -> list[Request]:
-        return [asked for asked in self.requests if any(dialect.is_question(asked) for dialect in SPOKEN)]
+        return [asked for asked in self.requests if any(dialect.is_question(asked) for dialect in KNOWN)]
 
     def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
@@ -84,14 +90,18 @@ class ScriptedServer:
         task.add_done_callback(lambda _: writer.close())  # also where it is cancelled before it has begun
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         self.open_connections += 1
-        read_ahead = b""
+        read_ahead, before = b"", None
         try:
             while request := await _read_request(reader, read_ahead):
                 self.requests.append(request)
                 async with self._arrived:
                     self._arrived.notify_all()
-                read_ahead = await self._play_while_connected(request, reader, writer)
+                if before is not None and await refuse_next(self.manners, before, writer):
+                    break
+                read_ahead, before = await self._play_while_connected(request, reader, writer), request
+                leave_later(self.manners, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
@@ -126,7 +136,7 @@ class ScriptedServer:
         for place in (request.target, request.path):
             if place in self.answers:
                 return self.answers[place]
-        for dialect in SPOKEN:
+        for dialect in KNOWN:
             if dialect.is_question(request):
                 if self._queue:
                     return self._queue.popleft()

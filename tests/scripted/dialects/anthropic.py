@@ -50,6 +50,16 @@ class AnthropicDialect(Dialect):
         delta = {"stop_reason": STOP_REASONS.get(reason, reason), "stop_sequence": None}
         return self._frame("message_delta", delta=delta, **counts) + self.end_marker
 
+    def text_at_an_end(self, text: str, said: str) -> bytes:
+        return self.text(text) + self._frame("message_delta", delta={"stop_reason": said, "stop_sequence": None})
+
+    def whole(self, text: str, thought: str = "", reason: str = "stop", usage: tuple[int, int] | None = None) -> Any:
+        thoughts = [{"type": "thinking", "thinking": thought, "signature": self.signature}] if thought else []
+        message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "scripted"}
+        message |= {"content": [*thoughts, {"type": "text", "text": text}], "stop_reason": STOP_REASONS[reason]}
+        counts = {"input_tokens": usage[0], "output_tokens": usage[1]} if usage else None
+        return message | {"stop_sequence": None, "usage": counts}
+
     def error(self, message: str) -> bytes:
         return self._frame("error", error={"type": "api_error", "message": message})
 

@@ -42,6 +42,18 @@ class Dialect(ABC):
     def finish(self, reason: str = "stop", usage: tuple[int, int] | None = None) -> bytes:
         """How it ends. `reason` is one of our own finish reasons; `usage` is tokens in and out."""
 
+    def text_at_an_end(self, text: str, said: str) -> bytes:
+        """A piece of text with a finish reason in it, which some servers write whatever follows."""
+        raise NotImplementedError
+
+    def whole(self, text: str, thought: str = "", reason: str = "stop", usage: tuple[int, int] | None = None) -> Any:
+        """All of an answer at once, as it is given where no stream was asked for."""
+        raise NotImplementedError
+
+    def data(self, text: str) -> bytes:
+        """These words where a frame's JSON would stand."""
+        return b"data: %s\n\n" % text.encode()
+
     @abstractmethod
     def error(self, message: str) -> bytes:
         """An error event inside an answer that began well."""

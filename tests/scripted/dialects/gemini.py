@@ -41,6 +41,16 @@ class GeminiDialect(Dialect):
             chunk["usageMetadata"] = counts | {"thoughtsTokenCount": thought, "totalTokenCount": sum(usage)}
         return self._frame(chunk)
 
+    def text_at_an_end(self, text: str, said: str) -> bytes:
+        return self._frame(self._chunk({"text": text}, finishReason=said))
+
+    def whole(self, text: str, thought: str = "", reason: str = "stop", usage: tuple[int, int] | None = None) -> Any:
+        thoughts = [{"text": thought, "thought": True}] if thought else []
+        chunk = self._chunk(*thoughts, {"text": text}, finishReason=REASONS[reason])
+        if usage:
+            chunk["usageMetadata"] = {"promptTokenCount": usage[0], "candidatesTokenCount": usage[1]}
+        return chunk
+
     def error(self, message: str) -> bytes:
         return self._frame({"error": {"code": 500, "message": message, "status": "INTERNAL"}})
 

@@ -34,6 +34,18 @@ class OllamaDialect(Dialect):
         done = {"done": True, "done_reason": "stop" if reason == "tool_calls" else reason, "total_duration": 1}
         return self._line({"content": ""}, **done, **counts)
 
+    def text_at_an_end(self, text: str, said: str) -> bytes:
+        return self._line({"content": text}, done=True, done_reason=said)
+
+    def whole(self, text: str, thought: str = "", reason: str = "stop", usage: tuple[int, int] | None = None) -> Any:
+        message = {"role": "assistant", "content": text} | ({"thinking": thought} if thought else {})
+        counts = {"prompt_eval_count": usage[0], "eval_count": usage[1]} if usage else {}
+        said = {"model": "scripted", "created_at": "2026-01-01T00:00:00Z", "message": message, "done": True}
+        return said | {"done_reason": reason} | counts
+
+    def data(self, text: str) -> bytes:
+        return b"%s\n" % text.encode()
+
     def error(self, message: str) -> bytes:
         return compact({"error": message}) + b"\n"
 

@@ -38,6 +38,15 @@ class OpenAIDialect(Dialect):
             frames += self._frame(self._envelope() | {"choices": [], "usage": counts})
         return frames + self.end_marker
 
+    def text_at_an_end(self, text: str, said: str) -> bytes:
+        return self._delta({"content": text}, finish_reason=said)
+
+    def whole(self, text: str, thought: str = "", reason: str = "stop", usage: tuple[int, int] | None = None) -> Any:
+        message = {"role": "assistant", "content": text} | ({"reasoning_content": thought} if thought else {})
+        choice = {"index": 0, "message": message, "finish_reason": reason, "logprobs": None}
+        counts = usage and {"prompt_tokens": usage[0], "completion_tokens": usage[1], "total_tokens": sum(usage)}
+        return self._envelope() | {"object": "chat.completion", "choices": [choice], "usage": counts}
+
     def error(self, message: str) -> bytes:
         return self._frame({"error": {"message": message, "type": "server_error", "code": None}})
 

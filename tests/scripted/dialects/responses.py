@@ -64,6 +64,16 @@ class ResponsesDialect(Dialect):
         response = self._response(status) | {"incomplete_details": details, "usage": counts}
         return self._frame(f"response.{status}", response=response)
 
+    def whole(self, text: str, thought: str = "", reason: str = "stop", usage: tuple[int, int] | None = None) -> Any:
+        summary = [{"type": "summary_text", "text": thought}]
+        thoughts = [{"type": "reasoning", "id": "rs_1", "summary": summary}] if thought else []
+        content = [{"type": "output_text", "text": text, "annotations": []}]
+        details = {"reason": INCOMPLETE[reason]} if reason in INCOMPLETE else None
+        counts = usage and {"input_tokens": usage[0], "output_tokens": usage[1], "total_tokens": sum(usage)}
+        response = self._response("incomplete" if details else "completed")
+        output = [*thoughts, {"type": "message", "id": "msg_1", "role": "assistant", "content": content}]
+        return response | {"output": output, "incomplete_details": details, "usage": counts}
+
     def error(self, message: str) -> bytes:
         return self._frame("error", message=message, code="server_error", param=None)
 

@@ -1,0 +1,118 @@
+"""What base URL, and which kind of server, may be meant by what was pasted: a whole endpoint, a doubled path, no scheme. Pure.
+
+A guess never leaves the host that was typed: a key is meant for that one alone.
+"""
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from app.providers import PROVIDERS
+
+_SCHEME = re.compile(r"(?:([a-z][a-z0-9+.-]*):)?//", re.IGNORECASE)
+_AROUND = " \t\r\n\"'`<>"
+#: Names that are not looked up on the internet (RFC 6761, RFC 6762, RFC 8375).
+_NEAR = (".local", ".localhost", ".lan", ".home", ".internal", ".home.arpa")
+_VERSIONED = re.compile(r"(?:/api)?/v\d+(?:beta)?$|/api$")
+
+
+class Guess(msgspec.Struct, frozen=True):
+    """A kind of server at a base URL."""
+
+    kind: str
+    base_url: str
+
+
+def tidied(typed: Guess, kinds: Sequence[str]) -> Guess:
+    """What was typed, as a base URL: with a scheme, without query, endpoint and doubled path. It may be right as it was.
+
+    `kinds`: those that may be meant, the one that was chosen first.
+    """
+    parts = _parts(typed.base_url)
+    return typed if parts is None else _roots(parts, kinds)[0]
+
+
+def guesses(typed: Guess, kinds: Sequence[str]) -> list[Guess]:
+    """What may have been meant, the likeliest first: servers of these kinds, at the paths that such servers have."""
+    if (parts := _parts(typed.base_url)) is None:
+        return []
+    roots = _roots(parts, kinds)
+    told_apart = [
+        kind for kind in kinds if PROVIDERS[kind].usual_paths
+    ]  # of others no answer proves that they are there
+    found = [*roots, *(guess for kind in told_apart for guess in _usual(parts, roots[0].base_url, kind))]
+    if (other := _other_scheme(parts)) is not None:
+        found += [
+            Guess(each.kind, _url(other, urlsplit(each.base_url).path)) for each in found if each.kind == kinds[0]
+        ]
+    return [guess for guess in dict.fromkeys(found) if guess != typed]
+
+
+def _parts(text: str) -> SplitResult | None:
+    """What was typed as an http or https URL; None where it cannot be made one."""
+    text = text.strip(_AROUND)
+    scheme = _SCHEME.match(text)
+    rest = text[scheme.end() :] if scheme else text
+    try:
+        parts = urlsplit(f"//{rest}")
+        host, _port = parts.hostname or "", parts.port
+    except ValueError:
+        return None
+    if not host or not rest.isprintable() or " " in rest:
+        return None
+    if scheme and scheme[1]:
+        return parts._replace(scheme=scheme[1].lower()) if scheme[1].lower() in ("http", "https") else None
+    return parts._replace(scheme="http" if _is_near(parts) else "https")
+
+
+def _is_near(parts: SplitResult) -> bool:
+    """Whether this names this machine or one nearby, where http is usual. What has a port of its own is taken for one."""
+    host = (parts.hostname or "").rstrip(".")
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host.endswith(_NEAR) or parts.port not in (None, 443)
+
+
+def _other_scheme(parts: SplitResult) -> SplitResult | None:
+    """The same with the other scheme. To a server on the internet no key is sent in the clear that was not meant to."""
+    if parts.scheme == "http":
+        return parts._replace(scheme="https")
+    return parts._replace(scheme="http") if _is_near(parts) else None
+
+
+def _roots(parts: SplitResult, kinds: Sequence[str]) -> list[Guess]:
+    """Where the base URL ends: before the endpoint of one of the kinds, else where the path does."""
+    path = "/" + "/".join(name for name in parts.path.split("/") if name)
+    ends = [
+        (kind, path[: endpoint.start()])
+        for kind in kinds
+        if (pattern := PROVIDERS[kind].endpoints) and (endpoint := re.search(rf"(?:{pattern})$", path))
+    ]
+    return [Guess(kind, _url(parts, _undoubled(root))) for kind, root in ends or [(kinds[0], path)]]
+
+
+def _usual(parts: SplitResult, base_url: str, kind: str) -> list[Guess]:
+    """A server of this kind at this base URL, and at the paths that such servers usually have there."""
+    root = urlsplit(base_url).path
+    above = _VERSIONED.sub("", root)
+    return [
+        Guess(kind, _url(parts, path)) for path in (root, *(above + usual for usual in PROVIDERS[kind].usual_paths))
+    ]
+
+
+def _undoubled(path: str) -> str:
+    """The path without an end that repeats what stands before it: /v1/v1, /api/v1/api/v1."""
+    names = [name for name in path.split("/") if name]
+    for size in range(1, len(names) // 2 + 1):
+        while len(names) >= 2 * size and names[-size:] == names[-2 * size : -size]:
+            del names[-size:]
+    return "".join(f"/{name}" for name in names)
+
+
+def _url(parts: SplitResult, path: str) -> str:
+    """At the host and port of `parts`, without user and password."""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"

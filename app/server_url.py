@@ -1,0 +1,23 @@
+"""How the address of a server is written, before anything is asked of it. Pure."""
+
+from urllib.parse import urlsplit
+
+from app.words import gettext as _
+
+
+def url_fault(url: str) -> str:
+    """What is wrong with how a base URL is written; empty if nothing is."""
+    try:
+        parts = urlsplit(url)
+        _port = parts.port
+    except ValueError:
+        return _("This is not an address.")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return _("An address begins with http:// or https:// and names a host.")
+    if parts.username or parts.password:
+        return _("Put the key into its own field, not into the address.")
+    if parts.query or parts.fragment:
+        return _("An address here has no ? and no #.")
+    if not url.isprintable() or " " in url:
+        return _("An address has no spaces.")
+    return ""

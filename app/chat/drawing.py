@@ -16,6 +16,9 @@ from app.tables.message import Message
 from app.tables.thread import Thread
 from app.words import SOURCE, speaking
 
+#: A question is text as it was typed; the blocks of an answer have their own.
+_DIRECTION = Markup(' dir="auto"')
+
 
 async def draw(messages: Iterable[Message]) -> list[Message]:
     """Give every message its `body`. Stored HTML of an older renderer is made again, and kept."""
@@ -35,7 +38,9 @@ async def draw(messages: Iterable[Message]) -> list[Message]:
                 message.html,
                 RENDERER_VERSION,
             )
-        message.body = Markup('<div class="body" id="b-{}">{}</div>').format(message.short, _inner(message))
+        message.body = Markup('<div class="body" id="b-{}"{}>{}</div>').format(
+            message.short, _DIRECTION if message.role == "user" else "", _inner(message)
+        )
     if waiting := [message for message in drawn if message.waits_for_server]:
         answerable = await circuit.list_answerable([message.id for message in waiting])
         for message in waiting:

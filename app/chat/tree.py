@@ -24,6 +24,11 @@ async def list_window(leaf: uuid.UUID | None, *, size: int = WINDOW) -> tuple[li
     return messages, above if len(messages) == size else None
 
 
+async def list_ends(leaf: uuid.UUID | None) -> list[uuid.UUID]:
+    """The last message of every window of the branch that ends at `leaf`, from the oldest window on."""
+    return [row["id"] for row in await fetch(_ENDS, leaf, WINDOW)] if leaf else []
+
+
 async def find_message(message_id: uuid.UUID) -> Message:
     """One message that certainly exists."""
     messages, _above = await list_window(message_id, size=1)
@@ -85,6 +90,15 @@ WITH RECURSIVE branch AS (
     SELECT m.id, m.parent, b.step + 1 FROM message AS m JOIN branch AS b ON m.id = b.parent WHERE b.step < $2
 )
 SELECT {_COLUMNS}, {FAMILY} FROM branch AS b JOIN message AS m ON m.id = b.id ORDER BY b.step
+"""
+
+_ENDS = """
+WITH RECURSIVE branch AS (
+    SELECT id, parent, 0 AS step FROM message WHERE id = $1
+    UNION ALL
+    SELECT m.id, m.parent, b.step + 1 FROM message AS m JOIN branch AS b ON m.id = b.parent
+)
+SELECT id FROM branch WHERE step % $2 = 0 ORDER BY step DESC
 """
 
 #: The whole branch above the message that `%s` names, as a part of a larger statement: JSON for `decode_branch`.

@@ -31,6 +31,7 @@ from app.controllers import (
     slash_texts,
     static,
     threads,
+    transcripts,
     users,
 )
 
@@ -46,6 +47,7 @@ ROUTES = [
     *threads.ROUTES,
     *sidebar.ROUTES,
     *messages.ROUTES,
+    *transcripts.ROUTES,
     *generations.ROUTES,
     *revisions.ROUTES,
     *providers.ROUTES,

@@ -37,6 +37,7 @@ BUNDLES = {
     ),
     "pages.css": ("css/pages.css", "css/models.css", "css/settings.css"),
     "js/page.js": (
+        "js/keys.js",
         "js/page.js",
         "js/copy.js",
         "js/focus.js",
@@ -44,7 +45,9 @@ BUNDLES = {
         "js/sidebar.js",
         "js/palette.js",
         "js/speech.js",
+        "js/print.js",
     ),
+    "js/stream.js": ("js/stream.js", "js/speed.js"),
     "js/composer.js": ("js/composer.js", "js/picker.js", "js/options.js", "js/slash.js", "js/revision.js"),
     "htmx.js": ("vendor/htmx.min.js", "vendor/hx-sse.min.js", "vendor/hx-csp.min.js"),
 }

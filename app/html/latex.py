@@ -27,29 +27,46 @@ _OTHERS: Final = {
 }
 
 
+#: Commands that take what follows, were it a bracket.
+_TAKING: Final = (
+    r"sqrt|[a-z]*frac|[a-z]*binom|math[a-z]+|text[a-z]*|operatorname|over[a-z]+|under[a-z]+|(?:wide)?(?:hat|tilde|check)|[a-z]*dot|vec"
+    r"|bar|acute|grave|breve|[bx]?cancel|[hv]?phantom|not|bm|boldsymbol|bold|x[a-z]+arrow|stackrel|substack|[a-z]*box|[a-z]*color"
+    r"|h?space|m?kern|bra|ket|pmb|ring"
+)
 #: math-core looks for the end of every bracket that has none, once more for each one before: 2^n steps for n of them.
 MAX_OPEN_BRACKETS: Final = 10
+_NAMES: Final = r"[A-Za-z]*(?:paren|brack|bracket|brace|angle|floor|ceil|group|moustache|vert)(?![A-Za-z])"
 _BRACKET: Final = re.compile(
-    r"\\(?:(?P<open>l[A-Za-z]*(?:paren|brack|bracket|brace|angle|floor|ceil|group|moustache|vert)(?![A-Za-z])|[ul]lcorner|\{)"
-    r"|(?P<close>r[A-Za-z]*(?:paren|brack|bracket|brace|angle|floor|ceil|group|moustache|vert)(?![A-Za-z])|[ul]rcorner|\}))"
-    r"|(?P<character>[^\w\s\\{}])",
+    r"\\(?:left|right|middle)\s*(?:\\[A-Za-z]+|\\.|[^\s\\{}])"  # always in pairs, or the formula is refused at once
+    rf"|(?P<taken>(?:[_^]|\\(?:{_TAKING})(?![A-Za-z]))\s*)(?=\\r{_NAMES}|\\[ul]rcorner|\\\}}|[^\w\s\\{{}}(\[])"
+    rf"|(?P<open>\\l{_NAMES}|\\[ul]lcorner|\\\{{)|(?P<close>\\r{_NAMES}|\\[ul]rcorner|\\\}})"
+    r"|(?P<group>[{}])|\\[A-Za-z]+|\\.|(?P<character>[^\w\s])",
     re.IGNORECASE,
 )
 _DEFINITION: Final = re.compile(r"\\(?:(?:re)?newcommand|providecommand|[egx]?def|let|DeclareMathOperator)(?![A-Za-z])")
 
 
 def is_bounded(latex: str) -> bool:
-    """Whether so few brackets stay open that reading the formula ends soon."""
-    opened = most = 0
+    """Whether so few brackets stay open that reading the formula ends soon. A group hides what is in it."""
+    groups = [0]
+    has_brackets = is_argument = False
     for match in _BRACKET.finditer(latex):
         category = unicodedata.category(match["character"]) if match["character"] else ""
-        if match["open"] or category in ("Ps", "Pi"):
-            opened += 1
-            most = max(most, opened)
-        elif match["close"] or category in ("Pe", "Pf"):
-            opened = max(0, opened - 1)
+        if match["group"] == "{":
+            groups.append(0)
+        elif match["group"]:
+            if len(groups) > 1:
+                groups.pop()
+        elif match["open"] or category in ("Ps", "Pi"):
+            groups[-1] += 1
+            has_brackets = True
+        elif (match["close"] or category in ("Pe", "Pf")) and not is_argument:
+            groups[-1] = max(0, groups[-1] - 1)
+        is_argument = match["taken"] is not None
+        if sum(groups) > MAX_OPEN_BRACKETS:
+            return False
     # A command of its own may stand for brackets that are not seen here.
-    return opened <= MAX_OPEN_BRACKETS and not (most and _DEFINITION.search(latex))
+    return not (has_brackets and _DEFINITION.search(latex))
 
 
 def readable(latex: str) -> str:

@@ -132,7 +132,8 @@ _ROUNDS: Final = 12  # each settles at least half of the dollars that stand in a
 _WORD_BEHIND: Final = re.compile(r"[A-Za-z0-9{]")
 _ORDINAL: Final = re.compile(r"(?:th|st|nd|rd|s)(?![A-Za-z0-9])")  # "the $n$th", "all $x_i$s"
 _NAMES_A_NUMBER: Final = re.compile(r"[A-Za-z]|.*[\\^_].*", re.DOTALL)
-_SURELY_LATEX: Final = re.compile(r"\\[a-zA-Z]|[\^_][\\{]")  # "30$^\circ$", "5$\mu$"
+_SURELY_LATEX: Final = re.compile(r"\\[a-zA-Z]|[\^_]")  # "30$^\circ$", "5$\mu$", "CO$_2$"
+_LONE_INDEX: Final = re.compile(r"[\^_](?:\d|\{[^{}]*\}|\\[A-Za-z]+)")  # "H$_2$O", "25$^\circ$C"
 _IS_TEXT: Final = re.compile(r"`|\*\*|\"|\]\((?:mailto:|[/#.])")  # what Markdown has and LaTeX has not
 _IN_ADDRESS: Final = re.compile(r"(?:://|www\.)[^\s<>()]*\Z")
 _SHELL_END: Final = re.compile(r"[/:\-=@~]\Z")  # "$(a)/$(b)"
@@ -176,6 +177,8 @@ def _is_formula(before: str, body: str, after: str) -> bool:
     if _IS_TEXT.search(body) or _is_prose(body) or _IN_ADDRESS.search(before):
         return False
     before = before[-1:]
+    if _LONE_INDEX.fullmatch(body):
+        return True
     if _WORD_BEHIND.match(after) and not (_ORDINAL.match(after) and _NAMES_A_NUMBER.fullmatch(body)):
         return False
     if after.startswith("(") and _SHELL_END.search(body):

@@ -10,7 +10,7 @@ const sendsWithEnter = document.documentElement.dataset.sendKey !== "ctrl-enter"
 // -- Keys ------------------------------------------------------------------------------------------------------------
 
 function isSending(event) {
-  if (event.key !== "Enter" || event.isComposing) return false;
+  if (event.key !== "Enter") return false;
   const withControl = event.ctrlKey || event.metaKey;
   return withControl || (sendsWithEnter && !event.shiftKey && !event.altKey && !isTouch());
 }
@@ -30,7 +30,7 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape" || event.defaultPrevented || event.isComposing) return;
+  if (event.key !== "Escape" || event.defaultPrevented) return;
   // Escape closes what is open first; the browser does that for popovers and dialogs.
   if (document.querySelector(":popover-open, dialog[open], details:is(.item-menu, .account)[open]")) return;
   stopAnswer();

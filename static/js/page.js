@@ -118,7 +118,7 @@ document.addEventListener("htmx:after:process", (event) => document.readyState =
 
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") return closeMenus(event);
-  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest("input, textarea, select, [contenteditable]")) return;
   const act = keys[event.key];
   if (!act || document.querySelector(event.key === "?" ? "dialog[open]" : "dialog[open], :popover-open")) return;
@@ -276,15 +276,23 @@ if (toEndButton) {
   });
 
   // While the reader is further up, what grows below must not move what they read. Safari does not anchor by itself. At the
-  // end nothing is measured: to ask for a height lays the page out once more for each frame.
+  // end nothing is measured: to ask for a height lays the page out once more for each frame. New is what the last message
+  // gained, and what follows it: not earlier messages, another branch, or the figures of an answer that is over.
   let height = 0;
+  let [last, length] = [undefined, 0];
   const anchors = CSS.supports("overflow-anchor", "auto");
-  const before = () => isAtEnd || (height = main.scrollHeight);
-  const after = (event) => {
-    if (isAtEnd || event.target.id === "older") return;
-    const grown = main.scrollHeight - height;
-    if (!grown) return;
-    if (!anchors) main.scrollTop -= grown;
+  const end = () => log?.querySelector(":scope > article:last-of-type");
+  const lengthOf = (article) => article?.querySelector(".body")?.textContent.length ?? 0;
+  const before = () => {
+    if (isAtEnd) return;
+    height = main.scrollHeight;
+    last = end();
+    length = lengthOf(last);
+  };
+  const after = () => {
+    if (isAtEnd || !last?.isConnected) return;
+    if (lengthOf(last) <= length && end() === last) return;
+    if (!anchors) main.scrollTop -= main.scrollHeight - height;
     toEndButton.dataset.fresh = "";
   };
   for (const sign of ["htmx:before:swap", "parley:grows"]) document.addEventListener(sign, before);

@@ -75,7 +75,6 @@ function showPlaces() {
 }
 
 function steer(event) {
-  if (event.isComposing) return;
   const all = choices();
   const here = all.indexOf(chosen());
   const places = { ArrowDown: here + 1, ArrowUp: here - 1, PageDown: here + 8, PageUp: Math.max(0, here - 8) };

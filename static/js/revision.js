@@ -7,7 +7,7 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     target.form.requestSubmit();
   }
-  const isPlain = !event.shiftKey && !event.ctrlKey && !event.metaKey && !event.altKey && !event.isComposing;
+  const isPlain = !event.shiftKey && !event.ctrlKey && !event.metaKey && !event.altKey;
   if (target !== box() || key !== "ArrowUp" || !isPlain || target.value) return;
   const last = [...document.querySelectorAll("#messages > article.user .revise")].at(-1);
   if (!last) return;

@@ -70,7 +70,7 @@ function leave() {
 
 // Before anybody else: Enter in the menu sends nothing, Escape stops nothing.
 document.addEventListener("keydown", (event) => {
-  if (event.target !== box() || !isOpen() || event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target !== box() || !isOpen() || event.ctrlKey || event.metaKey || event.altKey) return;
   const shown = choices();
   const here = shown.findIndex((choice) => choice.ariaSelected === "true");
   if (event.key === "Escape") {

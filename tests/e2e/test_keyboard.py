@@ -150,6 +150,8 @@ async def test_a_thread_is_renamed_and_deleted_by_keys_alone(page: Page) -> None
     await expect(page.locator(".bar").get_by_label("Title")).to_be_focused()
     await page.keyboard.press("Tab")
     await page.keyboard.press("Tab")
+    await expect(page.locator(".bar").get_by_role("link", name="Print…")).to_be_focused()
+    await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
     await expect(page.locator("#dialog")).to_be_visible()
     await expect(page.locator("#dialog").locator(":focus")).to_have_count(1)

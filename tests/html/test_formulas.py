@@ -85,7 +85,7 @@ def test_brackets_without_an_end_cost_little(latex: str) -> None:
     html = render(f"${latex}$")
     assert time.thread_time() - started < 2  # 2^40 steps without the limit
     assert "math-error" in html or "<math" in html
-    assert "<math>" in render("$" + "(a [b] \\{c\\} \\left[0, 1\\right) " * 20 + "x$")
+    assert "<math>" in render("$" + "(a) [b] \\{c\\} \\left[0, 1\\right) " * 20 + "x$")
 
 
 def _text(element: Element) -> str:

@@ -79,7 +79,7 @@ def message(number: int, role: str = "assistant", text: str = ANSWER, **changes:
         tokens_per_second=43.5,
         created_at=NOW + timedelta(minutes=number),
         is_final=True,
-        body=Markup(f'<div class="body" id="b-{short}">{inner}</div>'),
+        body=Markup(f'<div class="body" id="b-{short}"{" dir=auto" if role == "user" else ""}>{inner}</div>'),
         sibling_index=1,
         sibling_count=1,
         previous_sibling=None,

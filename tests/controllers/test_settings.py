@@ -48,6 +48,7 @@ OTHER = {
     "log_level": "error",
     "log_file": "/tmp/parley.log",
     "demo": "true",
+    "bundled_models": "false",
 }
 
 

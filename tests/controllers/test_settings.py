@@ -51,6 +51,7 @@ OTHER = {
     "log_file": "/tmp/parley.log",
     "ca_file": certifi.where(),
     "demo": "true",
+    "bundled_models": "false",
 }
 
 

@@ -114,9 +114,9 @@ def test_what_the_person_leaves_open_is_what_suits_it(bundled: LlamaCpp) -> None
         body = bundled.body(question("Why?", model, **parameters))
         return [body.get(name) for name in ("temperature", "top_p", "repeat_penalty", "max_tokens")]
 
-    assert sent(STARTER.name) == [0.2, 0.9, 1.1, 512]
+    assert sent(STARTER.name) == [0.1, 0.9, 1.1, 512]
     assert sent(STARTER.name, temperature=0.0) == [0.0, 0.9, 1.1, 512]
-    assert sent(STARTER.name, top_p=0.5, repeat_penalty=1.0, max_tokens=9) == [0.2, 0.5, 1.0, 9]
+    assert sent(STARTER.name, top_p=0.5, repeat_penalty=1.0, max_tokens=9) == [0.1, 0.5, 1.0, 9]
     assert sent("tiny") == [None] * 4
 
 

@@ -245,7 +245,7 @@ UPDATE provider SET lists_models = $2, version = $3 WHERE id = $1 AND (lists_mod
 # Whether another model would write the answer now in the place of `m`.
 _HAS_FALLBACK = f"""EXISTS (
     SELECT 1 FROM jsonb_array_elements_text(m.fallbacks) AS f (id) JOIN model AS b ON b.id = f.id::uuid AND {is_offered("b")}
-    JOIN provider AS q ON q.id = b.provider AND q.is_enabled AND q.state <> 'down'
+    JOIN provider AS q ON q.id = b.provider AND q.is_enabled AND q.state NOT IN ('down', 'failing')
     WHERE b.down_since IS NULL AND {may_use("$1::uuid", "b")})"""
 
 _PICKER = f"""

@@ -65,11 +65,16 @@ def key_from(source: str, environment: Mapping[str, str] = os.environ) -> str:
 async def list_found(client: httpx.AsyncClient, environment: Mapping[str, str] = os.environ) -> list[Found]:
     """Ollama on its usual address or OLLAMA_HOST, and the services that the environment names; not what is connected."""
     found = [*await _ollama(client, environment), *filter(None, (_named(each, environment) for each in HOSTED))]
-    taken = {row["base_url"].rstrip("/") for row in await fetch("SELECT base_url FROM provider WHERE is_enabled")}
+    taken = {_place(row["base_url"]) for row in await fetch("SELECT base_url FROM provider WHERE is_enabled")}
     by_url: dict[str, Found] = {}
     for each in found:
-        by_url.setdefault(each.base_url.rstrip("/"), each)
+        by_url.setdefault(_place(each.base_url), each)
     return [each for url, each in by_url.items() if url not in taken]
+
+
+def _place(url: str) -> str:
+    """A base URL in one spelling: people write localhost where programs write 127.0.0.1."""
+    return url.rstrip("/").replace("://localhost", "://127.0.0.1", 1)
 
 
 async def _ollama(client: httpx.AsyncClient, environment: Mapping[str, str]) -> list[Found]:

@@ -18,7 +18,7 @@ async def test_what_runs_nearby_is_found_unless_it_is_connected(database: str) -
         await fetch(
             "INSERT INTO provider (id, kind, name, base_url, key_sealed, error, created_at)"
             " VALUES (gen_random_uuid(), 'ollama', 'Ollama', $1, '', '', now())",
-            ollama.base_url,
+            ollama.base_url.replace("127.0.0.1", "localhost"),
         )
         assert [found.kind for found in await list_found(client, environment)] == ["openai"]
 

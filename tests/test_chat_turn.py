@@ -3,6 +3,7 @@
 The real program, a scripted model server, and a browser's requests made by hand.
 """
 
+import asyncio
 import json
 import re
 
@@ -13,6 +14,7 @@ from tests.conftest import StartProgram
 from tests.people import csrf_of
 from tests.scripted.dialects import OPENAI
 from tests.scripted.server import ScriptedServer
+from tests.scripted.steps import Wait
 
 HTMX = {"hx-request": "true"}
 
@@ -35,7 +37,9 @@ async def test_one_turn_from_the_form_to_the_stored_answer(server: StartProgram,
         }
 
         # 2–4  The POST: question, empty answer, generation and job are committed before the answer to it comes.
-        models.script(OPENAI.head(), *OPENAI.answer(("Seven ", "quiet ", "lanterns."), usage=(9, 3), per_second=20)[1:])
+        is_watched = asyncio.Event()
+        pieces = OPENAI.answer(("Seven ", "quiet ", "lanterns."), usage=(9, 3), per_second=20)
+        models.script(OPENAI.head(), Wait(is_watched), *pieces[1:])
         sent = await browser.post("/threads", data=form)
         assert sent.status_code == 303
         address = sent.headers["location"]
@@ -49,6 +53,7 @@ async def test_one_turn_from_the_form_to_the_stored_answer(server: StartProgram,
         seen: list[str] = []
         async with browser.stream("GET", f"{address}/events", params={"at": cursor}) as stream:
             assert stream.headers["content-type"].startswith("text/event-stream")
+            is_watched.set()
             async for line in stream.aiter_lines():
                 seen.append(line)
                 if line == "event: message":

@@ -29,6 +29,11 @@ class Guess(msgspec.Struct, frozen=True):
     base_url: str
 
 
+def is_in_the_clear(base_url: str, typed_url: str) -> bool:
+    """Whether asking there would send in the clear what the person who typed this URL did not mean to: no key goes there."""
+    return base_url.lower().startswith("http:") and not typed_url.strip(_AROUND).lower().startswith("http:")
+
+
 def tidied(typed: Guess, kinds: Sequence[str]) -> Guess:
     """What was typed, as a base URL: with a scheme, without query, endpoint and doubled path. It may be right as it was.
 

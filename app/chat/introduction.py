@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from app.chat import catalog
-from app.chat.address_guesses import Guess, guesses, tidied
+from app.chat.address_guesses import Guess, guesses, is_in_the_clear, tidied
 from app.chat.catalog import Listing
 from app.providers.base import Provider
-from app.providers.errors import AddressRefused, ProviderError, TimedOut, Unreachable, WrongKind
+from app.providers.errors import AddressRefused, KeyRejected, ProviderError, TimedOut, Unreachable, WrongKind
 from app.words import gettext as _
 
 #: So long in all the guesses about an address are tried: a person waits for it.
@@ -36,7 +36,7 @@ async def propose(typed: Guess, failure: ProviderError | None, kinds: Sequence[s
     Returns the first guess that answers; else the one that the failure shows; else the typed address without the parts
     that a base URL does not have; else None. `kinds`: those that may be meant, the chosen one first.
     """
-    if (found := await _first_good(_worth_a_try(typed, failure, kinds), make)) is not None:
+    if (found := await _first_good(typed, _worth_a_try(typed, failure, kinds), make)) is not None:
         return found
     if failure is not None and failure.meant_url:
         return tidied(Guess(typed.kind, failure.meant_url), kinds)
@@ -61,11 +61,15 @@ def _worth_a_try(typed: Guess, failure: ProviderError | None, kinds: Sequence[st
     return found if failure.status in (0, 400) else [guess for guess in found if guess not in others]
 
 
-async def _first_good(found: Sequence[Guess], make: Make) -> Guess | None:
-    """The first of them, in their order, at which a server of its kind answers in time. All are asked at once."""
+async def _first_good(typed: Guess, found: Sequence[Guess], make: Make) -> Guess | None:
+    """The first of them, in their order, at which a server of its kind answers in time. All are asked at once.
+
+    One that is asked without the key, since it would go in the clear, answers also by wanting one.
+    """
 
     async def is_good(guess: Guess) -> bool:
-        return (await meet(make(guess))).failure is None
+        failure = (await meet(make(guess))).failure
+        return failure is None or (isinstance(failure, KeyRejected) and is_in_the_clear(guess.base_url, typed.base_url))
 
     tasks = {asyncio.create_task(is_good(guess)): guess for guess in found}
     clock = asyncio.get_running_loop().time

@@ -13,7 +13,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from app.chat import catalog, facts, introduction
-from app.chat.address_guesses import Guess
+from app.chat.address_guesses import Guess, is_in_the_clear
 from app.chat.calls import Connect
 from app.controllers.forms import Filled, wrong
 from app.controllers.guard import CurrentUser, owner_only
@@ -200,10 +200,11 @@ async def _insert(provider_id: uuid.UUID, filled: Filled[NewProvider], new: NewP
 
 
 def _make(form: NewProvider | ProviderChange, name: str, client: httpx.AsyncClient) -> introduction.Make:
-    """How a guess is asked with the key of a form."""
+    """How a guess is asked with the key of a form, which never goes in the clear where https was typed."""
 
     def make(guess: Guess) -> Provider:
-        account = Account(name, guess.base_url, form.key, allows_private=form.allows_private)
+        key = "" if is_in_the_clear(guess.base_url, form.base_url) else form.key
+        account = Account(name, guess.base_url, key, allows_private=form.allows_private)
         return PROVIDERS[guess.kind](account, client, Limits())
 
     return make

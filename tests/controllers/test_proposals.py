@@ -100,7 +100,7 @@ async def test_what_means_nothing_at_the_end_is_taken_off_without_a_word(
 ) -> None:
     url = f" {server.url}{typed.strip()} " if typed.startswith(" ") else server.url + typed
     assert (await olive.post("/providers", data=form_of(url))).status_code == 303
-    assert await rows() == [("openai", f"{server.url}/v1")]
+        assert await rows() == [("openai", f"{server.url}/v1")]
 
 
 async def test_an_address_without_a_scheme_is_completed(olive: Browser, server: ScriptedServer) -> None:
@@ -307,3 +307,20 @@ async def test_http_is_one_click_away_from_https_where_only_that_is_spoken(olive
         address = f"127.0.0.1:{listener.sockets[0].getsockname()[1]}"
         answer = await olive.post("/providers", data=form_of(f"https://{address}/v1"))
     assert proposed(answer) == f"openai http://{address}/v1"
+
+
+@pytest.mark.parametrize("wants_key", [False, True], ids=["open", "with a key"])
+@pytest.mark.parametrize("scheme", ["https://", ""], ids=["https", "no scheme"])
+async def test_a_key_goes_in_the_clear_only_once_that_was_accepted(
+    olive: Browser, scheme: str, wants_key: bool
+) -> None:
+    strict = Bearers(["lantern-7b"], "sk-lantern", 401) if wants_key else ScriptedServer(["lantern-7b"])
+    async with strict as server:
+        form = form_of(scheme + server.url.removeprefix("http://") + "/v1", key="sk-lantern")
+        answer = await olive.post("/providers/test", data=form, headers=HTMX)
+        assert proposed(answer) == f"openai {server.url}/v1"
+        assert server.requests
+        assert not any("sk-lantern" in str(asked.headers) for asked in server.requests)
+        await olive.post("/providers", data=form | {"proposal": proposed(answer)})
+        assert server.requests[-1].headers["authorization"] == "Bearer sk-lantern"
+        assert await rows() == [("openai", f"{server.url}/v1")]

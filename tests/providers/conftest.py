@@ -38,6 +38,8 @@ from tests.tiny_gguf import write_tiny_gguf
 
 KEY = "sk-test-0123456789abcdef"
 QUICK = Limits(first_token_seconds=0.8, between_frames_seconds=0.4, max_answer_bytes=100_000)
+#: For tests of what is said, which a busy machine must not turn into tests of time.
+PATIENT = Limits(60, 60)
 
 
 class AtOpenAI(OpenAI):
@@ -153,10 +155,16 @@ async def client(server: ScriptedServer) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-def provider(dialect: Dialect, server: ScriptedServer, client: httpx.AsyncClient) -> Provider:
-    """An account of this dialect at the scripted server, with little patience."""
+def limits() -> Limits:
+    """How patient the provider is: a module whose tests wait for no silence says `PATIENT`."""
+    return QUICK
+
+
+@pytest.fixture
+def provider(dialect: Dialect, server: ScriptedServer, client: httpx.AsyncClient, limits: Limits) -> Provider:
+    """An account of this dialect at the scripted server."""
     account = Account("Acme", server.url_for(dialect), KEY)
-    return ADAPTERS[dialect.kind](account, client, QUICK)
+    return ADAPTERS[dialect.kind](account, client, limits)
 
 
 @pytest.fixture(scope="session")

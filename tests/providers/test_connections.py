@@ -11,12 +11,11 @@ from app.providers.client import make_client, on_repeat
 from app.providers.download import Target, fetch
 from app.providers.errors import BadRequest, ProviderError, Unreachable
 from tests.authorities import Authority
-from tests.providers.conftest import ADAPTERS, Account, Limits, Provider, collect, eventually, open_files, question
+from tests.providers.conftest import ADAPTERS, PATIENT, Account, Provider, collect, eventually, open_files, question
 from tests.scripted import ANTHROPIC, DIALECTS, OPENAI, Close, Dialect, Manners, ScriptedServer, Send, whole
 from tests.scripted.server import DEFAULT_WORDS
 
 ANSWER = "".join(DEFAULT_WORDS)
-PATIENT = Limits(60, 60)
 #: Those of an honest server, which a client must get along with.
 HONEST = [each for each in Manners if each not in (Manners.BREAKS_OFF, Manners.RESETS_LATE)]
 

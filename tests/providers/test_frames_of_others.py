@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from app.parts import Finish, TextPart
-from app.providers.base import Provider
+from app.providers.base import Limits, Provider
 from app.providers.errors import BadAnswer, BadRequest, ModelMissing, Overloaded, RateLimited
 from app.providers.reasons import error_in, is_keep_alive
-from tests.providers.conftest import collect, question, replayed
+from tests.providers.conftest import PATIENT, collect, question, replayed
 from tests.scripted import ANTHROPIC, OPENAI, RESPONSES, SPOKEN, Close, Dialect, ScriptedServer
 
 EVERY = pytest.mark.parametrize("dialect", SPOKEN, ids=[each.kind for each in SPOKEN])
@@ -47,6 +47,11 @@ ERRORS: dict[str, Any] = {
 
 def framed(dialect: Dialect, value: Any) -> bytes:
     return dialect.data(json.dumps(value))
+
+
+@pytest.fixture
+def limits() -> Limits:
+    return PATIENT
 
 
 @EVERY

@@ -9,10 +9,15 @@ import msgspec
 import pytest
 
 from app.parts import ErrorPart, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
-from app.providers.base import Account, ChatMessage, ChatRequest, Image, Provider, Role
+from app.providers.base import Account, ChatMessage, ChatRequest, Image, Limits, Provider, Role
 from app.providers.prompts import CONTINUE, CUT_OFF, OPENING, in_turn
-from tests.providers.conftest import ADAPTERS
+from tests.providers.conftest import ADAPTERS, PATIENT
 from tests.scripted import SPOKEN, Dialect
+
+
+@pytest.fixture
+def limits() -> Limits:
+    return PATIENT
 
 
 @pytest.fixture(params=SPOKEN, ids=[dialect.kind for dialect in SPOKEN])

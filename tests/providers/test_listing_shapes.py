@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from app.providers.base import Provider
+from app.providers.base import Limits, Provider
 from app.providers.errors import BadAnswer, KeyRejected, NoList, ProviderError
 from app.providers.listings import entries_in, protocol_of
 from app.providers.ollama import Ollama
 from app.providers.openai import OpenAI
+from tests.providers.conftest import PATIENT
 from tests.providers.test_listing import LISTS
 from tests.scripted import OLLAMA, OPENAI, Dialect, ScriptedServer, whole
 from tests.scripted.steps import Close
@@ -54,6 +55,11 @@ def in_dialect(shape: Any, dialect: Dialect) -> Any:
     for place, entry in entries.items():
         text = text.replace(place, entry)
     return text.encode()
+
+
+@pytest.fixture
+def limits() -> Limits:
+    return PATIENT
 
 
 @pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8], ids=["plain", "byte-order mark"])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.providers.amendments import unknown_field
-from app.providers.base import Account, Amended, Provider
+from app.providers.base import Account, Amended, Limits, Provider
 from app.providers.errors import (
     BadRequest,
     KeyRejected,
@@ -20,7 +20,7 @@ from app.providers.errors import (
 from app.providers.failures import refusal
 from app.providers.lenient import find_value
 from app.providers.reasons import error_in, reason_in
-from tests.providers.conftest import collect, question
+from tests.providers.conftest import PATIENT, collect, question
 from tests.scripted import ANTHROPIC, GEMINI, OLLAMA, OPENAI, RESPONSES, SPOKEN, Dialect, ScriptedServer, whole
 
 ACCOUNT = Account("Acme", "https://models.example/v1")
@@ -57,6 +57,11 @@ EVERY = pytest.mark.parametrize("dialect", SPOKEN, ids=[each.kind for each in SP
 
 def written(shape: str, name: str) -> bytes:
     return json.dumps(REFUSALS[shape]).replace("NAME", name).encode()
+
+
+@pytest.fixture
+def limits() -> Limits:
+    return PATIENT
 
 
 @EVERY

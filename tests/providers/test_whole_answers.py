@@ -7,10 +7,10 @@ import httpx
 import pytest
 
 from app.parts import Finish, ReasoningPart, TextPart, ToolCallPart, Usage
-from app.providers.base import Account, Provider
+from app.providers.base import Account, Limits, Provider
 from app.providers.errors import BadAnswer, Overloaded, RateLimited, StreamCut, Unreachable
 from app.providers.frames import BodyDecoder, FrameTooLarge, JsonDecoder, SseFrame, WebPage
-from tests.providers.conftest import ADAPTERS, collect, question, replayed
+from tests.providers.conftest import ADAPTERS, PATIENT, collect, question, replayed
 from tests.scripted import ANTHROPIC, GEMINI, OLLAMA, OPENAI, RESPONSES, SPOKEN, Dialect, ScriptedServer, whole
 
 EVERY = pytest.mark.parametrize("dialect", SPOKEN, ids=[each.kind for each in SPOKEN])
@@ -25,6 +25,11 @@ WRITTEN = {
 
 def parts_of(text: str, thought: str) -> list[tuple[type, str]]:
     return [(ReasoningPart, thought), (TextPart, text)]
+
+
+@pytest.fixture
+def limits() -> Limits:
+    return PATIENT
 
 
 @EVERY

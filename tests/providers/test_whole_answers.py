@@ -245,6 +245,27 @@ async def test_a_response_of_which_nothing_was_streamed_is_told_when_it_is_compl
     assert (outcome.usage, outcome.finish) == ([Usage(3, 9)], [Finish("length")])
 
 
+async def test_words_and_arguments_are_read_in_other_shapes() -> None:
+    for choice in (
+        {"text": "Hi", "finish_reason": None},
+        {"delta": {"content": [{"type": "output_text", "text": "Hi"}]}},
+        {"message": {"content": [{"type": "text", "text": "Hi"}]}},
+    ):
+        frame = OPENAI.data(json.dumps({"choices": [choice]}))
+        outcome = await collect(replayed(OPENAI, frame, OPENAI.end_marker).stream(question()))
+        assert (outcome.text, outcome.finish) == ("Hi", [Finish("stop")]), choice
+    arguments = {"at": "x"}
+    call = {"function": {"name": "look", "arguments": arguments}, "id": "c1"}
+    for arguments_ in (arguments, json.dumps(arguments)):
+        call["function"]["arguments"] = arguments_  # type: ignore[index]
+        chat = OPENAI.data(json.dumps({"choices": [{"delta": {"tool_calls": [call]}, "finish_reason": "tool_calls"}]}))
+        line = OLLAMA.data(json.dumps({"message": {"content": "", "tool_calls": [call]}, "done": True}))
+        for dialect, frame in ((OPENAI, chat), (OLLAMA, line)):
+            outcome = await collect(replayed(dialect, frame).stream(question()))
+            found = [json.loads(part.arguments) for part in outcome.parts if isinstance(part, ToolCallPart)]
+            assert (found, outcome.finish) == ([arguments], [Finish("tool_calls")])
+
+
 async def test_lines_of_json_may_end_in_an_events_end_marker() -> None:
     body = json.dumps(OPENAI.whole("Seven.")).encode() + b"\n\ndata: [DONE]\n\n"
     assert (await collect(replayed(OPENAI, body).stream(question()))).finish == [Finish("stop")]

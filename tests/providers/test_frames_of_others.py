@@ -114,6 +114,10 @@ ALIVE = [
 ALIVE += [
     ".",
     "still working",
+    "Thinking...",
+    "Loading model",
+    "heartbeat 12",
+    "ok",
     ": OPENROUTER PROCESSING",
     '"ping"',
     '{"type":"ping"}',

@@ -197,6 +197,12 @@ async def test_plain_words_are_no_answer(provider: Provider, server: ScriptedSer
     outcome = await collect(provider.stream(question()))
     assert outcome.error is not None
     assert outcome.finish == []
+    assert outcome.error.is_retryable
+    assert "upstream is away" in outcome.error.sentence
+    server.script(*dialect.stream(dialect.text("Hello"), b"upstream is away"))
+    outcome = await collect(provider.stream(question()))
+    assert outcome.error is not None
+    assert (outcome.text, outcome.finish, "upstream is away" in outcome.error.sentence) == ("Hello", [], True)
 
 
 def test_the_first_byte_decides_wherever_the_body_is_cut() -> None:

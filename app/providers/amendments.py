@@ -27,7 +27,7 @@ MOST_REMEMBERED = 1000
 _DOES_NOT_KNOW = re.compile(
     r"un(supported|recogni[sz]ed|known|expected)|not (supported|recogni[sz]ed|permitted|allowed|available|valid for|implemented)"
     r"|(does not|doesn't|cannot|can't) (support|accept|be used)|not have access|must be verified|only the default|forbidden"
-    r"|cannot both be|can(not|'t) be used together"
+    r"|deprecated|cannot both be|can(not|'t) be used together"
     r"|extra (input|field)|extra_forbidden|additional propert|cannot find field|no such (field|parameter)|not a known",
     re.IGNORECASE,
 )

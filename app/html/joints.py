@@ -24,6 +24,7 @@ _PUNCTUATION: Final = (
 )
 _OTHER: Final = (
     r"!-)+,\-./:;<=>?@\[\]^_`{|}\u00a1-\u00bf\u2010-\u2027\u2030-\u205e"  # punctuation anywhere, but `*` and `~`
+    r"\u00d7\u00f7\u20a0-\u20cf\u2100-\u214f\u2190-\u2bff\U0001f000-\U0001fbff"  # signs and emoji, which count as such
 )
 _MARK: Final = r"(?:\*+|~~?)"
 #: Punctuation at a mark, which is a letter to the rule where it or the character beyond the mark is of these scripts.

@@ -25,11 +25,13 @@ from app.providers.thinking import told_apart
 MOST_REMEMBERED = 1000
 
 _DOES_NOT_KNOW = re.compile(
-    r"un(supported|recogni[sz]ed|known|expected)|not (supported|recogni[sz]ed|permitted|allowed|available)"
-    r"|(does not|doesn't|cannot|can't) (support|accept|be used)|not have access|must be verified|only the default"
+    r"un(supported|recogni[sz]ed|known|expected)|not (supported|recogni[sz]ed|permitted|allowed|available|valid for|implemented)"
+    r"|(does not|doesn't|cannot|can't) (support|accept|be used)|not have access|must be verified|only the default|forbidden"
+    r"|deprecated|cannot both be|can(not|'t) be used together"
     r"|extra (input|field)|extra_forbidden|additional propert|cannot find field|no such (field|parameter)|not a known",
     re.IGNORECASE,
 )
+_STREAMING = re.compile(r"\bstreaming\b", re.IGNORECASE)
 
 
 class Amendments:
@@ -133,6 +135,7 @@ def unknown_field(names: frozenset[str] | tuple[str, ...], body: dict[str, Any],
     """
     if not _DOES_NOT_KNOW.search(complaint):
         return None
+    complaint = _STREAMING.sub("stream", complaint)
     found = {name: re.search(rf"\b{name}\b", complaint) for name in names if name in body}
     places = {name: match.start() for name, match in found.items() if match}
     return min(places, key=places.__getitem__, default=None)

@@ -205,6 +205,8 @@ class AnswerStream(Generic[E]):
 
     def _cut(self) -> ProviderError:
         """Why an answer ended too early. One cut before its first word is none: it can be asked for again."""
+        if (words := self._decoder.words) and not is_keep_alive(words):
+            return failures.event(self._account, words)
         if self._size.bytes:
             return failures.cut(self._account)
         sentence = _("%(name)s closed the connection before it answered.")

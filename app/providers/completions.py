@@ -117,6 +117,12 @@ def object_of(arguments: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {"invalid_json": arguments}
 
 
+def written(arguments: Any) -> str | None:
+    """The arguments of a call as text; some servers send them as the object that they are."""
+    is_text = arguments is None or isinstance(arguments, str)
+    return arguments if is_text else msgspec.json.encode(arguments).decode()
+
+
 class ChatReader(Reader[Event]):
     """Frames of a streamed chat completion → events."""
 
@@ -140,7 +146,7 @@ class ChatReader(Reader[Event]):
         reason = read_reason(choice.finish_reason)
         if choice.delta is None and choice.message is not None:
             reason = reason or "stop"  # all of it at once, and some give no reason then
-        said = choice.delta or (None if self._has_begun else choice.message) or _Delta()
+        said = choice.delta or (None if self._has_begun else choice.message) or _Delta(content=choice.text)
         events = self._events(said)
         self._has_begun = self._has_begun or bool(events)
         self._end.see(reason, has_text=said.says_something())
@@ -177,14 +183,14 @@ class ChatReader(Reader[Event]):
             self._has_tool_calls = True
             function = call.function or _Function()
             index = position if call.index is None else call.index  # Gemini's compatible server gives no index
-            pieces = (call.id, function.name, function.arguments)
+            pieces = (call.id, function.name, written(function.arguments))
             events.append(ToolCallDelta(index, *(clean(piece or "") for piece in pieces)))
         return events
 
 
 class _Function(msgspec.Struct):
     name: str | None = None
-    arguments: str | None = None
+    arguments: str | dict[str, Any] | None = None
 
 
 class _ToolCall(msgspec.Struct):
@@ -216,10 +222,11 @@ class _Delta(msgspec.Struct):
 
 
 class _Choice(msgspec.Struct):
-    """`message` is the whole of it: from servers that do not stream what they were asked to."""
+    """`message` is the whole of it: from servers that do not stream what they were asked to. `text` is what older ones say."""
 
     delta: _Delta | None = None
     message: _Delta | None = None
+    text: str | None = None
     finish_reason: Any = None
     error: Any = None
 
@@ -236,7 +243,7 @@ def _pieces(content: "str | list[_Piece] | None") -> Iterator[tuple[Literal["tex
         yield "text", content
         return
     for piece in content or ():
-        if piece.type == "text" and isinstance(piece.text, str):
+        if piece.type in ("text", "output_text") and isinstance(piece.text, str):
             yield "text", piece.text
         if piece.type == "thinking":
             thoughts = piece.thinking if isinstance(piece.thinking, list) else [{"text": piece.thinking}]

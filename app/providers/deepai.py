@@ -75,10 +75,10 @@ class DeepAI(Provider):
                 yield event
 
     async def _answer(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
-        answer = await self.wire.fetch("POST", PATH, _Answer, self.body(request))
-        if not isinstance(answer.output, str):
-            raise failures.event(self.account, _complaint(answer))
-        said = TextDelta(clean(answer.output.removeprefix(_SPEAKERS["assistant"])))
+        answer = await self.wire.fetch("POST", PATH, dict[str, Any], self.body(request))
+        if not isinstance(output := answer.get("output"), str):
+            raise failures.event(self.account, _complaint(answer) or answer)
+        said = TextDelta(clean(output.removeprefix(_SPEAKERS["assistant"])))
         AnswerSize(self.account, self.limits).add(said)
         yield said
         yield Finish("stop")
@@ -95,12 +95,6 @@ class DeepAI(Provider):
         return f"{_SPEAKERS[message.role]}{words}"
 
 
-class _Answer(msgspec.Struct):
-    output: Any = None
-    err: Any = None
-    status: Any = None
-
-
 class _FormWire(Wire):
     """Sends forms in place of JSON, and reads the errors of this service."""
 
@@ -113,13 +107,13 @@ class _FormWire(Wire):
         if response.status_code != 200 and not response.headers.get("Content-Encoding"):
             body = await self._read(response, MAX_ERROR_BYTES, is_whole=False)
             with contextlib.suppress(msgspec.DecodeError):  # a proxy's words stay as they are
-                if said := _complaint(msgspec.json.decode(body, type=_Answer)):
+                if said := _complaint(msgspec.json.decode(body, type=dict[str, Any])):
                     body = msgspec.json.encode({"error": said})
             wait = response.headers.get("Retry-After")
             raise failures.refusal(self.account, response.status_code, body, wait=wait)
         await super()._check(response)
 
 
-def _complaint(answer: _Answer) -> str:
-    """`{"err": "…"}`, or `{"status": "…"}`."""
-    return next((said for said in (answer.err, answer.status) if isinstance(said, str)), "")
+def _complaint(answer: dict[str, Any]) -> str:
+    """`{"err": "…"}`, or `{"status": "…"}`; a proxy has words of its own."""
+    return next((said for said in (answer.get("err"), answer.get("status")) if isinstance(said, str)), "")

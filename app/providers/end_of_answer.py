@@ -5,24 +5,34 @@ from collections.abc import Mapping
 
 from app.parts import FinishReason
 
-_NONE = frozenset({"", "null", "none", "nil", "undefined", "unspecified", "finish_reason_unspecified"})
-_KNOWN: dict[str, FinishReason] = {
-    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "max_length", "token_limit"), "length"),
-    **dict.fromkeys(("model_length", "model_context_window_exceeded"), "length"),
-    **dict.fromkeys(("tool_calls", "tool_call", "tool_use", "function_call"), "tool_calls"),
-    **dict.fromkeys(("content_filter", "content_filtered", "safety", "sensitive", "refusal"), "content_filter"),
-    **dict.fromkeys(("blocklist", "prohibited_content", "recitation", "spii"), "content_filter"),
-}
+#: What says that there is more to come.
+_NONE = re.compile(
+    r"|null|none|nil|nan|n/?a|undefined|(finish_reason_)?unspecified|false|not_?(yet_)?(finished|stopped|done)"
+    r"|unfinished|incomplete|(in_?)?progress(ing)?|running|ongoing|pending|processing|generating|streaming|continu(e|ing)"
+)
+#: Every server has words of its own, but they are made of these.
+_MEANINGS: tuple[tuple[re.Pattern[str], FinishReason], ...] = (
+    (
+        re.compile(r"filter|safety|sensitive|refus|blocked|blocklist|prohibit|recitation|spii|moderat|guardrail"),
+        "content_filter",
+    ),
+    (re.compile(r"tool|function"), "tool_calls"),
+    (re.compile(r"length|max|limit|context|truncat"), "length"),
+)
 #: OpenRouter says error, vLLM abort, DeepSeek insufficient_system_resource, Zhipu network_error: no end, a failure.
-_FAILURE = re.compile(r"error|abort|cancel|fail|interrupt|time_?d?_?out|insufficient|overload|unavailable|disconnect")
+_FAILURE = re.compile(
+    r"error|exception|abort|cancel|fail|interrupt|time_?d?_?out|insufficient|overload|unavailable|disconnect|preempt"
+    r"|shut_?down|killed|crash"
+)
 
 
 def read_reason(said: object, special: Mapping[str, FinishReason] | None = None) -> FinishReason | None:
     """A finish reason as a server words it → ours; None where it says none. `special`: what a dialect words on its own."""
     word = said.strip().lower() if isinstance(said, str) else ""
-    if word in _NONE:
+    if _NONE.fullmatch(word.replace(" ", "_").replace("-", "_")):
         return None
-    return (special or {}).get(word) or _KNOWN.get(word, "stop")
+    found = (meaning for words, meaning in _MEANINGS if words.search(word))
+    return (special or {}).get(word) or next(found, "stop")
 
 
 def is_failure(said: object) -> bool:

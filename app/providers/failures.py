@@ -47,12 +47,16 @@ USUAL_PATHS = ("", "/v1", "/v1beta", "/api")
 _MAX_MESSAGE_CHARS = 300
 _TOO_LONG = re.compile(
     r"context[ _]length|context[ _]window|context[ _]size|maximum context|prompt is too long|too many (input )?tokens"
-    r"|exceeds? the (available|maximum) context|input (length|is too long)|input token count.{0,80}exceeds",
+    r"|exceeds? the (available|maximum) context|input (length|is too long)|input token count.{0,80}exceeds"
+    r"|reduce the length of the (messages|prompt|input)|max_new_tokens.{0,3} must be <=|must have less than \d+ tokens"
+    r"|exceed(s|ed)? (the )?(model )?(token limit|max(imum)? (input |prompt )?length)|contains at least \d+ input tokens",
     re.IGNORECASE,
 )
 _NO_MODEL = re.compile(
     r"models?\b.{0,200}\b(not found|does not exist|not exist|not available|decommissioned)|no such model|^model: \S"
-    r"|(invalid|unknown) model|not a valid model|no endpoints found for|no models? (is |are )?loaded",
+    r"|(invalid|unknown) model|not a valid model|no endpoints found for|no models? (is |are )?loaded"
+    r"|model \S{1,200} (is|has been) deprecated|(failed|unable|could not|cannot)( to)? (find|load|access) (the )?model"
+    r"|models?\b.{0,200}\b(is unavailable|not loaded)|deployment\b.{0,80}\bdoes not exist|LLM Provider NOT provided",
     re.IGNORECASE | re.DOTALL,
 )
 #: LiteLLM and its router. One that says when to try again has the model, and rests it.
@@ -62,6 +66,10 @@ _NO_DEPLOYMENT = re.compile(
 #: Ollama and vLLM; the same question would fail again, and another model of the same server may well fit.
 _NO_MEMORY = re.compile(r"requires more (system )?memory|out of memory|not enough (free )?memory", re.IGNORECASE)
 _BAD_KEY = re.compile(r"\b(invalid_api_key|authentication_error|permission_error|API_KEY_INVALID)\b")
+#: The words alone, where no status says it: in an answer that began well, and in a refusal of the request as such.
+_BAD_KEY_WORDS = re.compile(r"(incorrect|invalid) (x-)?api[ -]?key|api key not valid", re.IGNORECASE)
+_TOO_OFTEN_WORDS = re.compile(r"rate[ -]?limit (was )?(reached|exceeded)|too many requests", re.IGNORECASE)
+_FILTERED_WORDS = re.compile(r"content management policy|content exists risk|inappropriate content", re.IGNORECASE)
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.|\x9b[0-?]*[ -/]*[@-~]", re.DOTALL
 )
@@ -151,11 +159,12 @@ def classify(account: Account, status: int, message: str, code: str = "", *, wai
         return BadRequest(_("The conversation with its files is larger than %(name)s accepts%(because)s") % names)
     if _NO_DEPLOYMENT.search(message) and not wait:
         return ModelMissing(_("%(name)s does not have this model%(because)s") % names)
-    if status == 429 or "rate_limit" in code:
+    has_words_alone = status in (0, 400)
+    if status == 429 or "rate_limit" in code or (has_words_alone and _TOO_OFTEN_WORDS.search(message)):
         return RateLimited(_("%(name)s asks to slow down%(because)s") % names, retry_after_seconds=retry_after(wait))
-    if status in (401, 403) or _BAD_KEY.search(code):
+    if status in (401, 403) or _BAD_KEY.search(code) or (has_words_alone and _BAD_KEY_WORDS.search(message)):
         return KeyRejected(_("%(name)s did not accept the key%(because)s") % names)
-    if "content_filter" in code or "content_policy" in code:
+    if "content_filter" in code or "content_policy" in code or (has_words_alone and _FILTERED_WORDS.search(message)):
         return Filtered(_("%(name)s ended this for safety reasons%(because)s") % names)
     if status in (0, 400, 404, 422) and ("model_not_found" in code or _NO_MODEL.search(message)):
         return ModelMissing(_("%(name)s does not have this model%(because)s") % names)

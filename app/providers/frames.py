@@ -9,6 +9,7 @@ from typing import NamedTuple
 from app.providers.lenient import NOT_JSON, find_value
 
 MAX_FRAME_BYTES = 8 * 1024 * 1024
+MAX_WORDS_BYTES = 2000
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -68,6 +69,9 @@ class _Lines:
 class SseDecoder:
     """`text/event-stream` → frames. Raises `FrameTooLarge`, after the frames before it were handed out."""
 
+    words = ""
+    """The first line that is no field and no comment: what a proxy said in place of an answer."""
+
     def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
         self._lines = _Lines(max_frame_bytes)
         self._data: list[bytes] = []
@@ -106,6 +110,8 @@ class SseDecoder:
             self._event = line[7:] if line[6:7] == b" " else line[6:]
         elif line.startswith(b"{"):  # no field is called so: JSON, behind words that keep a line open
             frames.append(SseFrame("", line.decode("utf-8", "replace")))
+        elif not self.words and not line.startswith((b":", b"id", b"retry", b"event")):
+            self.words = line[:MAX_WORDS_BYTES].decode("utf-8", "replace")
         # Everything else is a comment, `id`, `retry` or a field that no model server gives a meaning.
 
     def _add(self, value: bytes) -> None:
@@ -181,6 +187,11 @@ class BodyDecoder:
                 return []
             self._decoder = self._choose(chunk[0])
         return self._decoder.feed(chunk)
+
+    @property
+    def words(self) -> str:
+        """`SseDecoder.words`."""
+        return self._decoder.words if isinstance(self._decoder, SseDecoder) else ""
 
     def end(self) -> list[SseFrame]:
         """The frame left at the end of the body."""

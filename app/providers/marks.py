@@ -23,9 +23,13 @@ THOUGHTS = {
     "<|begin_of_thought|>": "<|end_of_thought|>",  # OpenThinker
     "<|START_THINKING|>": "<|END_THINKING|>",  # Command A
     "<|inner_prefix|>": "<|inner_suffix|>",  # Apertus
+    "<|think|>": "<|/think|>",
+    "<|thinking|>": "<|/thinking|>",
     "<|channel>thought": "<channel|>",  # Gemma 4
     "<unused94>thought": "<unused95>",  # MedGemma
 }
+#: Some models close one of these with another.
+_SIMILAR = frozenset({"</think>", "</thinking>", "</thought>", "</thoughts>"})
 #: What is left of the channels of gpt-oss where a server dropped the tokens: `analysisThe user …assistantfinalParis.`
 BARE_OPENING, BARE_CLOSING = "analysis", "assistantfinal"
 #: Around what is said after a thought.
@@ -35,18 +39,39 @@ _STARTS = (
     "<|im_start|>",
     "<|im_assistant|>",
     "<|start_header_id|>",
+    "<|header_start|>",
     "<|start_of_role|>",
     "<|start|>",
     "<start_of_turn>",
 )
 _TOKENS = (
-    *(start + role for start in (*_STARTS, "<|turn>") for role in ("", "assistant", "model")),
-    *("<s>", "</s>", "<bos>", "<eos>", "<pad>", "<eot>", "<end_of_turn>", "<end_of_utterance>", "<end_of_text>"),
+    *(start + role for start in (*_STARTS, "<|turn>") for role in ("", "assistant", "model", "user", "system")),
+    *(
+        "<s>",
+        "</s>",
+        "<bos>",
+        "<eos>",
+        "<pad>",
+        "<unk>",
+        "<eot>",
+        "<end_of_turn>",
+        "<end_of_utterance>",
+        "<end_of_text>",
+    ),
+    *("[gMASK]", "<sop>"),  # GLM
     *("<turn|>", "<|channel>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>"),
 )
-#: Tokens by their form, of which there are hundreds: `<|eot_id|>`, and DeepSeek's `<｜end▁of▁sentence｜>`.
-_FORM = re.compile(r"<\|[\w:/.-]{1,40}\|>|<｜[^<>｜\s]{1,40}｜>")
-_PARTIAL_FORM = re.compile(r"<(\|([\w:/.-]{1,40}\|?)?|｜([^<>｜\s]{1,40}｜?)?)?")
+#: Tokens by their form, of which there are hundreds: `<|eot_id|>`, DeepSeek's `<｜end▁of▁sentence｜>`, EXAONE's `[|endofturn|]`.
+_FORM = re.compile(r"<\|[\w:/.-]{1,40}\|>|<｜[^<>｜\s]{1,40}｜>|\[\|\w{1,40}\|\]")
+_PARTIAL_FORM = re.compile(r"<(\|([\w:/.-]{1,40}\|?)?|｜([^<>｜\s]{1,40}｜?)?)?|\[(\|(\w{1,40}\|?)?)?")
+#: The turn is over and someone else's begins: what follows was made up by a model that its server did not stop.
+_NEXT_TURN = re.compile(
+    r"(?:<\|(?:im_end|im_sep|eot_id|eot|end|endoftext|end_of_text|end_of_turn|end_of_role)\|>|</s>|<end_of_turn>|<eos>|<turn\|>"
+    r"|<｜end▁of▁sentence｜>|\[\|endofturn\|\])\s*(?:<s>\s*)?"
+    r"(?:(?:<\|(?:im_start|start_header_id|header_start|start_of_role|start)\|>|<start_of_turn>|<\|turn>)(?:user|system)"
+    r"|<\|(?:user|system)\|>|<｜User｜>|\[\|(?:user|system)\|\]|\[INST\])\Z",
+    re.IGNORECASE,
+)
 _CHANNEL = re.compile(
     r"<\|channel\|> ?(analysis|commentary|final)(?: to=[\w.:-]{1,80})?(?: ?<\|constrain\|> ?\w{1,20})?(?:<\|message\|>)?"
 )
@@ -95,6 +120,16 @@ def look(text: str, *, is_last: bool) -> Mark | Pending | None:
     if (form := _FORM.match(text)) and form.end() > len(tag):
         return Mark("token", form.end(), form[0].lower())
     return Mark(_KINDS[tag], len(tag), tag, _CLOSINGS.get(tag, "")) if tag else None
+
+
+def closes(tag: str, closing: str) -> bool:
+    """Whether a closing tag ends a thought that should end in `closing`."""
+    return tag == closing or (tag in _SIMILAR and closing in _SIMILAR)
+
+
+def begins_next_turn(tokens: str) -> bool:
+    """Whether a run of tokens ends in the beginning of the next speaker's turn."""
+    return _NEXT_TURN.search(tokens[-_LONGEST * 4 :]) is not None
 
 
 def look_bare(text: str, *, is_last: bool) -> Mark | Pending | None:

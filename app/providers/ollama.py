@@ -28,7 +28,7 @@ from app.providers import failures
 from app.providers.amendments import Amendments, Question, converse, unknown_field
 from app.providers.answers import Reader
 from app.providers.base import Account, ChatMessage, ChatRequest, Event, Image, Limits, Model, Provider
-from app.providers.completions import object_of, refuse_file, tool_entry
+from app.providers.completions import object_of, refuse_file, tool_entry, written
 from app.providers.counts import usage_of
 from app.providers.end_of_answer import EndOfAnswer, is_failure, read_reason
 from app.providers.errors import BadRequest
@@ -171,7 +171,7 @@ class LineReader(Reader[Event]):
         if message.content:
             events.append(TextDelta(clean(message.content)))
         for call in message.tool_calls or ():
-            arguments = clean(msgspec.json.encode(call.function.arguments).decode())
+            arguments = clean(written(call.function.arguments) or "{}")
             name = clean(call.function.name)
             events.append(ToolCallDelta(self._tool_calls, call.id or f"call_{self._tool_calls}", name, arguments))
             self._tool_calls += 1

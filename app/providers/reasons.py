@@ -19,7 +19,7 @@ _MOST_ENTRIES = 8
 _CONTAINERS = ("error", "errors", "exception")
 _SENTENCES = (
     "message msg detail error_description error_message error_msg errormessage errmsg status_msg faultstring"
-    " error errors exception description reason title"
+    " error errors exception description reason title err cause statustext status_text text content body"
 ).split()
 _CODES = ("code", "type", "status", "error_code", "errorcode", "error_type", "status_code", "statuscode")
 _PLACES = ("body", "query", "path", "header")
@@ -28,17 +28,17 @@ _EVENTS = re.compile(r"\s*(event|data|id|retry)?:")
 _WAIT = re.compile(r"try again in (\d{1,9}(?:\.\d{1,9})?) ?s(?:ec(?:ond)?s?)?\b", re.IGNORECASE)
 
 _ERROR_KEY = re.compile(
-    r"errors?|err|err(or)?_?(msg|message|code|info|type|detail)s?|exception|fault|failure|traceback"
+    r"(is|has)?_?errors?|err|err(or)?_?(msg|message|code|info|type|detail)s?|exception|fault|failure|failed|traceback"
 )
-_ERROR_WORD = re.compile(r"error|exception|fail(ed|ure)", re.IGNORECASE)
+_ERROR_WORD = re.compile(r"error|exception|fail(ed|ure)|abort", re.IGNORECASE)
 _UNDER_WAY = frozenset(
     "ok success succeeded successful completed processing queued pending running in_progress waiting started".split()
 )
 _ALIVE = (
-    r"ping|pong|(stream[-_ ]?)?keep[-_ ]?alive|heart[-_ ]?beat|alive|tick|([\w.]+ )?(processing|working|waiting|loading)"
-    r"|please wait|queued|pending|connected|no-?op"
+    r"ping|pong|(stream[-_ ]?)?keep[-_ ]?alive|heart[-_ ]?beat|alive|tick|([\w.]+ )?(processing|working|waiting|loading|thinking)"
+    r"|loading (the )?model|warming up|in progress|please wait|queued|pending|connected|no-?op|ok"
 )
-_KEEP_ALIVE = re.compile(rf"\W*({_ALIVE})\W*", re.IGNORECASE)
+_KEEP_ALIVE = re.compile(rf"\W*({_ALIVE})[\W\d]*", re.IGNORECASE)
 #: An object of nothing but such a word, and perhaps when or for what.
 _ALIVE_OBJECT = re.compile(rf'\{{\s*"({_ALIVE}|type|event|object|status)"\s*:[^{{}}\[\]]*\}}', re.IGNORECASE)
 _EMPTY = re.compile(r'[\s.:*~_-]*|\s*(null|none|undefined|\[\s*\]|\{\s*\}|"\s*")\s*', re.IGNORECASE)
@@ -132,7 +132,7 @@ def _refuses(low: dict[str, Any]) -> bool:
         return True
     has_words = any(
         low.get(key) and isinstance(low[key], str | list) for key in ("message", "msg", "detail", "status_msg")
-    )
+    ) or (isinstance(low.get("detail"), dict) and bool(low["detail"]))
     is_typed = isinstance(low.get("type"), str) and len(codes) == 1
     return has_words and not is_typed
 
@@ -165,7 +165,7 @@ def _sentence(value: Any, depth: int) -> str:
     if not isinstance(value, dict):
         return ""
     low = _lowered(value)
-    found = _sentence_of_object(low, depth)
+    found = _sentence_of_object(low, depth) or "; ".join(_by_field(value))
     place = [str(each) for each in low["loc"]] if isinstance(low.get("loc"), list | tuple) else []
     place = place[1:] if place and place[0] in _PLACES else place
     return f"{'.'.join(place)}: {found}" if place and found else found
@@ -174,8 +174,21 @@ def _sentence(value: Any, depth: int) -> str:
 def _sentence_of_object(low: dict[str, Any], depth: int) -> str:
     inner = [low[key] for key in _CONTAINERS if isinstance(low.get(key), dict | list)]
     named = [low[key] for key in _SENTENCES if key in low]
-    envelopes = [each for each in low.values() if isinstance(each, dict)]
+    envelopes = [
+        each for each in low.values() if isinstance(each, dict) or (isinstance(each, list) and _has_objects(each))
+    ]
     return next(filter(None, (_sentence(each, depth + 1) for each in (*inner, *named, *envelopes))), "")
+
+
+def _has_objects(values: list[Any]) -> bool:
+    return any(isinstance(each, dict) for each in values[:_MOST_ENTRIES])
+
+
+def _by_field(value: dict[str, Any]) -> list[str]:
+    """What is wrong with each field: `{"temperature": ["must be lower"]}`."""
+    lists = [(key, each) for key, each in value.items() if isinstance(each, list)][:_MOST_ENTRIES]
+    said = [(key, [text for text in each[:_MOST_ENTRIES] if isinstance(text, str)]) for key, each in lists]
+    return [f"{key}: {', '.join(texts)}" for key, texts in said if texts]
 
 
 def _within(text: str) -> Any:

@@ -22,6 +22,10 @@ _UNSPACED = re.compile(
 )
 _OPENERS = "(“„«‘¿¡"
 _CLOSERS = ".,;:!?…)]”»%"
+_OPERATORS = "—–=+&"  # with a space before them, one follows
+#: Emphasis, code, a quotation, a formula or a link begins, unless the mark ends what was open.
+_OPENING_MARK = re.compile(r"(\*{1,3}|`|\"|\$|\[)(?=[^\W_])")
+_MARKS = re.compile(r"[*`\"$\[]{1,3}")
 _ADDRESS = re.compile(r"(?:\w+://|www\.|[\w.]+@|\w*/)\S*$")
 
 #: Ends of English words that are no words.
@@ -69,14 +73,17 @@ def space_between(written: str, begun: str, known: frozenset[str] = frozenset())
     before, after = written[-1:], begun[:1]
     if not before or not after or _UNSPACED.match(before) or _UNSPACED.match(after) or CodeSpans(written).is_open():
         return ""
-    if not (after.isalnum() or after in _OPENERS):
+    opens = after in _OPENERS or _opens(written, begun)
+    if not (after.isalnum() or opens):
         return ""
     if before.isalnum():
-        return " " if after in _OPENERS or _begins_word(written, begun, known) else ""
+        return " " if opens or _begins_word(written, begun, known) else ""
     if before.isspace() or _ADDRESS.search(written[-200:]):
         return ""
     if before in ".,:" and after.isdigit() and written[-2:-1].isdigit():
         return ""
+    if before in _OPERATORS:
+        return " " if written[-2:-1] == " " else ""
     return " " if before in _CLOSERS or _closes(written, before) else ""
 
 
@@ -88,7 +95,7 @@ def _written(request: ChatRequest) -> str:
 
 def _is_undecided(written: str, begun: str) -> bool:
     """Whether the first word, which may not be whole yet, decides what belongs before it."""
-    if not begun:
+    if not begun or (_MARKS.fullmatch(begun) and not written[-1:].isspace()):
         return True
     is_within_words = written[-1:].isalnum() and begun.isalnum() and not _UNSPACED.match(begun)
     return is_within_words and len(begun) <= _MOST_HELD_CHARS
@@ -118,6 +125,13 @@ def _begins_word(written: str, begun: str, known: frozenset[str]) -> bool:
         return True
     is_piece = last.isascii() and last.islower() and not re.search(r"[aeiouy]", last)
     return first_word not in _ENDINGS and not is_piece
+
+
+def _opens(written: str, begun: str) -> bool:
+    mark = _OPENING_MARK.match(begun)
+    if not mark or (mark[1] == "$" and re.search(r"\b[A-Z]{1,3}\Z", written)):  # US$5
+        return False
+    return mark[1] == "[" or written.rsplit("\n\n", 1)[-1].count(mark[1]) % 2 == 0
 
 
 def _closes(written: str, mark: str) -> bool:

@@ -12,7 +12,19 @@ from app.parts import Delta, Finish, ReasoningDelta, TextDelta, ToolCallDelta, U
 from app.providers.base import Event
 from app.providers.code_spans import CodeSpans
 from app.providers.errors import ProviderError
-from app.providers.marks import ANSWER, ANSWER_END, BARE_CLOSING, FIRST, FIRST_OR_BARE, Mark, Pending, look, look_bare
+from app.providers.marks import (
+    ANSWER,
+    ANSWER_END,
+    BARE_CLOSING,
+    FIRST,
+    FIRST_OR_BARE,
+    Mark,
+    Pending,
+    begins_next_turn,
+    closes,
+    look,
+    look_bare,
+)
 
 _PIECE_CHARS = 1_000  # a whole answer at once is read in such pieces: what is held back is copied with every step
 _MAX_LEADING_SPACE = 64  # an endless run of blanks is text, not a mark to wait for
@@ -43,6 +55,7 @@ class Splitter:
 
     Thoughts stand at the beginning. Template tokens are dropped at both ends of what is said and of what is thought.
     Elsewhere, and within code, both are the model speaking about them. Held back is only what may yet be a mark.
+    Nothing is said after the end of the turn and the beginning of the person's next one.
     `unmarked` is what text without marks is: `thinking` where a server says that it is.
     """
 
@@ -58,6 +71,8 @@ class Splitter:
         self._is_wrapped = False  # in `<answer>`
         self._may_be_lone = True  # a closing tag may belong to an opening one that stood in the prompt
         self._struck = 0
+        self._speaks_of_tokens = False
+        self._is_over = False  # the next speaker's turn began: all that follows is made up
         self._last_kind: type[Delta] | None = None
         self._code = CodeSpans(written)
 
@@ -91,7 +106,7 @@ class Splitter:
     def _is_plain(self, text: str) -> bool:
         """Most deltas are: words in the middle of an answer, without anything that a mark may begin with."""
         is_within = self._state == "text" and self._last_kind is TextDelta and not self._is_marked
-        return is_within and not self._held and not self._run and not FIRST.search(text)
+        return is_within and not (self._held or self._run or self._is_over) and not FIRST.search(text)
 
     def feed(self, text: str) -> list[TextDelta | ReasoningDelta]:
         """What can be told by now; a piece that may yet become a mark is held back."""
@@ -114,6 +129,8 @@ class Splitter:
         return deltas
 
     def _advance(self, piece: str, *, is_last: bool = False) -> Iterator[TextDelta | ReasoningDelta]:
+        if self._is_over:
+            return
         self._held += piece
         is_waiting = False
         while self._held and not is_waiting:
@@ -132,6 +149,8 @@ class Splitter:
                 yield from self._say(self._take(self._note(mark)))
             elif not self._end_part(mark):
                 self._run += self._take(mark.size)
+                if begins_next_turn(self._run) and not self._speaks_of_tokens:
+                    self._is_over, self._held = True, ""
 
     def _look(self, text: str, *, is_last: bool) -> Mark | Pending | None:
         may_be_bare = self._closing == BARE_CLOSING or (self._state == "start" and self._unmarked == "text")
@@ -183,9 +202,12 @@ class Splitter:
     def _is_meant(self, mark: Mark) -> bool:
         """Whether it is a mark here, and not the model speaking about marks."""
         behind = self._held[mark.size : mark.size + 1]
-        if self._state == "thinking" and mark.tag == self._closing:
-            quotes = _BEFORE_QUOTED.strip()
-            return not (self._before() in quotes and behind and behind in _BEHIND_QUOTED.strip())
+        if self._state == "thinking" and closes(mark.tag, self._closing):
+            is_other = mark.tag != self._closing  # then prose may speak of it, too
+            before, after = (
+                (_BEFORE_QUOTED, _BEHIND_QUOTED) if is_other else (_BEFORE_QUOTED.strip(), _BEHIND_QUOTED.strip())
+            )
+            return not (self._before() in before and behind and behind in after)
         if self._code.is_open() or mark.kind == "opening":
             return False
         if mark.kind == "closing":
@@ -193,7 +215,9 @@ class Splitter:
             return self._state == self._unmarked and self._may_be_lone and not is_prose
         if mark.kind == "answer":
             return mark.tag == ANSWER_END and self._is_wrapped
-        return mark.tag != "<s>" and not (mark.tag == "</s>" and self._struck)
+        if mark.tag == "<s>":
+            return self._run.rstrip().endswith("</s>")
+        return not (mark.tag == "</s>" and self._struck)
 
     def _note(self, mark: Mark | Pending | None) -> int:
         """Remember a mark that is only spoken of; how many characters it has."""
@@ -227,6 +251,7 @@ class Splitter:
         if self._run and not text.strip():
             self._run += text
             return
+        self._speaks_of_tokens = self._speaks_of_tokens or bool(self._run)
         text, self._run = self._run + text, ""
         kind = self._kind()
         if self._is_marked and (text := text.lstrip()):

@@ -14,7 +14,7 @@ addEventListener("afterprint", () => {
 
 // A thread of which only the end has been loaded is printed from its own page, which holds all of it.
 document.addEventListener("keydown", (event) => {
-  if (event.key.toLowerCase() !== "p" || !(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey) return;
+  if (event.key?.toLowerCase() !== "p" || !(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey) return;
   const whole = document.getElementById("older") && document.querySelector(".bar a[data-prints]");
   if (!whole) return;
   event.preventDefault();

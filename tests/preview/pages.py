@@ -96,6 +96,8 @@ PROVIDERS = [
         kind="ollama",
         label="Ollama",
         name="Ollama",
+        version="0.12.6",
+        lists_models=True,
         base_url="http://127.0.0.1:11434",
         has_key=False,
         allows_private=True,
@@ -111,6 +113,8 @@ PROVIDERS = [
         kind="openai",
         label="OpenAI-compatible",
         name="OpenAI",
+        version="",
+        lists_models=False,
         base_url="https://api.example.org/v1",
         has_key=True,
         allows_private=False,
@@ -159,7 +163,7 @@ PLAIN_MODEL: Context = {
     "context_window": None, "max_output_tokens": None, "has_vision": None,
     "has_tools": None, "has_reasoning": None, "is_embedding": None, "input_price": None, "output_price": None,
     "cached_price": None, "allowed_users": None, "seen_since": NOW, "gone_at": None, "memory_bytes": None,
-    "expires_at": None, "task": None, "task_kind": None, "is_kept": False, "is_default": False,
+    "expires_at": None, "task": None, "task_kind": None, "is_kept": False, "is_default": False, "is_unlisted": False,
     "is_bundled": False, "is_hidden": False,
 }  # fmt: skip
 KNOWN_MODELS: list[dict[str, Any]] = [

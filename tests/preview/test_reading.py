@@ -134,6 +134,18 @@ async def test_wide_formulas_and_code_stay_in_their_column(page: Page, site: Sit
         assert box["width"] <= column["width"] + 1
 
 
+async def test_long_words_stay_in_their_column(page: Page, site: Site) -> None:
+    long = "word" * 80
+    disclosure = f"<details><summary>{long}</summary>\n\n{long}\n\n</details>"
+    text = f"{disclosure}\n\n- [ ] {long}\n\n> {long}[^1]\n\n[^1]: {long}\n\n    Two."
+    await show(page, site, question(0, long), message(1, text=text))
+    assert await page.locator("#main").evaluate("main => main.scrollWidth <= main.clientWidth")
+    first, second = [await each.bounding_box() for each in await page.locator(".footnote > p").all()]
+    assert first
+    assert second
+    assert second["y"] >= first["y"] + first["height"]
+
+
 async def test_on_paper_everything_is_whole(page: Page, site: Site) -> None:
     await show(
         page,

@@ -70,6 +70,7 @@ FAULTS: dict[str, tuple[Script, type[ProviderError], str]] = {
     "too long": (whole(DEEPAI.error_body("maximum context length is 5"), 400), PromptTooLong, ""),
     "too often": (whole(DEEPAI.error_body("slow down"), 429, Retry_After="2"), RateLimited, "slow down"),
     "a gateway": (whole(b'{"message":"no route"}', 503), Overloaded, "no route"),
+    "a gateway in a success": (whole(b'{"detail":"no route"}'), Overloaded, "no route"),
     "plain words": (whole(b"Bad Gateway", 502, "text/plain"), Overloaded, "Bad Gateway"),
     "null": (whole(b'{"id":"x","output":null}'), Overloaded, ""),
     "another shape": (whole(DEEPAI.unreadable()), Overloaded, ""),

@@ -29,7 +29,7 @@ from tests.scripted import (
 #: What each dialect calls a proper end.
 STOPS = {"openai": "stop", "anthropic": "end_turn", "gemini": "STOP", "ollama": "stop"}
 WORDS = ("Hel", "lo ", "é𝄞 ", "all.")
-NO_REASONS = ("null", "", "None", "NULL", "unspecified")
+NO_REASONS = ("null", "", "None", "NULL", "unspecified", "N/A", "in_progress", "not_finished", "continue")
 
 
 def in_every_frame(dialect: Dialect, said: str = "") -> list[bytes]:
@@ -137,7 +137,7 @@ async def test_words_for_no_reason_are_none(
     assert outcome.error is not None
 
 
-@pytest.mark.parametrize("said", ["error", "abort", "network_error", "cancelled", "timeout", "FAILED"])
+@pytest.mark.parametrize("said", ["error", "abort", "network_error", "cancelled", "timeout", "FAILED", "preempted"])
 @pytest.mark.parametrize("dialect", [OPENAI, OLLAMA], ids=["openai", "ollama"])
 async def test_a_reason_that_is_a_failure_is_no_end(
     said: str, provider: Provider, server: ScriptedServer, dialect: Dialect
@@ -184,6 +184,13 @@ def test_reasons_are_read_in_every_servers_words() -> None:
         "sensitive": "content_filter",
         "eos": "stop",
         "pause": "length",
+        "max_new_tokens": "length",
+        "context_length_exceeded": "length",
+        "guardrail_intervened": "content_filter",
+        "END_TURN": "stop",
+        "stop_sequence": "stop",
+        "eos_token": "stop",
+        "COMPLETE": "stop",
     }
     assert {word: read_reason(word, {"pause": "length"}) for word in said} == said
     assert [read_reason(word) for word in (None, False, 0, {"type": "stop"}, " null ")] == [None] * 5

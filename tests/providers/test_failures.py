@@ -1,5 +1,6 @@
 """Foreign words in our sentences: cleaned, shortened, and without anybody's secrets."""
 
+import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -7,8 +8,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.providers.base import Account
-from app.providers.errors import BadRequest, NoMemory, Overloaded
-from app.providers.failures import address, check_url, refusal, retry_after, shown
+from app.providers.errors import (
+    BadRequest,
+    Filtered,
+    KeyRejected,
+    ModelMissing,
+    NoMemory,
+    Overloaded,
+    PromptTooLong,
+    ProviderError,
+    RateLimited,
+)
+from app.providers.failures import address, check_url, event, refusal, retry_after, shown
 
 KEY = "abcd-efgh-1234"
 ACCOUNT = Account("Acme", "https://ann:pass-word@models.example:8443/v1/secret?token=t", KEY)
@@ -157,3 +168,34 @@ def test_a_retry_after_in_the_past_is_now() -> None:
     assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
     assert retry_after(" 2 ") == 2.0
     assert retry_after("0") == 0.0
+
+
+WORDS: tuple[tuple[type[ProviderError], str], ...] = (
+    (PromptTooLong, "Please reduce the length of the messages or completion."),
+    (PromptTooLong, "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 2048"),
+    (PromptTooLong, "`inputs` must have less than 1024 tokens. Given: 2000"),
+    (PromptTooLong, "Your request exceeded model token limit: 8192"),
+    (PromptTooLong, "Prompt exceeds max length"),
+    (PromptTooLong, "the prompt contains at least 5000 input tokens"),
+    (ModelMissing, "Failed to find model lantern"),
+    (ModelMissing, "Could not find model lantern"),
+    (ModelMissing, "The model `lantern` has been deprecated"),
+    (ModelMissing, "The API deployment for this resource does not exist."),
+    (ModelMissing, "LLM Provider NOT provided. You passed model=lantern"),
+    (RateLimited, "Rate limit reached for lantern. Please try again in 20s"),
+    (RateLimited, "Too many requests"),
+    (KeyRejected, "Incorrect API key provided: sk-0123456789abcdef"),
+    (KeyRejected, "invalid x-api-key"),
+    (Filtered, "The prompt triggered Azure OpenAI's content management policy."),
+    (Filtered, "Content Exists Risk"),
+    (BadRequest, "`temperature` is deprecated for this model."),
+    (BadRequest, "max_tokens is too large: 9. This model supports at most 4 completion tokens"),
+)
+
+
+@pytest.mark.parametrize(("expected", "said"), WORDS)
+def test_words_alone_say_what_went_wrong(expected: type[ProviderError], said: str) -> None:
+    value = {"error": {"message": said}}
+    assert type(refusal(ACCOUNT, 400, json.dumps(value).encode())) is expected
+    if expected is not BadRequest:  # in an answer that began well, nothing but its words says what an error is
+        assert type(event(ACCOUNT, value)) is expected

@@ -42,6 +42,14 @@ ERRORS: dict[str, Any] = {
     "JSON in a string": {"error": json.dumps({"error": {"message": SAID}})},
     "Python's words in a string": {"detail": f"Error code: 500 - {{'error': {{'message': '{SAID}', 'param': None}}}}"},
     "a string": SAID,
+    "an object as detail": {"detail": {"msg": SAID, "type": "service_unavailable"}},
+    "a lambda": {"statusCode": 500, "body": json.dumps({"message": SAID})},
+    "short": {"err": SAID},
+    "by field": {"errors": {"prompt": [SAID]}},
+    "a claim": {"isError": True, "content": SAID},
+    "an abort": {"type": "abort", "reason": SAID},
+    "a log line": {"level": "ERROR", "text": SAID},
+    "Bedrock": {"modelStreamErrorException": {"message": SAID, "originalStatusCode": 500}},
 }
 
 
@@ -111,6 +119,10 @@ ALIVE = [
 ALIVE += [
     ".",
     "still working",
+    "Thinking...",
+    "Loading model",
+    "heartbeat 12",
+    "ok",
     ": OPENROUTER PROCESSING",
     '"ping"',
     '{"type":"ping"}',

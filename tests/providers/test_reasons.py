@@ -49,6 +49,13 @@ REFUSALS: dict[str, Any] = {
     "a param alone": {"error": {"message": "Unsupported parameter.", "param": "NAME", "code": "unsupported_parameter"}},
     "Google": [{"error": {"code": 400, "message": "Unknown name \"NAME\" at 'generation_config': Cannot find field."}}],
     "errors": {"errors": [{"message": "unexpected property NAME", "field": "NAME"}]},
+    "by field": {"errors": {"NAME": ["Unknown field."]}},
+    "ASP.NET": {"title": "Bad Request", "status": 400, "errors": {"NAME": ["The field is not recognized."]}},
+    "Zod": {"issues": [{"code": "unrecognized_keys", "message": "Unrecognized key(s) in object: 'NAME'", "path": []}]},
+    "not valid": {"error": {"message": "Invalid parameter: 'NAME' is not valid for this model"}},
+    "not implemented": {"error": {"message": "Parameter NAME is not implemented"}},
+    "forbidden": {"error": {"message": "The following fields are forbidden: NAME"}},
+    "not with another": {"error": {"message": "`NAME` and `x` cannot both be specified for this model."}},
 }
 #: What each dialect calls the parameter `top_p`, and where it stands in the body.
 NAMES = {"openai": "top_p", "anthropic": "top_p", "responses": "top_p", "gemini": "topP", "ollama": "top_p"}
@@ -237,11 +244,17 @@ def test_413_has_its_own_sentence(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("dialect", [OPENAI, ANTHROPIC, RESPONSES], ids=lambda each: each.kind)
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"message": "Your organization must be verified to stream this model.", "param": "stream"},
+        {"message": "Streaming is not supported for this model."},
+    ],
+)
 async def test_a_model_that_may_not_stream_answers_all_at_once(
-    provider: Provider, server: ScriptedServer, dialect: Dialect
+    refused: dict[str, str], provider: Provider, server: ScriptedServer, dialect: Dialect
 ) -> None:
     """OpenAI asks some to show who they are before it streams to them; first models of a kind often do not stream at all."""
-    refused = {"message": "Your organization must be verified to stream this model.", "param": "stream"}
     server.script(*whole(json.dumps({"error": refused}).encode(), 400))
     server.script(*whole(json.dumps(dialect.whole("Seven.", usage=(3, 9))).encode()))
     outcome = await collect(provider.stream(question()))

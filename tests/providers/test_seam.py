@@ -27,7 +27,22 @@ CASES = [
     ("**bold**", "text", " "),
     ("with `code`", "in it", " "),
     ("There are 3", "apples", " "),
+    ("It is", "**bold**", " "),
+    ("It is", "*so* bold", " "),
+    ("It is,", "`x`", " "),
+    ("He said", '"no"', " "),
+    ("See", "[here](https://a.example)", " "),
+    ("It costs", "$5", " "),
+    ("A rule —", "an example", " "),
+    ("x =", "five", " "),
     # nothing is due
+    ("so **bold", "** and", ""),
+    ("so **bold", "**.", ""),
+    ('He said "no', '" and', ""),
+    ("US", "$5", ""),
+    ("a=", "b", ""),
+    ("2", "* 3", ""),
+    ("月", "**近**", ""),
     ("One two ", "three", ""),
     ("One two\n\n", "three", ""),
     ("One two", " three", ""),
@@ -120,6 +135,7 @@ async def test_words_are_held_back_only_where_they_decide_something() -> None:
     assert await told("The moon", "sh", "ines", " so") == [" shines so"]
     assert await told("The moon ", "sh", "ines") == ["sh", "ines"]
     assert await told("The moon.", "Sh", "ines") == [" Sh", "ines"]
+    assert await told("The moon is", "*", "*", "near", "**") == [" **near", "**"]
     assert await told("月は", "近", "い") == ["近", "い"]
 
 

@@ -77,6 +77,15 @@ CASES = {
     "analysis of tides": [TextPart("analysis of tides")],
     "analysis": [TextPart("analysis")],
     "an assistant": [TextPart("an assistant")],
+    "<|think|>a<|/think|>b": [ReasoningPart("a"), TextPart("b")],
+    # Closed with the tag of another kind.
+    "<thinking>a</think>b": [ReasoningPart("a"), TextPart("b")],
+    "<think>\na\n</thinking>\n\nb": [ReasoningPart("a\n"), TextPart("b")],
+    "<thinking>The </think> tag, `</think>` and</thinking>b": [
+        ReasoningPart("The </think> tag, `</think>` and"),
+        TextPart("b"),
+    ],
+    "<think>a</reasoning> b</think>c": [ReasoningPart("a</reasoning> b"), TextPart("c")],
     # Template tokens at either end, and in the middle.
     "Paris.<|im_end|>": [TextPart("Paris.")],
     "Paris.<|im_end|>\n<|endoftext|>\n": [TextPart("Paris.")],
@@ -103,6 +112,22 @@ CASES = {
     "```\nHi\n```<|im_end|>": [TextPart("```\nHi\n```")],
     "```\nHi\n```\n<|im_end|>": [TextPart("```\nHi\n```\n")],
     "~~~\n[/INST]\n~~~": [TextPart("~~~\n[/INST]\n~~~")],
+    "<|header_start|>assistant<|header_end|>\n\nParis.<|eot|>": [TextPart("Paris.")],
+    "[|assistant|]Paris.[|endofturn|]": [TextPart("Paris.")],
+    "[gMASK]<sop><|assistant|>\nParis.<|user|>": [TextPart("Paris.")],
+    # The model was not stopped and goes on with the person's next turn.
+    "Paris.<|im_end|>\n<|im_start|>user\nAnd Rome?<|im_end|>\n<|im_start|>assistant\nYes.": [TextPart("Paris.")],
+    "Paris.<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nAnd Rome?": [TextPart("Paris.")],
+    "Paris.<end_of_turn>\n<start_of_turn>user\nAnd Rome?": [TextPart("Paris.")],
+    "Paris.</s><s>[INST] And Rome? [/INST]": [TextPart("Paris.")],
+    "Paris. </s> [INST] And Rome? [/INST]": [TextPart("Paris. ")],
+    "Paris.<|end|>\n<|user|>\nAnd Rome?": [TextPart("Paris.")],
+    "Paris.<｜end▁of▁sentence｜><｜User｜>And Rome?": [TextPart("Paris.")],
+    "<think>a</think>Paris.<|im_end|>\n<|im_start|>user\nAnd Rome?": [ReasoningPart("a"), TextPart("Paris.")],
+    "So: <|im_start|>user\nHi<|im_end|>\n<|im_start|>user\nHo": [
+        TextPart("So: <|im_start|>user\nHi<|im_end|>\n<|im_start|>user\nHo"),
+    ],
+    "`<|im_end|><|im_start|>user` and so": [TextPart("`<|im_end|><|im_start|>user` and so")],
     "Paris.<|im_e": [TextPart("Paris.<|im_e")],
     "a < b <| c |> d [e](f) [": [TextPart("a < b <| c |> d [e](f) [")],
     "if a<b and c>d: x[INDEX]": [TextPart("if a<b and c>d: x[INDEX]")],

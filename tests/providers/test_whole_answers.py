@@ -202,6 +202,12 @@ async def test_plain_words_are_no_answer(provider: Provider, server: ScriptedSer
     outcome = await collect(provider.stream(question()))
     assert outcome.error is not None
     assert outcome.finish == []
+    assert outcome.error.is_retryable
+    assert "upstream is away" in outcome.error.sentence
+    server.script(*dialect.stream(dialect.text("Hello"), b"upstream is away"))
+    outcome = await collect(provider.stream(question()))
+    assert outcome.error is not None
+    assert (outcome.text, outcome.finish, "upstream is away" in outcome.error.sentence) == ("Hello", [], True)
 
 
 def test_the_first_byte_decides_wherever_the_body_is_cut() -> None:
@@ -248,6 +254,27 @@ async def test_a_response_of_which_nothing_was_streamed_is_told_when_it_is_compl
     outcome = await collect(replayed(RESPONSES, stream).stream(question()))
     assert (outcome.text, outcome.reasoning, outcome.error) == ("Seven.", "Hm.", None)
     assert (outcome.usage, outcome.finish) == ([Usage(3, 9)], [Finish("length")])
+
+
+async def test_words_and_arguments_are_read_in_other_shapes() -> None:
+    for choice in (
+        {"text": "Hi", "finish_reason": None},
+        {"delta": {"content": [{"type": "output_text", "text": "Hi"}]}},
+        {"message": {"content": [{"type": "text", "text": "Hi"}]}},
+    ):
+        frame = OPENAI.data(json.dumps({"choices": [choice]}))
+        outcome = await collect(replayed(OPENAI, frame, OPENAI.end_marker).stream(question()))
+        assert (outcome.text, outcome.finish) == ("Hi", [Finish("stop")]), choice
+    arguments = {"at": "x"}
+    call = {"function": {"name": "look", "arguments": arguments}, "id": "c1"}
+    for arguments_ in (arguments, json.dumps(arguments)):
+        call["function"]["arguments"] = arguments_  # type: ignore[index]
+        chat = OPENAI.data(json.dumps({"choices": [{"delta": {"tool_calls": [call]}, "finish_reason": "tool_calls"}]}))
+        line = OLLAMA.data(json.dumps({"message": {"content": "", "tool_calls": [call]}, "done": True}))
+        for dialect, frame in ((OPENAI, chat), (OLLAMA, line)):
+            outcome = await collect(replayed(dialect, frame).stream(question()))
+            found = [json.loads(part.arguments) for part in outcome.parts if isinstance(part, ToolCallPart)]
+            assert (found, outcome.finish) == ([arguments], [Finish("tool_calls")])
 
 
 async def test_lines_of_json_may_end_in_an_events_end_marker() -> None:

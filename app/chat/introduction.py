@@ -26,7 +26,7 @@ async def meet(provider: Provider) -> Listing:
             return listing
     except ProviderError as error:
         return Listing(failure=error)
-    sentence = _("%(name)s lists its models, but takes no questions as servers of the kind %(kind)s do.")
+    sentence = _("%(name)s lists its models, but does not accept questions as the kind “%(kind)s” sends them.")
     return Listing(failure=WrongKind(sentence % {"name": provider.account.name, "kind": provider.label()}))
 
 

@@ -113,7 +113,7 @@ def check_origin(host: str, origin: str, fetch_site: str, public_url: str) -> No
     if origin and origin.partition("://")[2].lower() != host.lower():
         raise OtherOrigin(
             _(
-                "This form was sent by another site's page, or through a proxy that does not pass the Host header on. "
+                "This form was sent by another site's page, or through a proxy that does not pass on the Host header. "
                 "Nothing was changed. If this is your own address, the owner of this instance should set PARLEY_PUBLIC_URL to it."
             )
         )

@@ -57,5 +57,5 @@ def _proposal(found: Guess, typed: Guess) -> Proposal:
         question = _("Did you mean %(url)s?") % {"url": found.base_url}
     else:
         named = {"url": found.base_url, "kind": PROVIDERS[found.kind].label()}
-        question = _("Did you mean %(url)s, of the kind %(kind)s?") % named
+        question = _("Did you mean %(url)s (%(kind)s)?") % named
     return Proposal(question, found.base_url, f"{found.kind} {found.base_url}")

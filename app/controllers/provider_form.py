@@ -107,7 +107,7 @@ async def checked(
     if not (key.isprintable() and key.isascii()) or " " in key:
         return wrong(filled, "key", _("A key has no spaces, line breaks or special letters."))
     if login and key:
-        sentence = _("The address has a user and a password. Give those or a key, not both.")
+        sentence = _("The address contains a user name and a password. Enter either those or a key, not both.")
         return wrong(filled, "key", sentence)
     if isinstance(form, NewProvider) and form.source:
         form.key = key_from(form.source)

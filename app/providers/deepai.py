@@ -88,7 +88,7 @@ class DeepAI(Provider):
             if isinstance(part, FilePart):
                 raise refuse_file(self.account, part)
             if isinstance(part, Image):
-                raise BadRequest(_("%(name)s reads text alone, no pictures.") % {"name": self.account.name})
+                raise BadRequest(_("%(name)s accepts text only, no images.") % {"name": self.account.name})
         calls = [f"{part.name} {part.arguments}" for part in message.parts if isinstance(part, ToolCallPart)]
         results = [part.content for part in message.parts if isinstance(part, ToolResultPart)]
         words = "\n\n".join(filter(None, [text_of(message.parts), *calls, *results]))

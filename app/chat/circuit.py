@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 import structlog
 
+from app.chat.access import is_offered
 from app.chat.reachability import CATALOG, IS_DOWN, WINDOW_SECONDS, is_unconnected, note_unconnected
 from app.chat.shared_words import told_to_all
 from app.database import AWAY, fetch, fetch_row
@@ -257,7 +258,7 @@ SELECT pg_notify('parley_news', $1) FROM closed LIMIT 1
 _ANSWERABLE = f"""
 SELECT a.id FROM message AS a WHERE a.id = ANY($1) AND EXISTS (
     SELECT 1 FROM model AS asked, jsonb_array_elements_text(jsonb_build_array(asked.id) || asked.fallbacks) AS w (id)
-    JOIN model AS m ON m.id = w.id::uuid AND m.gone_at IS NULL
+    JOIN model AS m ON m.id = w.id::uuid AND {is_offered()}
     JOIN provider AS p ON p.id = m.provider AND p.is_enabled AND p.state <> 'down' AND NOT {IS_SILENT}
     WHERE asked.id = a.model AND (a.error_code = 'all_down' OR p.answered_at > a.finished_at
         OR (p.state = 'ok' AND p.refreshed_at > a.finished_at))

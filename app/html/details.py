@@ -46,7 +46,7 @@ def opens(line: str) -> bool:
 
 def has_details(source: str) -> bool:
     """A look that costs little."""
-    return _OPENING.search(source) is not None
+    return "<" in source and _OPENING.search(source) is not None
 
 
 def is_code_behind(source: str) -> bool:

@@ -115,7 +115,7 @@ async def test_reasoning(windows: Windows, alice: Person, models: ModelServer) -
     await ask(page, "Think")
     await _judge(page)
     await done(page)
-    await body(page).locator("summary").click()
+    await body(page).locator(".reasoning > summary").click()
     await _judge(page)
 
 

@@ -160,6 +160,7 @@ PLAIN_MODEL: Context = {
     "has_tools": None, "has_reasoning": None, "is_embedding": None, "input_price": None, "output_price": None,
     "cached_price": None, "allowed_users": None, "seen_since": NOW, "gone_at": None, "memory_bytes": None,
     "expires_at": None, "task": None, "task_kind": None, "is_kept": False, "is_default": False,
+    "is_bundled": False, "is_hidden": False,
 }  # fmt: skip
 KNOWN_MODELS: list[dict[str, Any]] = [
     PLAIN_MODEL
@@ -354,6 +355,7 @@ PAGES: dict[str, Callable[[], Context]] = {
             "provider": REQUEST_ID,
             "source": "hf:organisation/repository/a-small-model.gguf",
             "name": "a-small-model",
+            "is_better": True,
         },
         "models_folder": "/home/alice/.local/share/parley/models",
         "form": {"kind": "openai"},

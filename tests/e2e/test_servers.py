@@ -54,9 +54,7 @@ async def test_a_pasted_endpoint_is_put_right_with_one_click(
     await form.get_by_label("Base URL").fill(f"{pier.url}/v1/chat/completions")
     await form.get_by_label("It is on this machine or in my own network").check()
     await form.get_by_role("button", name="Test", exact=True).click()
-    await expect(form.locator("#error-base_url")).to_contain_text(
-        f"Did you mean {pier.url}/v1 (OpenAI-compatible)?"
-    )
+    await expect(form.locator("#error-base_url")).to_contain_text(f"Did you mean {pier.url}/v1 (OpenAI-compatible)?")
     await assert_no_wider(page)
     await form.get_by_role("button", name="Use http").click()
     await expect(form.locator("#test")).to_contain_text("1 model in")

@@ -59,7 +59,7 @@ def telling(text: str) -> str:
 
 
 def end_of(code: int | None) -> str:
-    """How a silent program ended."""
+    """How a program ended that printed nothing."""
     if code is None:
         return "it did not say why"
     if code >= 0:

@@ -179,7 +179,7 @@ def _provider(provider: ProviderFacts, now: datetime) -> Line:
 
 
 def _model(model: ModelFacts, provider: str, now: datetime) -> Line:
-    """A model that fails by itself: the others of its server are not concerned."""
+    """A model that fails on its own; the other models of its server are not affected."""
     part = f"{model.name} · {provider}"
     if model.down_since is None:
         return Line(part, "look", say("%(calls)s: %(error)s", calls=_failed_calls(model.failures), error=model.error))

@@ -37,7 +37,7 @@ async def create(
     client: NamedDependency[httpx.AsyncClient],
     provider_id: FromPath[uuid.UUID],
 ) -> Response[Any]:
-    """Add a model by name. Whether its server has it is found out by the first question."""
+    """Add a model by name. The first question shows whether its server has it."""
     row = await find_provider(provider_id)
     if row["kind"] not in CONNECTABLE:
         raise Conflict(_("This one comes with Parley and lists its models by itself."))

@@ -31,7 +31,7 @@ class Disconnected(Exception):
 
 
 class UnknownHost(Malformed):
-    """The request calls us by a name that is not ours."""
+    """The request's Host is not one of our names."""
 
 
 class OtherOrigin(Forbidden):
@@ -130,7 +130,7 @@ def _site_of(url: str) -> tuple[str, str, int | None] | None:
 
 
 def shown(header: str) -> str:
-    """A header of a stranger's, fit for a log."""
+    """An untrusted header, made safe for a log."""
     return "".join(letter for letter in header[:200] if letter.isprintable())
 
 

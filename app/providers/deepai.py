@@ -51,7 +51,7 @@ class DeepAI(Provider):
         return "DeepAI"
 
     async def read_models(self) -> Iterable[Model]:
-        """The one that there is. What takes questions alone refuses to be looked at, and is there."""
+        """The only model there is. Its path accepts POST only, so a refused GET shows that it is there."""
         try:
             await self.wire.ask("GET", PATH)
         except (BadRequest, BadAnswer) as error:
@@ -64,7 +64,7 @@ class DeepAI(Provider):
         return False
 
     def body(self, request: ChatRequest) -> dict[str, Any]:
-        """A conversation as one text, which ends where the model is to speak."""
+        """The conversation as one text that ends where the model should continue."""
         said = [self._written(message) for message in in_turn(request, prefills=False)]
         return {"text": "\n\n".join([*said, _SPEAKERS["assistant"].strip()])}
 

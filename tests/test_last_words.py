@@ -113,7 +113,10 @@ def install(programs: pathlib.Path, name: str, script: str) -> None:
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
-        ("echo 'initdb: error while loading shared libraries: libx.so.1: cannot open' >&2; exit 127", "provides libx.so.1."),
+        (
+            "echo 'initdb: error while loading shared libraries: libx.so.1: cannot open' >&2; exit 127",
+            "provides libx.so.1.",
+        ),
         ("kill -9 $$", "signal 9 (SIGKILL). Free some memory."),
         ("exit 3", "it ended with the code 3"),
         ("printf 'initdb: error: \\377 No space left on device' >&2; exit 1", "Free up space on the disk"),

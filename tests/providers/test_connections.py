@@ -59,19 +59,22 @@ def at(server: ScriptedServer, client: httpx.AsyncClient, dialect: Dialect = OPE
     return ADAPTERS[dialect.kind](Account("Acme", server.url_for(dialect)), client, PATIENT)
 
 
-def only_https(server: ScriptedServer) -> None:
-    if not is_tls(server):
-        pytest.skip("connections are kept over https alone")
+#: Connections are kept over https alone.
+over_https = pytest.mark.parametrize("server", ["https"], indirect=True)
+#: A server that times out as the next question comes has answered it: no pause of that length there.
+PAUSES = [
+    pytest.param(manners, pause_seconds, id=f"{manners.value}-{name}")
+    for manners in HONEST
+    for pause_seconds, name in ((0, "at once"), (0.05, "as it closes"), (0.1, "later"))
+    if (manners, pause_seconds) != (Manners.TIMES_OUT, 0.05)
+]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.kind)
-@pytest.mark.parametrize("manners", HONEST, ids=lambda manners: manners.value)
-@pytest.mark.parametrize("pause_seconds", [0, 0.05, 0.1], ids=["at once", "as it closes", "later"])
+@pytest.mark.parametrize(("manners", "pause_seconds"), PAUSES)
 async def test_lists_and_answers_follow_each_other(
     manners: Manners, pause_seconds: float, dialect: Dialect, server: ScriptedServer, client: httpx.AsyncClient
 ) -> None:
-    if manners is Manners.TIMES_OUT and pause_seconds == 0.05:
-        pytest.skip("sent at the same moment, it is an answer")
     server.manners, provider = manners, at(server, client, dialect)
     for _ in range(3):
         assert [model.name for model in await provider.list_models()] == ["scripted"]
@@ -102,12 +105,12 @@ async def test_only_https_uses_a_connection_again(server: ScriptedServer, client
     assert says_close == ({"keep-alive"} if is_tls(server) else {"close"})
 
 
+@over_https
 @pytest.mark.parametrize("manners", [Manners.HANGS_UP, Manners.RESETS], ids=lambda manners: manners.value)
 @pytest.mark.parametrize("size", [10, 1_000_000], ids=["small", "large"])
 async def test_a_question_on_a_dead_connection_is_asked_once_more_on_a_new_one(
     manners: Manners, size: int, server: ScriptedServer, client: httpx.AsyncClient, repeats: list[str]
 ) -> None:
-    only_https(server)
     server.manners, provider = manners, at(server, client)
     await provider.list_models()
     outcome = await collect(provider.stream(question("x" * size)))
@@ -119,11 +122,11 @@ async def test_a_question_on_a_dead_connection_is_asked_once_more_on_a_new_one(
     assert server.connections == 2
 
 
+@over_https
 @pytest.mark.parametrize("manners", [Manners.HANGS_UP, Manners.RESETS], ids=lambda manners: manners.value)
 async def test_lists_counts_and_pulls_are_repeated_in_the_same_place(
     manners: Manners, server: ScriptedServer, client: httpx.AsyncClient, repeats: list[str]
 ) -> None:
-    only_https(server)
     server.manners, provider = manners, at(server, client, ANTHROPIC)
     server.answers["/v1/messages/count_tokens"] = whole(b'{"input_tokens": 7}')
     server.answers["/tiny.gguf"] = whole(b"GGUF", 200, "application/octet-stream")
@@ -149,11 +152,11 @@ async def _make_kept(provider: Provider) -> None:
     await provider.list_models()
 
 
+@over_https
 @pytest.mark.parametrize("manners", [Manners.BREAKS_OFF, Manners.RESETS_LATE], ids=lambda manners: manners.value)
 async def test_nothing_is_repeated_once_a_byte_of_the_status_line_came(
     manners: Manners, server: ScriptedServer, client: httpx.AsyncClient, repeats: list[str]
 ) -> None:
-    only_https(server)
     server.manners, provider = manners, at(server, client)
     await provider.list_models()
     outcome = await collect(provider.stream(question()))
@@ -190,10 +193,10 @@ async def test_a_new_connection_that_fails_is_an_ordinary_failure(
     assert repeats == []
 
 
+@over_https
 async def test_a_repeat_that_fails_is_not_repeated(
     server: ScriptedServer, client: httpx.AsyncClient, repeats: list[str]
 ) -> None:
-    only_https(server)
     server.manners, provider = Manners.HANGS_UP, at(server, client)
     await provider.list_models()
     server.script(Close())

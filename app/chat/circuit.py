@@ -140,7 +140,7 @@ def all_down(circuits: Sequence[Circuit]) -> AllDown:
     if circuits[0].is_provider_out:
         sentence = _("%(name)s does not answer at the moment. Your question is kept.")
     else:
-        sentence = _("The model %(name)s is not answering at the moment, but its server is. Your question is kept.")
+        sentence = _("The model %(name)s does not answer at the moment, but its server does. Your question is kept.")
     return AllDown(sentence % {"name": names[0]})
 
 

@@ -61,7 +61,7 @@ async def test_the_one_that_fails_is_named_everywhere_and_its_neighbour_answers(
         )
         await send(page, instance, "beam-3b", "Three?", has_scripts=has_scripts, status="failed")
         await expect(answers(page).last.locator(".problem")).to_contain_text(
-            "The model beam-3b is not answering at the moment, but its server is. Your question is kept."
+            "The model beam-3b does not answer at the moment, but its server does. Your question is kept."
         )
         await expect(button(page, "Try again")).to_be_visible()
         if not has_scripts:

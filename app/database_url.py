@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 #: What begins an address of Postgres: with the driver that SQLAlchemy names, or in JDBC's way.
 _SCHEME = r"(?:jdbc:)?(?:postgresql|postgres|pgsql|psql)(?:\+\w+)?://"
 _HOST = r"(?:\[[0-9a-fA-F:.%\w]+\]|[^@/?#:,\[\]]*)(?::\d*)?"
-_REST = rf"(?P<hosts>{_HOST}(?:,{_HOST})*)(?:/(?P<name>[^?#@]*))?(?:\?(?P<query>[^#]*))?"
+_REST = rf"(?P<hosts>{_HOST}(?:,{_HOST})*)(?:/(?P<name>[^?#@]*?)/*)?(?:\?(?P<query>[^#]*))?"
 _URL = re.compile(rf"{_SCHEME}(?:(?P<user>[^:@/?#]*)(?::(?P<password>[^@/?#]*))?@)?{_REST}", re.IGNORECASE)
 #: The same with a password that holds @, / or # unencoded; such a password is taken literally.
 _RAW_PASSWORD = re.compile(rf"{_SCHEME}(?P<user>[^:@/?#]*):(?P<password>.*)@{_REST}", re.IGNORECASE | re.DOTALL)

@@ -33,6 +33,7 @@ FORMS = {
         "db.example", 5433, "olive", "p/a#s?s:w", "parley",
     ),
     "postgres://olive:50%25@db.example/parley": ("db.example", 5432, "olive", "50%", "parley"),
+    "postgres://olive@db.example/parley/": ("db.example", 5432, "olive", None, "parley"),
     "postgres://olive@[::1]:5433/parley": ("::1", 5433, "olive", None, "parley"),
     "postgres://olive@db.example/my%20parley": ("db.example", 5432, "olive", None, "my parley"),
     "postgres://olive@db.example/?dbname=parley": ("db.example", 5432, "olive", None, "parley"),

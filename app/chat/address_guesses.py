@@ -13,6 +13,9 @@ import msgspec
 from app.providers import PROVIDERS
 
 _SCHEME = re.compile(r"(?:([a-z][a-z0-9+.-]*):)?//", re.IGNORECASE)
+#: A scheme that was pasted before another one, and one that lacks its colon or a slash.
+_SCHEME_BEFORE = re.compile(r"^(?:https?:?/+)+(?=https?(?::/|//))", re.IGNORECASE)
+_MISTYPED = re.compile(r"^(https?)(?::/|//)(?=[^/])", re.IGNORECASE)
 _AROUND = " \t\r\n\"'`<>"
 #: Names that are not looked up on the internet (RFC 6761, RFC 6762, RFC 8375).
 _NEAR = (".local", ".localhost", ".lan", ".home", ".internal", ".home.arpa")
@@ -50,7 +53,8 @@ def guesses(typed: Guess, kinds: Sequence[str]) -> list[Guess]:
 
 def _parts(text: str) -> SplitResult | None:
     """The typed address as an http or https URL; None if it cannot be one."""
-    text = text.strip(_AROUND)
+    text = _SCHEME_BEFORE.sub("", text.strip(_AROUND).replace("\\", "/"))
+    text = _MISTYPED.sub(r"\1://", text)
     scheme = _SCHEME.match(text)
     rest = text[scheme.end() :] if scheme else text
     try:

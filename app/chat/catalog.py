@@ -21,13 +21,17 @@ from app.chat.residence import IS_LOADED, RESIDENCE
 from app.database import AWAY, fetch, fetch_row, new_id, transaction
 from app.providers import PROVIDERS
 from app.providers.base import Account, Limits, Model, Provider
-from app.providers.errors import BadAnswer, NoList, ProviderError
+from app.providers.errors import BadAnswer, KeyRejected, NoList, ProviderError
 from app.providers.keeping import EngineOptions
 from app.secrets import unseal
 from app.settings import Settings
 from app.words import gettext as _
 
 log = structlog.get_logger()
+
+
+#: The status of a key that is accepted, and may not do this.
+FORBIDDEN = 403
 
 
 def connector(client: httpx.AsyncClient, settings: Settings) -> Callable[[Mapping[str, Any]], Provider]:
@@ -78,14 +82,17 @@ class Listing(msgspec.Struct, frozen=True):
 async def ask(provider: Provider, *, lists_models: bool = True) -> Listing:
     """Ask a provider for its models. Stores nothing. `lists_models`: whether it did so far.
 
-    A server without a list is as good as any if it takes questions: its models are added by name.
+    A server without a list is as good as any if it takes questions: its models are added by name. So is one that keeps its
+    list from this key, as OpenAI does from a restricted one.
     """
     started = time.monotonic()
     models: list[Model] | None = None
     try:
         try:
             models = await provider.list_models()
-        except NoList:
+        except (NoList, KeyRejected) as error:
+            if isinstance(error, KeyRejected) and error.status != FORBIDDEN:
+                raise
             if lists_models and not await provider.takes_questions():
                 raise
     except ProviderError as error:
@@ -245,7 +252,7 @@ UPDATE provider SET lists_models = $2, version = $3 WHERE id = $1 AND (lists_mod
 # Whether another model would write the answer now in the place of `m`.
 _HAS_FALLBACK = f"""EXISTS (
     SELECT 1 FROM jsonb_array_elements_text(m.fallbacks) AS f (id) JOIN model AS b ON b.id = f.id::uuid AND {is_offered("b")}
-    JOIN provider AS q ON q.id = b.provider AND q.is_enabled AND q.state <> 'down'
+    JOIN provider AS q ON q.id = b.provider AND q.is_enabled AND q.state NOT IN ('down', 'failing')
     WHERE b.down_since IS NULL AND {may_use("$1::uuid", "b")})"""
 
 _PICKER = f"""

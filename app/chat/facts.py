@@ -61,7 +61,7 @@ async def note_refused(model: uuid.UUID, names: frozenset[str]) -> None:
 
 async def forget_refused(provider: uuid.UUID) -> None:
     """It may be another server, or a newer one: what was refused is sent again."""
-    await fetch("UPDATE model SET refused = '[]' WHERE provider = $1 AND refused <> '[]'", provider)
+    await fetch(_FORGET_REFUSED, provider)
 
 
 def not_taken(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -97,6 +97,12 @@ NOT_TAKEN = "(coalesce(m.known -> 'not_taken', '[]') || m.refused)::text"
 _REFUSED = """
 UPDATE model SET refused = (SELECT jsonb_agg(DISTINCT name) FROM jsonb_array_elements(refused || $2::jsonb) AS n (name))
 WHERE id = $1 AND NOT refused @> $2::jsonb
+"""
+
+# The provider's row is locked before its models' rows, as in `circuit.py`.
+_FORGET_REFUSED = """
+WITH held AS MATERIALIZED (SELECT id FROM provider WHERE id = $1 FOR NO KEY UPDATE)
+UPDATE model SET refused = '[]' FROM held WHERE provider = held.id AND refused <> '[]'
 """
 
 _unset = msgspec.structs.asdict(Parameters())

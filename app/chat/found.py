@@ -1,7 +1,9 @@
 """Model servers that look usable before anybody has connected one: on this machine, and named in the environment."""
 
+import ipaddress
 import os
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -42,6 +44,10 @@ HOSTED = (
     Hosted("deepai", "DeepAI", "DEEPAI_API_KEY", "", PROVIDERS["deepai"].usual_url),
 )
 
+OLLAMA_PORT = 11434
+#: What a server listens on that listens on all addresses, by IPv4 and by IPv6.
+_ALL_ADDRESSES = (str(ipaddress.IPv4Address(0)), str(ipaddress.IPv6Address(0)))
+
 #: The variables that a key may be taken from: those of keys, and those of addresses, which may have user and password in them.
 SOURCES = (
     *(hosted.key for hosted in HOSTED),
@@ -59,16 +65,21 @@ def key_from(source: str, environment: Mapping[str, str] = os.environ) -> str:
 async def list_found(client: httpx.AsyncClient, environment: Mapping[str, str] = os.environ) -> list[Found]:
     """Ollama on its usual address or OLLAMA_HOST, and the services that the environment names; not what is connected."""
     found = [*await _ollama(client, environment), *filter(None, (_named(each, environment) for each in HOSTED))]
-    taken = {row["base_url"].rstrip("/") for row in await fetch("SELECT base_url FROM provider WHERE is_enabled")}
+    taken = {_place(row["base_url"]) for row in await fetch("SELECT base_url FROM provider WHERE is_enabled")}
     by_url: dict[str, Found] = {}
     for each in found:
-        by_url.setdefault(each.base_url.rstrip("/"), each)
+        by_url.setdefault(_place(each.base_url), each)
     return [each for url, each in by_url.items() if url not in taken]
+
+
+def _place(url: str) -> str:
+    """A base URL in one spelling: people write localhost where programs write 127.0.0.1."""
+    return url.rstrip("/").replace("://localhost", "://127.0.0.1", 1)
 
 
 async def _ollama(client: httpx.AsyncClient, environment: Mapping[str, str]) -> list[Found]:
     host, login = split_credentials(environment.get("OLLAMA_HOST", "").strip())
-    ollama = Found("ollama", "Ollama", _address(host or "127.0.0.1:11434"), "OLLAMA_HOST" if login else "")
+    ollama = Found("ollama", "Ollama", _address(host or "127.0.0.1"), "OLLAMA_HOST" if login else "")
     try:
         account = Account(name=ollama.name, base_url=ollama.base_url, key=login)
         models = await PROVIDERS["ollama"](account, client, Limits()).list_models()
@@ -88,7 +99,17 @@ def _named(service: Hosted, environment: Mapping[str, str]) -> Found | None:
     )
 
 
-def _address(host: str) -> str:
-    """OLLAMA_HOST as an address to call: it may say on which addresses Ollama listens, of which we take this machine's."""
-    everywhere = ".".join("0000")
-    return host if "://" in host else "http://" + host.replace(everywhere, "127.0.0.1", 1)
+def _address(said: str) -> str:
+    """OLLAMA_HOST as an address to call, with Ollama's usual port where it names none.
+
+    It may say on which addresses Ollama listens: then this machine's is called.
+    """
+    if "://" in said:
+        return said
+    try:
+        parts = urlsplit(f"//{said}")
+        host, port = parts.hostname or "", parts.port or OLLAMA_PORT
+    except ValueError:
+        return f"http://{said}"
+    host = "127.0.0.1" if host in ("", *_ALL_ADDRESSES) else f"[{host}]" if ":" in host else host
+    return f"http://{host}:{port}{parts.path}"

@@ -31,10 +31,10 @@ async def meet(provider: Provider) -> Listing:
 
 
 async def propose(typed: Guess, failure: ProviderError | None, kinds: Sequence[str], make: Make) -> Guess | None:
-    """What was probably meant by something that failed like this, or (None) that is no base URL by its form.
+    """The server that was probably meant. `failure`: why the typed one is not it; None if it is no base URL at all.
 
-    The first guess that answers; else what the failure shows to be meant; else what was typed, without what does not belong
-    into a base URL. None: no idea. `kinds`: those that may be meant, the one that was chosen first.
+    Returns the first guess that answers; else the one that the failure shows; else the typed address without the parts
+    that a base URL does not have; else None. `kinds`: those that may be meant, the chosen one first.
     """
     if (found := await _first_good(_worth_a_try(typed, failure, kinds), make)) is not None:
         return found
@@ -45,7 +45,7 @@ async def propose(typed: Guess, failure: ProviderError | None, kinds: Sequence[s
 
 
 def _worth_a_try(typed: Guess, failure: ProviderError | None, kinds: Sequence[str]) -> list[Guess]:
-    """A server that is away or busy says nothing about its address, except that it may want to be called by https, or http."""
+    """The guesses to try. A server that is away or busy shows nothing about its address: then only the other scheme is tried."""
     if isinstance(failure, AddressRefused):
         return []
     found = guesses(typed, kinds)

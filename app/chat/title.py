@@ -13,9 +13,12 @@ import msgspec
 import structlog
 
 from app.chat import counters
+from app.chat.access import is_offered
 from app.chat.calls import Connect
+from app.chat.circuit import IS_SILENT
 from app.chat.ending import Ending
 from app.chat.figures import estimated, filled
+from app.chat.reachability import IS_DOWN
 from app.chat.requests import keep_naming, note_naming
 from app.chat.title_rules import believed_title
 from app.database import GONE, fetch, fetch_row
@@ -127,7 +130,7 @@ def first_words(text: str) -> str:
 
 
 async def _find_namer(row: Namer, title_model: str) -> Namer | None:
-    """The model that is to name a thread; None if none is, or the one that should is gone."""
+    """The model that is to name a thread; None if none is, or the one that should is gone, hidden or not answering."""
     if not title_model:
         return row
     return None if title_model == TITLE_OFF else await fetch_row(_NAMER, title_model)
@@ -177,11 +180,12 @@ SELECT {_TELL % ("'thread:' || $1::uuid::text", "version")}, {_TELL % ("'user:' 
 FROM named
 """
 
-# The model that the setting names, of whatever provider is enabled; the owner chose it for everybody's threads.
-_NAMER = """
+# The model that the setting names, for everybody's threads. One that does not answer at the moment is not called.
+_NAMER = f"""
 SELECT m.id AS model, m.name AS model_name, m.engine::text AS engine, p.id AS provider_id, p.kind, p.name AS provider_name,
     p.base_url, p.key_sealed, p.allows_private
 FROM model AS m JOIN provider AS p ON p.id = m.provider
-WHERE $1 IN (m.name, p.name || '/' || m.name) AND m.gone_at IS NULL AND p.is_enabled AND m.is_embedding IS NOT TRUE
+WHERE $1 IN (m.name, p.name || '/' || m.name) AND {is_offered()} AND p.is_enabled AND m.is_embedding IS NOT TRUE
+    AND NOT ({IS_DOWN} OR {IS_SILENT})
 ORDER BY p.created_at LIMIT 1
 """

@@ -158,7 +158,7 @@ class Guard:
         return _replay(body, receive)
 
     def _check_way(self, method: str, visit: Visit) -> None:
-        """The name that we are called by, and the page that a change comes from. What is refused may be a proxy's doing."""
+        """Check the Host and the Origin of a request. A refusal is logged with advice, as a proxy may be the cause."""
         public_url, origin = self._settings.public_url, visit.header(b"origin")
         try:
             border.check_host(visit.host, is_loopback_only=self._is_loopback_only, public_url=public_url)

@@ -33,14 +33,14 @@ async def find_proposal(
     *,
     allows_private: bool,
 ) -> Proposal | None:
-    """What was meant, if asking failed like this, or (None) if nothing was asked because of the address."""
+    """What was probably meant. `failure`: what asking came to; None if the address kept us from asking."""
     ordered = [typed.kind, *(kind for kind in kinds if kind != typed.kind and PROVIDERS[kind].has_list)]
     if failure is not None:
         found = await introduction.propose(typed, failure, ordered, make)
     elif not url_fault(typed.base_url) or url_fault((plain := tidied(typed, ordered)).base_url):
         found = None
     elif await address_fault(request, plain.base_url, allows_private=allows_private):
-        found = plain  # whoever takes it hears what is wrong with that
+        found = plain  # not asked; the form says what is wrong with it once it is chosen
     else:
         found = await introduction.propose(typed, None, ordered, make)
     return _proposal(found, typed) if found else None

@@ -172,8 +172,10 @@ async def _store_slash_prompt(prompt: FileSlashPrompt, owner: uuid.UUID) -> bool
     )
 
 
+# Locked before its models are added, as in `circuit.py`.
 _FIND_PROVIDER = """
 SELECT id, key_sealed, allows_private FROM provider WHERE kind = $1 AND name = $2 AND base_url = $3 AND is_enabled LIMIT 1
+FOR NO KEY UPDATE
 """
 
 _ADD_PROVIDER = """

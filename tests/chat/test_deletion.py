@@ -72,6 +72,7 @@ async def test_nothing_of_a_deleted_person_is_left(chat: Chat, database: str) ->
     await SignInAttempt.begin("192.0.2.9", "olive@example.org")
     await fetch('UPDATE thread SET "user" = $1', bob.id)
     await fetch("UPDATE users SET draft = 'compass' WHERE id = $1", bob.id)
+    await fetch("UPDATE model SET allowed_users = jsonb_build_array($1::text, $2::text)", str(bob.id), str(owner.id))
     words = (*WORDS, *await ids_of(turn.thread), str(bob.id), "bob@example.org", "browser", "192.0.2.7", "compass")
     before = await dump(database)
     assert [word for word in words if word not in before] == []
@@ -80,6 +81,7 @@ async def test_nothing_of_a_deleted_person_is_left(chat: Chat, database: str) ->
     after = await dump(database)
     assert [word for word in words if word in after] == []
     assert hash_token(token).hex() not in after
+    assert [row["allowed_users"] for row in await fetch("SELECT allowed_users FROM model")] == [f'["{owner.id}"]']
     counted = await fetch("SELECT split_part(key, ':', 1) AS kind FROM sign_in_attempt ORDER BY 1")
     assert [row["kind"] for row in counted] == [
         "account",

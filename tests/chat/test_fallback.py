@@ -139,6 +139,8 @@ async def test_when_all_are_down_the_question_is_kept_and_can_be_tried_again(
     assert await circuit.list_answerable([turn.answer, turn.question]) == set()
     await reachability.found_up(spare.provider, 1, has_news=False)
     assert await circuit.list_answerable([turn.answer]) == {turn.answer}
+    await fetch("UPDATE model SET is_hidden = true WHERE provider = $1", spare.provider)
+    assert await circuit.list_answerable([turn.answer]) == set(), "a hidden model is not called"
     await fall_back_on(chat.model)
     assert await circuit.list_answerable([turn.answer]) == set(), "a model that would not be called does not count"
     for row in await fetch("SELECT id FROM provider"):

@@ -18,7 +18,7 @@ async def test_what_runs_nearby_is_found_unless_it_is_connected(database: str) -
         await fetch(
             "INSERT INTO provider (id, kind, name, base_url, key_sealed, error, created_at)"
             " VALUES (gen_random_uuid(), 'ollama', 'Ollama', $1, '', '', now())",
-            ollama.base_url,
+            ollama.base_url.replace("127.0.0.1", "localhost"),
         )
         assert [found.kind for found in await list_found(client, environment)] == ["openai"]
 
@@ -32,12 +32,29 @@ async def test_what_runs_nearby_is_found_unless_it_is_connected(database: str) -
     ],
 )
 async def test_a_host_that_was_named_is_offered_though_it_is_silent(database: str, host: str, address: str) -> None:
+    assert _address(host) == address
     if "example" in host:
-        assert _address(host) == address
         return
     async with make_client() as client:
         found = await list_found(client, {"OLLAMA_HOST": host})
     assert [(each.base_url, each.models_count) for each in found] == [(address, None)]
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:11434"),
+        (":9000", "http://127.0.0.1:9000"),
+        ("[::]:11434", "http://127.0.0.1:11434"),
+        ("[::1]", "http://[::1]:11434"),
+        ("gpu.lan", "http://gpu.lan:11434"),
+        ("gpu.lan:80", "http://gpu.lan:80"),
+        ("gpu.lan/ollama", "http://gpu.lan:11434/ollama"),
+        ("gpu.lan:port", "http://gpu.lan:port"),
+    ],
+)
+def test_the_host_of_ollama_is_read_as_ollama_reads_it(host: str, address: str) -> None:
+    assert _address(host) == address
 
 
 KEYS = {

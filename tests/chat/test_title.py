@@ -17,6 +17,7 @@ from app.chat.turn import Turn, continue_answer, start_turn
 from app.chat.worker import Worker
 from app.database import fetch, new_id
 from app.settings import read
+from tests.chat.circuits import add_models
 from tests.chat.conftest import SETTINGS, Chat, working
 from tests.scripted import OPENAI, Send, Wait, chunk, whole
 
@@ -256,6 +257,19 @@ async def test_another_model_names_threads_where_the_setting_says_so(chat: Chat,
     assert asked["messages"][0]["content"] == "What is near?"
     assert len(asked["messages"][1]["content"]) == 4_000
     assert (named.calls[0]["model"], named.calls[0]["usage"]["output_tokens"]) == ("titler", 4)
+
+
+@pytest.mark.parametrize("column", ["is_hidden = true", "down_since = now()"], ids=["hidden", "silent"])
+async def test_a_model_that_is_hidden_or_not_answering_names_nothing(column: str, chat: Chat, database: str) -> None:
+    provider = (await fetch("SELECT provider FROM model WHERE id = $1", chat.model))[0]["provider"]
+    (titler,) = await add_models(provider, "titler")
+    await fetch(f"UPDATE model SET {column} WHERE id = $1", titler)
+    async with named_by(database, "titler"):
+        turn = await chat.ask("What is near?")
+        await chat.final(turn.answer)
+        await asyncio.sleep(0.2)
+    assert [asked.json["model"] for asked in chat.server.questions] == ["scripted"]
+    assert [row["title"] for row in await fetch("SELECT title FROM thread")] == ["What is near?"]
 
 
 @pytest.mark.parametrize("model", ["off", "Nobody/gone"])

@@ -67,6 +67,22 @@ async def test_a_server_without_a_list_connects(
     assert f'<details class="edit" data-of="{provider}" open>' in page, "the only way to a model lies open"
 
 
+@pytest.mark.parametrize("dialect", [OPENAI, ANTHROPIC, GEMINI, OLLAMA], ids=lambda dialect: dialect.kind)
+async def test_a_key_that_may_ask_and_not_list_connects(
+    olive: Browser, server: ScriptedServer, dialect: Dialect
+) -> None:
+    missing = whole(dialect.error_body("Missing scopes: api.model.read"), 403)
+    server.answers[dialect.listing_path] = missing
+    questions = "/v1beta/models/parley:generateContent" if dialect is GEMINI else dialect.chat_path
+    server.answers[questions] = missing
+    form = form_of(server.url_for(dialect), kind=dialect.kind, key="sk-lantern")
+    assert "Missing scopes" in beside(await olive.post("/providers", data=form), "key")
+    server.answers[questions] = whole(dialect.error_body("model is required"), 400)
+    provider = await connected(olive, server.url_for(dialect), kind=dialect.kind, key="sk-lantern")
+    row = await refresh(olive, provider)
+    assert (row["state"], row["error"], row["lists_models"]) == ("ok", "", False)
+
+
 async def test_a_model_without_a_list_is_asked_and_kept_through_every_refresh(
     olive: Browser, server: ScriptedServer
 ) -> None:

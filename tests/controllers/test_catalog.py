@@ -47,8 +47,9 @@ async def test_one_that_is_down_can_be_picked_where_another_answers_in_its_place
     await fetch("UPDATE model SET allowed_users = '[]' WHERE id = $1", two)
     assert " disabled" in await option(), "nobody answers whom Alice may not ask"
     await fetch("UPDATE model SET allowed_users = NULL")
-    await fetch("UPDATE provider SET state = 'down', down_since = now() WHERE id = $1", second)
-    assert " disabled" in await option()
+    for state in ("down", "failing"):
+        await fetch("UPDATE provider SET state = $2, down_since = now() WHERE id = $1", second, state)
+        assert " disabled" in await option(), state
 
 
 async def test_the_picker_of_a_page_and_of_a_refresh_are_the_same(alice: Browser) -> None:

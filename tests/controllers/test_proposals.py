@@ -116,6 +116,8 @@ async def test_an_address_without_a_scheme_is_completed(olive: Browser, server: 
     ("typed", "meant"),
     [
         ("harbour.invalid", "https://harbour.invalid"),
+        ("https://https://harbour.invalid/v1", "https://harbour.invalid/v1"),
+        ("http:/localhost:9/v1", "http://localhost:9/v1"),
         ("harbour.invalid/v1/chat/completions", "https://harbour.invalid/v1"),
         ("localhost:9", "http://localhost:9"),
         ("http://127.0.0.1:9/v1/chat/completions", "http://127.0.0.1:9/v1"),

@@ -31,7 +31,7 @@ def _machine_context() -> ssl.SSLContext:
 
 
 def _has_folder() -> bool:
-    """Whether OpenSSL has a folder of certificates, from which it reads each when it is needed."""
+    """Whether OpenSSL has a folder of certificates, which it reads on demand."""
     folder = ssl.get_default_verify_paths().capath
     return folder is not None and any(pathlib.Path(folder).glob("*.0"))
 

@@ -14,12 +14,12 @@ _MOST_CHARS = 600
 
 #: Pattern → what to do, the first that is found. `{folder}` is the data folder.
 _WAYS = {
-    r"error while loading shared libraries: (?P<it>[^\s:]+)": "Install the package of this system that has {it}.",
-    r"(?P<it>lib[\w.+-]+\.so[\w.]*): cannot open shared object file": "Install the package of this system that has {it}.",
+    r"error while loading shared libraries: (?P<it>[^\s:]+)": "Install the system package that provides {it}.",
+    r"(?P<it>lib[\w.+-]+\.so[\w.]*): cannot open shared object file": "Install the system package that provides {it}.",
     r"(?i)shared memory segment.*No space left|/dev/shm.*No space left|resize shared memory": (
         "Give it more shared memory: /dev/shm is full (in a container: --shm-size=256m)."
     ),
-    r"No space left on device|disk quota exceeded": "Free some room on the disk of {folder}.",
+    r"No space left on device|disk quota exceeded": "Free up space on the disk of {folder}.",
     r"Cannot allocate memory|out of memory|signal 9": "Free some memory.",
     r"Read-only file system": "Set PARLEY_DATA to a folder that can be written.",
     r"(?i)permission denied|operation not permitted|not owned|wrong ownership": (
@@ -29,12 +29,12 @@ _WAYS = {
     r"Exec format error|signal 4\b|[Ii]llegal instruction": "It was built for another processor.",
     r"GLIBC_[\d.]+|GLIBCXX_[\d.]+|version .* not found": "It needs a newer system.",
     r"pg_control|checkpoint record|invalid page|incorrect checksum|not read file": "Its files are damaged: restore a backup.",
-    r"lock file .* already exists|another server might be running": "End the other Postgres that uses {folder}.",
+    r"lock file .* already exists|another server might be running": "Stop the other Postgres that uses {folder}.",
 }
 
 
 #: What to do where nothing better is known.
-_OTHERWISE = "If it cannot be helped, set DATABASE_URL to a Postgres of your own."
+_OTHERWISE = "If nothing else helps, set DATABASE_URL to a Postgres of your own."
 
 
 def sentence(what: str, words: str, code: int | None, folder: pathlib.Path) -> str:
@@ -59,7 +59,7 @@ def telling(text: str) -> str:
 
 
 def end_of(code: int | None) -> str:
-    """How a silent program ended."""
+    """How a program ended that printed nothing."""
     if code is None:
         return "it did not say why"
     if code >= 0:

@@ -1,4 +1,4 @@
-"""How the address of a server is written, before anything is asked of it. Pure."""
+"""Checks how a server's address is written, before any request. Pure."""
 
 from urllib.parse import urlsplit
 
@@ -6,7 +6,7 @@ from app.words import gettext as _
 
 
 def url_fault(url: str) -> str:
-    """What is wrong with how a base URL is written; empty if nothing is."""
+    """What is wrong with the form of a base URL; empty if nothing."""
     try:
         parts = urlsplit(url)
         _port = parts.port

@@ -14,11 +14,11 @@ from tests.test_cli import parley
 SAID = {
     "/x/initdb: error while loading shared libraries: libicuuc.so.72: cannot open shared object file: No such file": (
         "libicuuc.so.72",
-        "Install the package of this system that has libicuuc.so.72.",
+        "Install the system package that provides libicuuc.so.72.",
     ),
     'initdb: error: could not create directory "/x/base": No space left on device\ninitdb: removing contents of "/x"': (
         'could not create directory "/x/base": No space left on device',
-        "Free some room on the disk of /data.",
+        "Free up space on the disk of /data.",
     ),
     "2026-11-29 20:00:00 UTC [7] FATAL:  could not create shared memory segment: No space left on device\n"
     "2026-11-29 20:00:00 UTC [7] DETAIL:  Failed system call was shmget(key=1).\n"
@@ -47,17 +47,17 @@ SAID = {
     ),
     'FATAL:  lock file "postmaster.pid" already exists\nHINT:  Is another postmaster (PID 7) running?': (
         "already exists; Is another postmaster",
-        "End the other Postgres that uses /data.",
+        "Stop the other Postgres that uses /data.",
     ),
     "FATAL:  the database system is starting up\nFATAL:  could not write to file: No space left on device\n"
     "HINT:  Look.\nLOG:  done\nHINT:  Another one.\ninitdb: error: failed to remove contents of data directory": (
         "It failed: could not write to file: No space left on device; Look. Free",
-        "Free some room on the disk of /data.",
+        "Free up space on the disk of /data.",
     ),
     "one\ntwo\nthree\nfour": ("two; three; four", "set DATABASE_URL"),
     'Traceback (most recent call last):\n  File "x"\nImportError: libgomp.so.1: cannot open shared object file: No': (
         "ImportError: libgomp.so.1",
-        "Install the package of this system that has libgomp.so.1.",
+        "Install the system package that provides libgomp.so.1.",
     ),
 }  # fmt: skip
 
@@ -79,7 +79,7 @@ def test_the_line_that_says_why_is_chosen_and_a_way_on_is_known(stderr: str) -> 
     [
         (-9, "it was ended by signal 9 (SIGKILL). Free some memory."),
         (-4, "it was ended by signal 4 (SIGILL). It was built for another processor."),
-        (3, "it ended with the code 3 and did not say why. If it cannot be helped, set DATABASE_URL"),
+        (3, "it ended with the code 3 and did not say why. If nothing else helps, set DATABASE_URL"),
     ],
 )
 def test_of_one_that_said_nothing_its_end_is_told(code: int, reason: str) -> None:
@@ -113,10 +113,13 @@ def install(programs: pathlib.Path, name: str, script: str) -> None:
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
-        ("echo 'initdb: error while loading shared libraries: libx.so.1: cannot open' >&2; exit 127", "has libx.so.1."),
+        (
+            "echo 'initdb: error while loading shared libraries: libx.so.1: cannot open' >&2; exit 127",
+            "provides libx.so.1.",
+        ),
         ("kill -9 $$", "signal 9 (SIGKILL). Free some memory."),
         ("exit 3", "it ended with the code 3"),
-        ("printf 'initdb: error: \\377 No space left on device' >&2; exit 1", "Free some room on the disk"),
+        ("printf 'initdb: error: \\377 No space left on device' >&2; exit 1", "Free up space on the disk"),
     ],
 )
 async def test_an_initdb_that_fails_says_why(

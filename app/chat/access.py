@@ -10,5 +10,5 @@ def may_use(user: str, model: str = "m") -> str:
 
 
 def is_offered(model: str = "m") -> str:
-    """SQL of whether `model AS m` can be used at all: its server lists it, and the owner has not hidden it."""
+    """SQL condition: `model AS m` can be used at all. Its server lists it, and the owner has not hidden it."""
     return f"({model}.gone_at IS NULL AND NOT {model}.is_hidden)"

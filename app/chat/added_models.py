@@ -1,4 +1,4 @@
-"""Models that the owner adds by name: of servers that list none, or not all that they have.
+"""Models that the owner adds by name, for servers that list none or only some of them.
 
 A name that its server does not have is found out by the first question: the model is missing.
 """
@@ -26,7 +26,7 @@ async def add_model(provider: uuid.UUID, kind: str, base_url: str, name: str) ->
 
 
 async def remove_model(model: uuid.UUID) -> None:
-    """Take back that a model was added by hand: it leaves the list, unless its server lists it as well."""
+    """Undo adding a model by name: it leaves the list unless its server lists it too."""
     async with transaction():
         await fetch("DELETE FROM model WHERE id = $1 AND is_by_hand AND seen_since IS NULL", model)
         await fetch("UPDATE model SET is_by_hand = false WHERE id = $1", model)

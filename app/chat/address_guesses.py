@@ -35,7 +35,7 @@ def is_in_the_clear(base_url: str, typed_url: str) -> bool:
 
 
 def tidied(typed: Guess, kinds: Sequence[str]) -> Guess:
-    """What was typed, as a base URL: with a scheme, without query, endpoint and doubled path. It may be right as it was.
+    """The typed address as a base URL: with a scheme, without query, endpoint or doubled path. It may have been right already.
 
     `kinds`: those that may be meant, the one that was chosen first.
     """
@@ -44,7 +44,7 @@ def tidied(typed: Guess, kinds: Sequence[str]) -> Guess:
 
 
 def guesses(typed: Guess, kinds: Sequence[str]) -> list[Guess]:
-    """What may have been meant, the likeliest first: servers of these kinds, at the paths that such servers have."""
+    """What may have been meant, likeliest first: servers of these kinds at their usual paths."""
     if (parts := _parts(typed.base_url)) is None:
         return []
     roots = _roots(parts, kinds)
@@ -57,7 +57,7 @@ def guesses(typed: Guess, kinds: Sequence[str]) -> list[Guess]:
 
 
 def _parts(text: str) -> SplitResult | None:
-    """What was typed as an http or https URL; None where it cannot be made one."""
+    """The typed address as an http or https URL; None if it cannot be one."""
     text = _SCHEME_BEFORE.sub("", text.strip(_AROUND).replace("\\", "/"))
     text = _MISTYPED.sub(r"\1://", text)
     scheme = _SCHEME.match(text)
@@ -75,7 +75,7 @@ def _parts(text: str) -> SplitResult | None:
 
 
 def _is_near(parts: SplitResult) -> bool:
-    """Whether this names this machine or one nearby, where http is usual. What has a port of its own is taken for one."""
+    """Whether this names this machine or one nearby, where http is usual. An address with a port counts as one."""
     host = (parts.hostname or "").rstrip(".")
     try:
         return ipaddress.ip_address(host).is_private
@@ -84,7 +84,7 @@ def _is_near(parts: SplitResult) -> bool:
 
 
 def _other_scheme(parts: SplitResult) -> SplitResult | None:
-    """The same with the other scheme. To a server on the internet no key is sent in the clear that was not meant to."""
+    """The same with the other scheme; http only for servers nearby, so that no key crosses the internet in the clear."""
     if parts.scheme == "http":
         return parts._replace(scheme="https")
     return parts._replace(scheme="http") if _is_near(parts) else None
@@ -111,7 +111,7 @@ def _usual(parts: SplitResult, base_url: str, kind: str) -> list[Guess]:
 
 
 def _undoubled(path: str) -> str:
-    """The path without an end that repeats what stands before it: /v1/v1, /api/v1/api/v1."""
+    """The path without a repeated ending: /v1/v1, /api/v1/api/v1."""
     names = [name for name in path.split("/") if name]
     for size in range(1, len(names) // 2 + 1):
         while len(names) >= 2 * size and names[-size:] == names[-2 * size : -size]:

@@ -45,7 +45,7 @@ async def find_beginning(user: User, preset_id: uuid.UUID | None, models: Sequen
 
 
 def starters_last(models: Sequence[Any]) -> list[Any]:
-    """The models in their order, those that came with Parley behind all others: the first one is chosen for who chose none."""
+    """The models in order, bundled ones last: the first is the default for a person who has chosen none."""
     return sorted(models, key=lambda model: bool(model["is_bundled"]))
 
 

@@ -27,9 +27,9 @@ log = structlog.get_logger()
 
 #: This many failed calls in a row, the first of them at most `WINDOW_SECONDS` before the last, open the circuit.
 MOST_FAILURES = 5
-#: The pause between trials, whatever becomes of them: one that hangs keeps nobody else from trying.
+#: The pause between trials, whatever their outcome: one that hangs does not block the next.
 TRIAL_PAUSE_SECONDS = 3.0
-#: A trial that was due this long and that nobody made: the circuit closes, and the next failure opens it again.
+#: If a due trial is not made for this long, the circuit closes; the next failure opens it again.
 QUIET_SECONDS = 1.0
 #: How long a trial, and a call within a minute of the last failures, waits for the first token where another model would answer.
 TRIAL_SECONDS = 10.0
@@ -65,7 +65,7 @@ class Circuit:
 
     @property
     def is_out(self) -> str:
-        """What does not answer, by name: the whole provider, or this model alone."""
+        """The name of what does not answer: the whole provider, or only this model."""
         return str(self.row["provider_name" if self.is_provider_out else "model_name"])
 
     @property
@@ -80,7 +80,7 @@ class Circuit:
         return TRIAL_SECONDS if is_short else math.inf
 
     async def may_call(self) -> bool:
-        """Take the trial where one is needed: of all workers one gets it."""
+        """Take the trial if one is needed; only one worker gets it."""
         if self.is_open:
             return False
         return not self.needs_trial or await fetch_row(_TAKE_TRIAL, self.model, TRIAL_PAUSE_SECONDS) is not None
@@ -132,7 +132,7 @@ class Circuit:
 
 
 def all_down(circuits: Sequence[Circuit]) -> AllDown:
-    """What a person is told when none of these can be called: which of them is a model that fails, and which a server."""
+    """The error when none of these can be called; it says whether a model or a whole server fails."""
     names = sorted({circuit.is_out for circuit in circuits})
     if len(names) > 1:
         sentence = _("None of %(names)s answers at the moment. Your question is kept.")
@@ -140,7 +140,7 @@ def all_down(circuits: Sequence[Circuit]) -> AllDown:
     if circuits[0].is_provider_out:
         sentence = _("%(name)s does not answer at the moment. Your question is kept.")
     else:
-        sentence = _("The model %(name)s does not answer at the moment; its server does. Your question is kept.")
+        sentence = _("The model %(name)s does not answer at the moment, but its server does. Your question is kept.")
     return AllDown(sentence % {"name": names[0]})
 
 

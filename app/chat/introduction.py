@@ -1,4 +1,4 @@
-"""Meeting a model server before it is connected: is it one of the kind that was chosen, and if not, what is it, and where?"""
+"""Checks a model server before it is connected: is it of the chosen kind, and if not, of which kind and at which address?"""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from app.providers.base import Provider
 from app.providers.errors import AddressRefused, KeyRejected, ProviderError, TimedOut, Unreachable, WrongKind
 from app.words import gettext as _
 
-#: So long in all the guesses about an address are tried: a person waits for it.
+#: Total time for trying the guesses about an address: a person is waiting.
 GUESSING_SECONDS = 6.0
 
 Make = Callable[[Guess], Provider]
@@ -26,7 +26,7 @@ async def meet(provider: Provider) -> Listing:
             return listing
     except ProviderError as error:
         return Listing(failure=error)
-    sentence = _("%(name)s lists its models, but takes no questions as servers of the kind %(kind)s do.")
+    sentence = _("%(name)s lists its models, but does not accept questions as the kind “%(kind)s” sends them.")
     return Listing(failure=WrongKind(sentence % {"name": provider.account.name, "kind": provider.label()}))
 
 
@@ -62,9 +62,9 @@ def _worth_a_try(typed: Guess, failure: ProviderError | None, kinds: Sequence[st
 
 
 async def _first_good(typed: Guess, found: Sequence[Guess], make: Make) -> Guess | None:
-    """The first of them, in their order, at which a server of its kind answers in time. All are asked at once.
+    """The first guess, in order, at which a server of its kind answers in time. All are asked at once.
 
-    One that is asked without the key, since it would go in the clear, answers also by wanting one.
+    Where the key would go in the clear the guess is asked without it: a server that then wants one has answered.
     """
 
     async def is_good(guess: Guess) -> bool:

@@ -163,27 +163,29 @@ def _provider(provider: ProviderFacts, now: datetime) -> Line:
         return Line(name, "look", say(_("Not asked yet")), advice, MODELS)
     if provider.state == "stale":
         facts = say(_("Its list of models could not be refreshed: %(error)s"), error=provider.error)
-        advice = _("Its models are used as before. If this stays so, mend its address or key.")
+        advice = _("Its models stay available. If this continues, check its address and key.")
         return Line(name, "look", _with_next(facts, provider.next_probe_at, now), advice, MODELS)
     since = _time(_age(provider.down_since, now) * 1000)
     if provider.state == "failing":
         facts = say(
             _("Several of its models have not answered for %(time)s: %(error)s"), time=since, error=provider.error
         )
-        return Line(name, "down", facts, _("See its own log. It is used again as soon as one of its models answers."))
+        return Line(
+            name, "down", facts, _("Check the server's own log. It is used again as soon as one of its models answers.")
+        )
     facts = say(_("Down for %(time)s: %(error)s"), time=since, error=provider.error)
     facts = _with_next(facts, provider.next_probe_at, now)
     return Line(name, "down", facts, _("Start it, or mend its address or key."), MODELS)
 
 
 def _model(model: ModelFacts, provider: str, now: datetime) -> Line:
-    """A model that fails by itself: the others of its server are not concerned."""
+    """A model that fails on its own; the other models of its server are not affected."""
     part = f"{model.name} · {provider}"
     if model.down_since is None:
         return Line(part, "look", say("%(calls)s: %(error)s", calls=_failed_calls(model.failures), error=model.error))
     since = _time(_age(model.down_since, now) * 1000)
     facts = say(_("The model has not answered for %(time)s: %(error)s"), time=since, error=model.error)
-    advice = _("One question every few seconds tries it again; others go to its fallbacks.")
+    advice = _("Every few seconds one question tries it again; the others go to its fallbacks.")
     return Line(part, "look", facts, advice)
 
 

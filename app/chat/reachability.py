@@ -91,18 +91,18 @@ class Probes:
         self._running: set[asyncio.Task[None]] = set()
 
     async def start_due(self) -> None:
-        """Take what is due and begin to look at it. Safe to run twice at once."""
+        """Take what is due and start looking at it. Safe to run twice at once."""
         for row in await fetch(_TAKE_DUE, PROBE_LEASE_SECONDS):
             task = asyncio.create_task(self._look(row["id"]))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
     async def wait(self) -> None:
-        """Until all that was begun is over."""
+        """Wait until all started looks are done."""
         await asyncio.gather(*self._running)
 
     async def stop(self) -> None:
-        """Break off what is under way; another worker takes it up."""
+        """Cancel running looks; another worker takes them over."""
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -113,7 +113,7 @@ class Probes:
 
 
 async def look_at_each(providers: Sequence[uuid.UUID], refresh: Callable[[uuid.UUID], Awaitable[object]]) -> None:
-    """Look at all of them at once: a failure of one does not keep the others from it. Raises what a database away does."""
+    """Look at all of them at once; one failure does not stop the others. Raises the errors of an unavailable database."""
     found = await asyncio.gather(*map(refresh, providers), return_exceptions=True)
     for provider_id, failure in zip(providers, found, strict=True):
         if isinstance(failure, AWAY):

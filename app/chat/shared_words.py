@@ -10,7 +10,7 @@ def told_to_all(error: ProviderError) -> str:
         case Unreachable() | AddressRefused() | TimedOut() if not error.status:
             return error.sentence  # all of it is ours: nothing was answered
         case StreamCut():
-            return _("It breaks off its answers.")
+            return _("Its answers break off.")
         case BadAnswer():
             return _("Its answers cannot be read.")
         case _:

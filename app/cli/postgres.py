@@ -44,7 +44,7 @@ async def open_address(given: str) -> str:
 def plain(error: Exception) -> str:
     """What went wrong as the end of a sentence."""
     if isinstance(error, TimeoutError):
-        return "it takes the connection and says nothing"
+        return "it accepts the connection but sends nothing"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.removesuffix(".")
     return (str(error).splitlines() or [type(error).__name__])[0].removesuffix(".")

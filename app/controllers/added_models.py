@@ -37,13 +37,13 @@ async def create(
     client: NamedDependency[httpx.AsyncClient],
     provider_id: FromPath[uuid.UUID],
 ) -> Response[Any]:
-    """Add a model by name. Whether its server has it is found out by the first question."""
+    """Add a model by name. The first question shows whether its server has it."""
     row = await find_provider(provider_id)
     if row["kind"] not in CONNECTABLE:
         raise Conflict(_("This one comes with Parley and lists its models by itself."))
     filled = read_form(request, NewModel)
     if filled.values is not None and not is_model_name(filled.values.model):
-        filled = wrong(filled, "model", _("A model’s name is one line of visible characters."))
+        filled = wrong(filled, "model", _("A model name must be a single line of visible characters."))
     if filled.values is None:
         addition = {"of": provider_id, "typed": filled.typed, "errors": filled.errors}
         return await providers_page(request, current_user, client, addition=addition, status_code=422)

@@ -31,7 +31,7 @@ class Disconnected(Exception):
 
 
 class UnknownHost(Malformed):
-    """The request calls us by a name that is not ours."""
+    """The request's Host is not one of our names."""
 
 
 class OtherOrigin(Forbidden):
@@ -113,7 +113,7 @@ def check_origin(host: str, origin: str, fetch_site: str, public_url: str) -> No
     if origin and origin.partition("://")[2].lower() != host.lower():
         raise OtherOrigin(
             _(
-                "This form was sent by another site's page, or through a proxy that does not pass the Host header on. "
+                "This form was sent by another site's page, or through a proxy that does not pass on the Host header. "
                 "Nothing was changed. If this is your own address, the owner of this instance should set PARLEY_PUBLIC_URL to it."
             )
         )
@@ -130,7 +130,7 @@ def _site_of(url: str) -> tuple[str, str, int | None] | None:
 
 
 def shown(header: str) -> str:
-    """A header of a stranger's, fit for a log."""
+    """An untrusted header, made safe for a log."""
     return "".join(letter for letter in header[:200] if letter.isprintable())
 
 

@@ -1,4 +1,4 @@
-"""The first visit: making the owner, who goes on to an empty thread, or to the model servers where there is no model yet."""
+"""The first visit creates the owner, then opens an empty thread, or the model servers if there is no model yet."""
 
 import base64
 import hmac

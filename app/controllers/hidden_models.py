@@ -1,4 +1,4 @@
-"""Hidden models, for the owner: taken off every list of models to choose from, and brought back."""
+"""Lets the owner hide models wherever people choose one, and show them again."""
 
 import uuid
 from typing import Any

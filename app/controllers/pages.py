@@ -149,7 +149,7 @@ def _flashes() -> dict[str, str]:
     return {
         "saved": _("Saved."),
         "deleted": _("Deleted."),
-        "model-added": _("%(name)s is in the list now."),
+        "model-added": _("%(name)s was added to the list."),
         "password-changed": _("Your password is changed. Every other sign-in of yours was ended."),
         "session-ended": _("That sign-in was ended."),
         "sessions-ended": _("Every other sign-in of yours was ended."),

@@ -47,7 +47,7 @@ async def find_proposal(
 
 
 def asking(sentence: str, proposal: Proposal) -> str:
-    """What failed, with the question of the proposal in the place of one that the server's failure asks by itself."""
+    """What failed, with the proposal's question in place of the one in the failure's own sentence."""
     beginning = _("Did you mean %(url)s?").partition("%(url)s")[0]
     return f"{sentence.partition(beginning)[0].rstrip()} {proposal.question}".strip()
 
@@ -57,5 +57,5 @@ def _proposal(found: Guess, typed: Guess) -> Proposal:
         question = _("Did you mean %(url)s?") % {"url": found.base_url}
     else:
         named = {"url": found.base_url, "kind": PROVIDERS[found.kind].label()}
-        question = _("Did you mean %(url)s, of the kind %(kind)s?") % named
+        question = _("Did you mean %(url)s (%(kind)s)?") % named
     return Proposal(question, found.base_url, f"{found.kind} {found.base_url}")

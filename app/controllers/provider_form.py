@@ -1,4 +1,4 @@
-"""The forms of a provider: what they hold, and all that is asked of it before its server is."""
+"""The forms of a provider: their fields, and every check before its server is asked."""
 
 from typing import Annotated, Any, TypeVar
 
@@ -28,7 +28,7 @@ Sealed = Annotated[str, Meta(max_length=10_000)]
 #: The kinds that a person connects; the others come with Parley.
 CONNECTABLE = tuple(kind for kind, provider in PROVIDERS.items() if not provider.is_builtin)
 
-#: What nobody means at either end of an address.
+#: Characters at either end of an address that are never part of it.
 _AROUND = " \t\"'`<>"
 
 
@@ -107,7 +107,7 @@ async def checked(
     if not (key.isprintable() and key.isascii()) or " " in key:
         return wrong(filled, "key", _("A key has no spaces, line breaks or special letters."))
     if login and key:
-        sentence = _("The address has a user and a password. Give those or a key, not both.")
+        sentence = _("The address contains a user name and a password. Enter either those or a key, not both.")
         return wrong(filled, "key", sentence)
     if isinstance(form, NewProvider) and form.source:
         form.key = key_from(form.source)
@@ -137,7 +137,7 @@ def typed_guess(filled: Filled[Any], kind: str) -> Guess:
 
 
 def _trimmed(url: str) -> str:
-    """An address without what means nothing at its end: slashes, an empty fragment."""
+    """An address without a meaningless ending: slashes, an empty fragment."""
     return url.strip(_AROUND).rstrip("/#?")
 
 

@@ -172,7 +172,7 @@ async def _ask_change(request: AnyRequest, row: asyncpg.Record, client: httpx.As
 async def _ask(
     request: AnyRequest, form: P, filled: Filled[P], typed: Guess, kinds: Sequence[str], make: introduction.Make
 ) -> Asked[P]:
-    """What only another address, kind or key can mend stands beside that field, and what may be meant is proposed."""
+    """Puts a failure that only another address, kind or key can fix beside that field, with a proposal."""
     listing = await introduction.meet(make(typed)) if filled.values is not None else None
     if listing is not None and listing.failure is None:
         return filled, listing, None

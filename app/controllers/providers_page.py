@@ -25,7 +25,7 @@ AnyRequest = Request[Any, Any, Any]
 
 
 class Test(msgspec.Struct, frozen=True):
-    """What asking a provider for its models came to."""
+    """The result of asking a provider for its models."""
 
     is_ok: bool
     models_count: int = 0

@@ -111,7 +111,7 @@ async def _check_provider(provider: FileProvider, key: str, check_address: Check
     if not (key.isprintable() and key.isascii()):
         raise _wrong(_("the key of %(name)s has letters that no key has") % {"name": provider.name})
     if not all(map(is_model_name, provider.models)):
-        raise _wrong(_("a model of %(name)s has a name that no model has") % {"name": provider.name})
+        raise _wrong(_("a model of %(name)s has an invalid name") % {"name": provider.name})
     if fault := await check_address(provider.base_url, provider.allows_private):
         raise _wrong(f"{provider.name}: {fault}")
 

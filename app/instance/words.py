@@ -52,7 +52,7 @@ def labels() -> dict[str, str]:
         "catalog_seconds": _("Refresh the list of models every so many seconds"),
         "engine_idle_seconds": _("End the unused engine after so many seconds"),
         "engine_memory_mb": _("Memory for loaded models, in MB"),
-        "ca_file": _("File of trusted certificates"),
+        "ca_file": _("Trusted certificates file"),
         "hub_url": _("Address of the model hub"),
         "hub_token": _("Key for the model hub"),
         "starter_model": _("Starter model"),

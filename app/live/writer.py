@@ -83,7 +83,7 @@ class Tape:
         self.waiting = [(kind, clean(body)) for kind, body in self.waiting]
 
     def refuse(self) -> None:
-        """Give the tape up: keep only the rows that are committed."""
+        """Give up the tape; keep only the committed rows."""
         del self.rows[self.stored :]
         self.waiting.clear()
         self.is_refused = True

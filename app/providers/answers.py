@@ -126,7 +126,7 @@ class AnswerStream(Generic[E]):
             await self._response.aclose()
 
     async def _next_chunk(self, alive_at: float) -> bytes:
-        """The next bytes; empty at the end of the stream, and for any failure once the answer is complete."""
+        """The next bytes; empty at the end of the stream, or on any failure after the answer is complete."""
         has_begun, is_complete = self._size.bytes > 0, self._reader.is_complete
         seconds = self._limits.between_frames_seconds if has_begun else self._limits.first_token_seconds
         if is_complete:

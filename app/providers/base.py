@@ -210,7 +210,7 @@ class Provider(ABC):
 
     @classmethod
     def model_name(cls, typed: str) -> str:
-        """A model's name as lists of this kind have it, for one that a person typed."""
+        """A typed model name in the form that lists of this kind use."""
         return typed
 
     def __init__(self, account: Account, client: httpx.AsyncClient, limits: Limits | None = None) -> None:

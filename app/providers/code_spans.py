@@ -18,7 +18,7 @@ class CodeSpans:
         self.add(text)
 
     def add(self, text: str) -> None:
-        """What comes next."""
+        """Feed the next piece."""
         if not text:
             return
         self.last = text[-1]

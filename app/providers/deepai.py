@@ -51,7 +51,7 @@ class DeepAI(Provider):
         return "DeepAI"
 
     async def read_models(self) -> Iterable[Model]:
-        """The one that there is. What takes questions alone refuses to be looked at, and is there."""
+        """The only model there is. Its path accepts POST only, so a refused GET shows that it is there."""
         try:
             await self.wire.ask("GET", PATH)
         except (BadRequest, BadAnswer) as error:
@@ -64,7 +64,7 @@ class DeepAI(Provider):
         return False
 
     def body(self, request: ChatRequest) -> dict[str, Any]:
-        """A conversation as one text, which ends where the model is to speak."""
+        """The conversation as one text that ends where the model should continue."""
         said = [self._written(message) for message in in_turn(request, prefills=False)]
         return {"text": "\n\n".join([*said, _SPEAKERS["assistant"].strip()])}
 
@@ -88,7 +88,7 @@ class DeepAI(Provider):
             if isinstance(part, FilePart):
                 raise refuse_file(self.account, part)
             if isinstance(part, Image):
-                raise BadRequest(_("%(name)s reads text alone, no pictures.") % {"name": self.account.name})
+                raise BadRequest(_("%(name)s accepts text only, no images.") % {"name": self.account.name})
         calls = [f"{part.name} {part.arguments}" for part in message.parts if isinstance(part, ToolCallPart)]
         results = [part.content for part in message.parts if isinstance(part, ToolResultPart)]
         words = "\n\n".join(filter(None, [text_of(message.parts), *calls, *results]))

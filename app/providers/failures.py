@@ -156,7 +156,7 @@ def classify(account: Account, status: int, message: str, code: str = "", *, wai
     if status in (0, 400, 413, 422, 500) and (_TOO_LONG.search(message) or "context" in code):
         return PromptTooLong(_("The prompt does not fit the model's context window, says %(name)s%(because)s") % names)
     if status == 413:
-        return BadRequest(_("The conversation with its files is larger than %(name)s accepts%(because)s") % names)
+        return BadRequest(_("This thread with its files is larger than %(name)s accepts%(because)s") % names)
     if _NO_DEPLOYMENT.search(message) and not wait:
         return ModelMissing(_("%(name)s does not have this model%(because)s") % names)
     has_words_alone = status in (0, 400)
@@ -185,7 +185,7 @@ def classify(account: Account, status: int, message: str, code: str = "", *, wai
 
 def garbled(account: Account, said: str) -> ProviderError:
     """Something that the protocol does not know: the server's own words, where it is words."""
-    sentence = _("%(name)s sent something that is not what its protocol says: %(said)s")
+    sentence = _("%(name)s sent something that its protocol does not allow: %(said)s")
     return BadAnswer(sentence % {"name": account.name, "said": shown(account, said)})
 
 

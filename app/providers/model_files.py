@@ -65,7 +65,7 @@ def find(folder: str, name: str, *, with_bundled: bool = False) -> ModelFile:
     if (file := scan(folder, with_bundled=with_bundled).get(name)) is not None:
         return file
     if find_bundled(name):
-        raise ModelMissing(_("%(model)s is not installed any more.") % {"model": name})
+        raise ModelMissing(_("%(model)s is no longer installed.") % {"model": name})
     sentence = _("There is no model file named %(model)s in the models folder any more.")
     raise ModelMissing(sentence % {"model": name[:100]})
 

@@ -6,7 +6,7 @@ from typing import Any
 from app.providers.errors import NOTHING_THERE, AddressRefused, BadAnswer, KeyRejected, ModelMissing, ProviderError
 from app.providers.http import Wire
 
-#: Something that takes a question and thinks about it for so long is there.
+#: A server that accepts a question and takes this long to answer counts as there.
 PROBE_SECONDS = 5.0
 
 

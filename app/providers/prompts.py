@@ -1,4 +1,4 @@
-"""A prompt as every protocol wants it, whatever became of it in the thread: each call answered, the speakers in turn."""
+"""Shapes a prompt as every protocol requires, whatever the thread holds: each call answered, speakers alternating."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

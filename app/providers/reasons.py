@@ -124,7 +124,7 @@ def is_keep_alive(text: str) -> bool:
 
 
 def _refuses(low: dict[str, Any]) -> bool:
-    """Words and a code that is none of success; words alone are one where nothing says that it is something else."""
+    """An error has words and a code that does not mean success; words alone are one unless something says otherwise."""
     codes = [low[key] for key in (*_CODES, "ret", "errno") if isinstance(low.get(key), str | int)]
     if any(str(code).lower() in _UNDER_WAY or code in (0, 200, "0", "200") for code in codes):
         return False

@@ -28,7 +28,7 @@ _OPENING_MARK = re.compile(r"(\*{1,3}|`|\"|\$|\[)(?=[^\W_])")
 _MARKS = re.compile(r"[*`\"$\[]{1,3}")
 _ADDRESS = re.compile(r"(?:\w+://|www\.|[\w.]+@|\w*/)\S*$")
 
-#: Ends of English words that are no words.
+#: English word endings that are not words by themselves.
 _ENDINGS = frozenset(
     "s es ed er ers est ing ings ly ally ily ment ments tion tions sion ation ations ization isation izing ising ized ised"
     " ness nesses ity ities ive ives ous ful less ism ist ists ical ic ics al als able ible ably ibly ance ances ence ences"

@@ -92,18 +92,18 @@ def _certificate_sentence(error: Exception) -> str:
     if code == _EXPIRED:
         return _("The certificate of %(name)s at %(address)s is not valid: it has expired.")
     if code == _NOT_YET_VALID:
-        return _("The certificate of %(name)s at %(address)s is not valid yet. Is the clock of this machine right?")
+        return _("The certificate of %(name)s at %(address)s is not valid yet. Is this machine's clock right?")
     if code in _UNKNOWN_ISSUER or not reason:
         why = _("The certificate of %(name)s at %(address)s is not valid: this machine does not trust its issuer.")
     else:
         why = _("The certificate of %(name)s at %(address)s is not valid:") + f" {reason.replace('%', '%%')}."
-    how = _("If the issuer is your own, name its certificate file in %(variable)s and restart Parley.")
+    how = _("If the issuer is your own, put the path of its certificate file in %(variable)s and restart Parley.")
     return f"{why} {how % {'variable': environment_name('ca_file')}}"
 
 
 def _name_sentence(error: OSError) -> str:
     if error.errno == socket.EAI_AGAIN:
-        return _("No name server answered in time for the address of %(name)s: %(address)s.")
+        return _("The address of %(name)s could not be looked up in time: %(address)s.")
     return _("The name of %(name)s's server was not found: %(address)s.")
 
 

@@ -38,7 +38,7 @@ def current() -> Settings:
 
 
 def take_options(options: Mapping[str, str]) -> None:
-    """What the command line says, for a program that has just begun: it wins over everything else."""
+    """Apply the command line's values at the start of the program: they win over everything else."""
     _options.clear()
     _options.update(options)
     _held.clear()

@@ -110,7 +110,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         _live(
             "models",
-            "Model that names threads, as name or provider/name; unset: the one that answered; “off”: first words stay.",
+            "Model that names threads, as name or provider/name; unset: the one that answered; “off”: first words as title.",
             max_length=500,
         ),
     ] = ""
@@ -191,7 +191,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         _start(
             "models",
-            "Certificates (a PEM file) to trust beside those of this machine, when model servers are called over https.",
+            "PEM file of certificates to trust, besides those of this machine, for model servers called over https.",
         ),
     ] = ""
     hub_url: Annotated[str, _live("models", "Where hf:org/repo/file.gguf is pulled from.", max_length=500)] = (
@@ -212,7 +212,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF/qwen2.5-0.5b-instruct-q4_k_m.gguf"
     bundled_models: Annotated[
         bool,
-        _start("models", "List model files that installed packages bring, such as the starter model."),
+        _start("models", "List model files from installed packages, such as the starter model."),
     ] = True
     default_theme: Annotated[Theme, _live("appearance", "Theme of new people, and of pages before a sign-in.")] = (
         "system"

@@ -21,7 +21,7 @@ class Effective(msgspec.Struct, frozen=True):
     ignored: Mapping[str, str] = {}
 
     def is_locked(self, name: str) -> bool:
-        """Whether the environment or the command line says it: then nothing else can change it."""
+        """Whether the environment or the command line sets it: then nothing else can change it."""
         return self.sources[name] in ("environment", "command line")
 
 

@@ -76,7 +76,7 @@ def _stored(name: str, value: str, changed_at: datetime, changed_by: str | None)
     except LookupError:
         fault = "no such setting"
     except Unavailable:
-        fault = _("It is sealed with another key.")
+        fault = _("It was sealed with another key.")
     except ValueError as error:
         fault = str(error)
     return Stored(name, kept, changed_at, changed_by, fault)

@@ -21,5 +21,5 @@ document.addEventListener("keydown", (event) => {
   whole.click();
 });
 
-// That page has come to be printed.
+// That page was opened to be printed.
 if (document.querySelector("[data-print-now]")) addEventListener("load", () => setTimeout(() => print()));

@@ -113,7 +113,7 @@ def test_a_list_that_was_refused_is_no_server_that_is_down() -> None:
     assert line.facts == (
         "Its list of models could not be refreshed: Harbour asks to slow down. Asked again in 10 min 0 s."
     )
-    assert line.advice.startswith("Its models are used as before.")
+    assert line.advice.startswith("Its models stay available.")
 
 
 def test_a_model_that_fails_has_a_line_of_its_own_and_its_server_is_fine() -> None:

@@ -58,7 +58,7 @@ async def test_a_server_without_a_list_connects(
         server.answers["/v1beta/models/parley:generateContent"] = whole(missing.encode(), 404)
     form = form_of(server.url_for(dialect), kind=dialect.kind)
     tested = await olive.post("/providers/test", data=form, headers=HTMX)
-    assert "It answers, and has no list of models. Connect it, then add a model by name." in tested.text
+    assert "It answers, but has no list of models. Connect it, then add a model by name." in tested.text
     provider = await connected(olive, server.url_for(dialect), kind=dialect.kind)
     row = await refresh(olive, provider)
     assert (row["state"], row["error"], row["lists_models"]) == ("ok", "", False)
@@ -227,8 +227,8 @@ async def test_on_an_ollama_an_unlisted_one_only_leaves_the_list(olive: Browser,
         ("", ""),
         ("   ", ""),
         ("x" * 301, ""),
-        ("two\nlines", "one line of visible characters"),
-        ("a\u202eb", "one line"),
+        ("two\nlines", "single line of visible characters"),
+        ("a\u202eb", "single line"),
     ],
     ids=["empty", "space", "long", "two lines", "turned"],
 )

@@ -100,4 +100,4 @@ async def test_http_at_a_port_for_https_is_answered_with_https(olive: Browser) -
         tested = await olive.post("/providers/test", data=form, headers=HTMX)
         assert f"Did you mean {url}?" in tested.text
         tested = await olive.post("/providers/test", data=form | {"base_url": url}, headers=HTMX)
-        assert "name its certificate file in PARLEY_CA_FILE" in tested.text
+        assert "put the path of its certificate file in PARLEY_CA_FILE" in tested.text

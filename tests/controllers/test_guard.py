@@ -214,7 +214,7 @@ async def test_behind_a_proxy_that_hides_the_host_page_and_log_name_the_setting(
     with structlog.testing.capture_logs() as logs:
         answer = await visitor.post("/echo", headers={"origin": "https://chat.example.org"})
     assert answer.status_code == 403
-    assert "through a proxy that does not pass the Host header on" in answer.text
+    assert "through a proxy that does not pass on the Host header" in answer.text
     assert "PARLEY_PUBLIC_URL" in answer.text
     assert "chat.example.org" not in answer.text  # a stranger's page would name itself
     [said] = [entry for entry in logs if entry["event"] == "request_refused"]

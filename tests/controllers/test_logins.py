@@ -102,7 +102,7 @@ async def test_a_form_that_comes_back_keeps_them_unreadable(
     assert "1 model" in tested.text
     assert (PASSWORD in tested.text, BASIC[6:] in tested.text) == (False, False)
     assert f'value="{server.url_for(OPENAI)}"' in tested.text
-    assert "With the user and password that you typed." in tested.text
+    assert "The user name and password that you entered are kept encrypted" in tested.text
     again = form | {"base_url": server.url_for(OPENAI), "login": login_in(tested.text)}
     assert (await olive.post("/providers", data=again)).status_code == 303
     assert server.requests[-1].headers["authorization"] == BASIC
@@ -149,7 +149,7 @@ async def test_an_address_that_is_none_does_not_show_them_either(olive: Browser,
 
 async def test_a_key_beside_them_is_refused(olive: Browser, server: ScriptedServer) -> None:
     answer = await olive.post("/providers", data=form_of(with_login(server.url_for(OPENAI)), key="sk-lantern"))
-    assert "Give those or a key, not both." in beside(answer, "key")
+    assert "Enter either those or a key, not both." in beside(answer, "key")
     answer = await olive.post("/providers", data=form_of(server.url_for(OPENAI), key=BASIC))
     assert "no spaces" in beside(answer, "key"), "nobody types a key that is taken for a login"
 

@@ -100,7 +100,7 @@ async def test_what_means_nothing_at_the_end_is_taken_off_without_a_word(
 ) -> None:
     url = f" {server.url}{typed.strip()} " if typed.startswith(" ") else server.url + typed
     assert (await olive.post("/providers", data=form_of(url))).status_code == 303
-        assert await rows() == [("openai", f"{server.url}/v1")]
+    assert await rows() == [("openai", f"{server.url}/v1")]
 
 
 async def test_an_address_without_a_scheme_is_completed(olive: Browser, server: ScriptedServer) -> None:
@@ -162,7 +162,7 @@ async def test_the_kind_is_found_out_though_the_list_could_be_either_s(
     speak_only(server, DIALECTS[spoken])
     server.answers["/v1/models"] = whole(answer)
     found = await olive.post("/providers/test", data=form_of(f"{server.url}/v1", kind=chosen), headers=HTMX)
-    assert "takes no questions as servers of the kind" in beside(found, "kind")
+    assert "does not accept questions as the kind" in beside(found, "kind")
     assert proposed(found).startswith(f"{spoken} {server.url}")
 
 

@@ -45,7 +45,7 @@ async def test_a_call_that_was_sent_twice_says_so(alice: Browser) -> None:
     await fetch("UPDATE generation SET provider_attempts = $1", msgspec.json.encode(calls).decode())
     text = (await alice.get(f"/messages/{made.answer}/request")).text
     items = re.findall(r"<li>(Nobody.*?)</li>", text, re.DOTALL)
-    assert ["sent twice: the open connection had been closed" in item for item in items] == [True, False]
+    assert ["sent twice: the server had closed the kept connection" in item for item in items] == [True, False]
 
 
 async def test_before_anything_was_sent_the_page_says_so(alice: Browser) -> None:

@@ -61,7 +61,7 @@ async def test_the_one_that_fails_is_named_everywhere_and_its_neighbour_answers(
         )
         await send(page, instance, "beam-3b", "Three?", has_scripts=has_scripts, status="failed")
         await expect(answers(page).last.locator(".problem")).to_contain_text(
-            "The model beam-3b does not answer at the moment; its server does. Your question is kept."
+            "The model beam-3b does not answer at the moment, but its server does. Your question is kept."
         )
         await expect(button(page, "Try again")).to_be_visible()
         if not has_scripts:
@@ -110,7 +110,7 @@ async def test_a_list_that_is_refused_keeps_its_models_and_says_what_it_is(
         card = page.locator("ul.rows > li", has_text="Lighthouse")
         await expect(card.locator(".tag").first).to_have_text("list not refreshed")
         await expect(card).to_contain_text("Lighthouse asks to slow down: later")
-        await expect(card).to_contain_text("Its models can be used as before.")
+        await expect(card).to_contain_text("Its models stay available.")
         await expect(card.locator(".error")).to_have_count(0)  # red is for faults
         await page.goto(f"/threads/{await instance.add_thread(olive, 1)}")
         await send(page, instance, "beam-3b", "Hello?", has_scripts=has_scripts, status="complete")

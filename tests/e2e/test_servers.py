@@ -54,9 +54,7 @@ async def test_a_pasted_endpoint_is_put_right_with_one_click(
     await form.get_by_label("Base URL").fill(f"{pier.url}/v1/chat/completions")
     await form.get_by_label("It is on this machine or in my own network").check()
     await form.get_by_role("button", name="Test", exact=True).click()
-    await expect(form.locator("#error-base_url")).to_contain_text(
-        f"Did you mean {pier.url}/v1, of the kind OpenAI-compatible?"
-    )
+    await expect(form.locator("#error-base_url")).to_contain_text(f"Did you mean {pier.url}/v1 (OpenAI-compatible)?")
     await assert_no_wider(page)
     await form.get_by_role("button", name="Use http").click()
     await expect(form.locator("#test")).to_contain_text("1 model in")
@@ -96,7 +94,7 @@ async def test_a_server_without_a_list_answers_by_a_model_that_was_named(
     await form.get_by_label("Base URL").fill(f"{pier.url}/v1")
     await form.get_by_label("It is on this machine or in my own network").check()
     await form.get_by_role("button", name="Test", exact=True).click()
-    await expect(form.locator("#test")).to_contain_text("It answers, and has no list of models.")
+    await expect(form.locator("#test")).to_contain_text("It answers, but has no list of models.")
     await form.get_by_role("button", name="Connect", exact=True).click()
     card = page.get_by_role("listitem").filter(has_text="Pier").first
     await expect(card).to_contain_text("This server has no list of models; add a model by name.")
@@ -105,7 +103,7 @@ async def test_a_server_without_a_list_answers_by_a_model_that_was_named(
     await card.get_by_label("Model name, exactly as the server calls it").fill("harbour-70b")
     await assert_no_wider(page)
     await card.get_by_role("button", name="Add", exact=True).click()
-    await expect(page.locator("#flash")).to_have_text("harbour-70b is in the list now.")
+    await expect(page.locator("#flash")).to_have_text("harbour-70b was added to the list.")
     await page.goto("/models")
     await page.get_by_role("link", name="harbour-70b").click()
     await expect(page.get_by_text("added by name").first).to_be_visible()

@@ -140,4 +140,4 @@ def test_every_default_keeps_every_rule() -> None:
 async def test_a_stored_secret_of_another_key_is_said_to_be(database: str) -> None:
     await fetch("INSERT INTO setting (name, value, changed_at) VALUES ('hub_token', '\"x\"', now())")
     (row,) = await Setting.list_all()
-    assert row.fault == "It is sealed with another key."
+    assert row.fault == "It was sealed with another key."

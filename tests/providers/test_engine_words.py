@@ -16,9 +16,9 @@ from tests.providers.conftest import ask, collect
         (
             'raise ImportError("libgomp.so.1: cannot open shared object file: No such file or directory")',
             "ImportError: libgomp.so.1: cannot open shared object file: No such file or directory",
-            "Install the package of this system that has libgomp.so.1.",
+            "Install the system package that provides libgomp.so.1.",
         ),
-        ("raise OSError(28, 'No space left on device')", "[Errno 28] No space left on device", "Free some room"),
+        ("raise OSError(28, 'No space left on device')", "[Errno 28] No space left on device", "Free up space"),
         ("import os; os.kill(os.getpid(), 4)", "signal 4", "It was built for another processor."),
         ("import os; os._exit(3)", "gave no reason", ""),
     ],

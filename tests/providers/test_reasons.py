@@ -240,7 +240,7 @@ def test_413_has_its_own_sentence(body: bytes) -> None:
     assert type(error) is TOO_LARGE[body]
     assert not error.is_retryable
     if type(error) is BadRequest:
-        assert error.sentence.startswith("The conversation with its files is larger than Acme accepts")
+        assert error.sentence.startswith("This thread with its files is larger than Acme accepts")
 
 
 @pytest.mark.parametrize("dialect", [OPENAI, ANTHROPIC, RESPONSES], ids=lambda each: each.kind)

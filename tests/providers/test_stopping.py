@@ -220,7 +220,7 @@ async def test_a_bad_certificate_is_never_accepted(
     assert isinstance(error, Unreachable)
     assert error.sentence == (
         f"The certificate of Acme at 127.0.0.1:{self_signed} is not valid: this machine does not trust its issuer."
-        " If the issuer is your own, name its certificate file in PARLEY_CA_FILE and restart Parley."
+        " If the issuer is your own, put the path of its certificate file in PARLEY_CA_FILE and restart Parley."
     )
 
 

@@ -144,6 +144,7 @@ async def _stream(
     provider: Provider, request: ChatRequest, tape: Tape, writer: Writer, ending: Ending, circuit: Circuit
 ) -> None:
     finish, is_empty = None, True
+    blanks: list[Delta] = []  # before the first word: alone they are no answer
     async with aclosing(provider.stream(request)) as events:
         async for event in events:
             if isinstance(event, Usage):
@@ -152,12 +153,16 @@ async def _stream(
                 finish = event
             elif isinstance(event, Amended):
                 await _keep(ending, event.body)
+            elif is_empty and not _says_something(event):
+                blanks.append(event)
             else:
-                is_empty = is_empty and not _says_something(event)
+                is_empty = False
                 if ending.first_token_ms is None:
                     await circuit.note_begun()
                 ending.see(is_reasoning=isinstance(event, ReasoningDelta))
-                tape.append(event)
+                for each in (*blanks, event):
+                    tape.append(each)
+                blanks.clear()
                 await writer.room()
     if finish is None:
         sentence = _("%(name)s ended the answer without saying that it is complete.")
@@ -165,13 +170,15 @@ async def _stream(
     # Where its length or a filter ended it, the page says that; and who was to go on may have nothing to add.
     if is_empty and not request.continues and finish.reason in ("stop", "tool_calls"):
         raise SaidNothing(_("%(name)s ended the answer without saying anything.") % {"name": provider.account.name})
+    for each in blanks:
+        tape.append(each)
     ending.finish_reason = finish.reason
     ending.note_attempt("")
 
 
 def _says_something(delta: Delta) -> bool:
-    """Whether this is more than a signature."""
-    return isinstance(delta, ToolCallDelta) or bool(delta.text)
+    """Whether this is more than blanks and a signature."""
+    return isinstance(delta, ToolCallDelta) or bool(delta.text.strip())
 
 
 async def _keep(ending: Ending, body: dict[str, Any]) -> None:

@@ -127,9 +127,7 @@ class Engine:
         if not line or self.ended.is_set():
             await asyncio.wait((self._reading,))
             sentence = _("The model %(model)s could not be loaded: %(reason)s")
-            words = last_words.telling(self.log_tail.decode("utf-8", "replace")) or last_words.end_of(
-                self.process.returncode
-            )
+            words = self._error_line() or self._last_words() or last_words.end_of(self.process.returncode)
             log.warning("engine_failed", model=self.name, reason=words, advice=last_words.way_on(words))
             raise BadAnswer(sentence % {"model": self.name, "reason": self._reason()})
         self.address = str(json.loads(line)["address"])
@@ -208,18 +206,22 @@ class Engine:
         self.news = asyncio.Event()
 
     def _reason(self) -> str:
-        """The last error line of llama.cpp that says something."""
-        lines = _ERROR_LINE.findall(self.log_tail.decode("utf-8", "replace"))
-        telling = [line for line in lines if not _SAYS_NOTHING.search(line)]
+        """Why it did not start, fit for a page."""
         code = self.process.returncode if self.process else None
-        if telling:
-            return self._shown(str(telling[-1]))
+        if line := self._error_line():
+            return line
         if code is not None and code < 0:
             return _("llama.cpp ended with signal %(signal)s") % {"signal": -code}
         # It did not get so far as to keep a log: a library is missing, or it was built for another processor.
-        return self._shown(last_words.telling(self.log_tail.decode("utf-8", "replace"))) or _(
-            "llama.cpp gave no reason"
-        )
+        return self._shown(self._last_words()) or _("llama.cpp gave no reason")
+
+    def _error_line(self) -> str:
+        """The last error line of llama.cpp that says something; empty if there is none."""
+        lines: list[str] = _ERROR_LINE.findall(self.log_tail.decode("utf-8", "replace"))
+        return self._shown(next((line for line in reversed(lines) if not _SAYS_NOTHING.search(line)), ""))
+
+    def _last_words(self) -> str:
+        return last_words.telling(self.log_tail.decode("utf-8", "replace"))
 
     def _shown(self, line: str) -> str:
         """A line of its log without the paths of this machine, fit for a page."""

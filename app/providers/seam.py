@@ -34,11 +34,28 @@ _ENDINGS = frozenset(
     " ness nesses ity ities ive ives ous ful less ism ist ists ical ic ics al als able ible ably ibly ance ances ence ences"
     " ant ent ents ship ships hood wise ward wards th st nd rd ll ve re ght ough".split()
 )
+#: Words of up to four letters that are common, and some longer ones: a shorter one that is none of them is a piece of a word.
 _WORDS = frozenset(
-    "a i an the and or but of to in on at by for from with as is are was were be been it its this that these those he she we"
-    " you they not no so if then than which who what when where how all some any one two can will would has have had do does"
+    "a able ago aid aim air all also am an and any arm art as ask at away baby back bad bag ball bank base be bed been best"
+    " big bit blue boat body book born both box boy bus but buy by call calm came can car card care case cat city cold come"
+    " cook cool copy cost cup cut dark data date day days dead deal deep did die dish do does dog done door down draw dry due"
+    " each east easy eat edge else end even ever eye face fact fair fall far farm fast feel feet few file find fine fire fish"
+    " five flow food foot for form four free from full fun game gas gave get gift girl give go goal goes gold gone good grew"
+    " grow had hair half hand hard has hat have he head hear heat held help her here high hill him his hit hold home hope hot"
+    " hour how huge i idea if in into is it item its job join jump just keep kept key kid kind king knew know lake land last"
+    " late law lay lead led left leg less let life like line list live long look lose lost lot love low made main make man"
+    " many map mark may me mean meet men mind miss moon more most move much must my name near need new next nice no none nor"
+    " not note now of off oil old on once one only open or our out over own page paid part past path pay per plan play plus"
+    " poor pull push put quick rain ran rate read real red rest rich ride rise road rock role room rule run safe said sail"
+    " sale salt same sand save saw say sea seat see seen self sell send sent set she ship show side sign sing sit six size"
+    " skin sky slow snow so soft soil some song soon sort star stay step stop such sun sure take talk tall team tell ten term"
+    " test text than that the them then they thin this thus till time tiny to told too took top tour town tree trip true try"
+    " turn two type unit up upon us use used vary vast very view walk wall want war warm was wash wave way we week well went"
+    " were west what when who why wide wife wild will win wind wish with wood word work year yes yet you your zero"
+    " these those which where would"
     " der die das und oder ist ein eine zu von mit auf für le la les et un une de des du est el los y en que il e di".split()
 )
+_SHORT_CHARS = 4
 
 
 async def joined(events: AsyncGenerator[Event, None], request: ChatRequest) -> AsyncGenerator[Event, None]:
@@ -119,12 +136,13 @@ def _begins_word(written: str, begun: str, known: frozenset[str]) -> bool:
     if (last[-1].isdigit() and first[0].isdigit()) or _ADDRESS.search(written[-200:]):
         return False
     last_word, first_word = last.casefold(), first.casefold()
-    if last_word + first_word in known:
+    if last_word + first_word in known or (first_word in _ENDINGS - _WORDS and not {first_word, last_word} & known):
         return False
     if last_word in known | _WORDS or first_word in known | _WORDS or (first[0].isupper() and not last.isupper()):
         return True
     is_piece = last.isascii() and last.islower() and not re.search(r"[aeiouy]", last)
-    return first_word not in _ENDINGS and not is_piece
+    are_pieces = max(len(last), len(first)) <= _SHORT_CHARS and (last + first).isascii()
+    return first_word not in _ENDINGS and not is_piece and not are_pieces
 
 
 def _opens(written: str, begun: str) -> bool:

@@ -60,6 +60,10 @@ CASES = [
     # within a word or a number
     ("walk", "ing home", ""),
     ("govern", "ment", ""),
+    ("Half an ans", "wer.", ""),
+    ("Hel", "lo there", ""),
+    ("the big", "red fox", " "),
+    ("went slowly", "toward it", " "),
     ("str", "ange", ""),
     ("12", "34", ""),
     ("3.", "14", ""),

@@ -80,5 +80,5 @@ async def _last_used(user_id: uuid.UUID) -> uuid.UUID | None:
 
 
 def _gone(name: str, has_other: bool) -> str:
-    sentence = _("The model of this preset, %(model)s, is gone.") % {"model": name}
+    sentence = _("The model of this preset, %(model)s, is not available any more.") % {"model": name}
     return f"{sentence} {_('Another one is chosen.')}" if has_other else sentence

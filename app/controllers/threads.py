@@ -14,6 +14,7 @@ from app.chat.beginning import choose_model, find_beginning
 from app.chat.cursor import Cursor
 from app.chat.drawing import cursor_of, draw
 from app.chat.missing_model import find_missing
+from app.chat.models import count_hidden
 from app.chat.new_message import NewMessage, check_text
 from app.chat.pace import pace
 from app.chat.presets import list_presets
@@ -221,6 +222,7 @@ async def composer_context(
     return {
         "missing": await find_missing(thread.id, user.id) if thread and misses_own else None,
         "models": models,
+        "hidden_count": await count_hidden() if user.is_owner and not models else 0,
         "model": model,
         "untaken": {each["id"]: facts.not_taken(each) for each in models},
         "draft": thread.draft if thread else "",

@@ -105,7 +105,7 @@ async def test_a_server_without_a_list_answers_by_a_model_that_was_named(
     await card.get_by_label("Model name, exactly as the server calls it").fill("harbour-70b")
     await assert_no_wider(page)
     await card.get_by_role("button", name="Add", exact=True).click()
-    await expect(page.locator("#flash")).to_have_text("harbour-70b is in the list now.")
+    await expect(page.locator("#flash")).to_have_text("harbour-70b added.")
     await page.goto("/models")
     await page.get_by_role("link", name="harbour-70b").click()
     await expect(page.get_by_text("added by name").first).to_be_visible()

@@ -151,7 +151,7 @@ STATUS = [
 FALLBACKS: Context = {
     "choices": MODELS,
     "chain": {"first": str(MODELS[0].id), "second": "", "third": ""},
-    "chain_errors": {"second": "This model is gone. Choose another one."},
+    "chain_errors": {"second": "This model is not available any more. Choose another one."},
 }
 #: What a model's row has, unless one says otherwise.
 PLAIN_MODEL: Context = {

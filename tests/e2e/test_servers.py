@@ -96,10 +96,10 @@ async def test_a_server_without_a_list_answers_by_a_model_that_was_named(
     await form.get_by_label("Base URL").fill(f"{pier.url}/v1")
     await form.get_by_label("It is on this machine or in my own network").check()
     await form.get_by_role("button", name="Test", exact=True).click()
-    await expect(form.locator("#test")).to_contain_text("It answers, and has no list of models.")
+    await expect(form.locator("#test")).to_contain_text("Server found, but it does not list models.")
     await form.get_by_role("button", name="Connect", exact=True).click()
     card = page.get_by_role("listitem").filter(has_text="Pier").first
-    await expect(card).to_contain_text("This server has no list of models; add a model by name.")
+    await expect(card).to_contain_text("This server does not list models; add one by name.")
     await card.get_by_role("button", name="Add", exact=True).click()
     await expect(card.locator("details[open] .error")).to_be_visible()
     await card.get_by_label("Model name, exactly as the server calls it").fill("harbour-70b")

@@ -7,10 +7,12 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from app.chat import catalog
 from app.chat.options import Options
 from app.chat.presets import options_of, usable_preset
 from app.database import fetch_row
 from app.settings import settings
+from app.tables.thread import Thread
 from app.tables.user import User
 from app.words import gettext as _
 
@@ -49,6 +51,22 @@ def starters_last(models: Sequence[Any]) -> list[Any]:
     return sorted(models, key=lambda model: bool(model["is_bundled"]))
 
 
+def choose_model(user: User, thread: Thread | None, models: Sequence[Any], chosen: Any = None) -> Any | None:
+    """What the composer shows of these models: the chosen one, else the thread's, else a default, else the first that answers."""
+    by_id = {str(model["id"]): model for model in models}
+    wanted = (chosen, thread.model if thread else None, user.default_model, default_of_instance(models))
+    if model := next((by_id[str(one)] for one in wanted if str(one) in by_id), None):
+        return model
+    available = [model for model in starters_last(models) if model["is_available"]]
+    return next((model for model in available if not model["is_silent"]), next(iter(available), None))
+
+
+async def answering_model(user: User, thread: Thread) -> uuid.UUID | None:
+    """The model that answers in a thread if the form names none: the one that its composer shows."""
+    model = choose_model(user, thread, await catalog.list_models(user.id))
+    return model["id"] if model else None
+
+
 def default_of_instance(models: Sequence[Any]) -> uuid.UUID | None:
     """The model that the setting `default_model` names, as "name" or "provider/name"."""
     wanted = settings.default_model
@@ -62,5 +80,5 @@ async def _last_used(user_id: uuid.UUID) -> uuid.UUID | None:
 
 
 def _gone(name: str, has_other: bool) -> str:
-    sentence = _("The model of this preset, %(model)s, is gone.") % {"model": name}
+    sentence = _("The model of this preset, %(model)s, is not available any more.") % {"model": name}
     return f"{sentence} {_('Another one is chosen.')}" if has_other else sentence

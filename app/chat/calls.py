@@ -53,7 +53,7 @@ async def call_models(
     and `Fenced`.
     """
     if not claim.candidates:
-        raise ModelMissing(_("The model of this answer is gone. Choose another one and try again."))
+        raise ModelMissing(_("The model of this answer is not available any more. Choose another one and try again."))
     circuits = [Circuit(candidate) for candidate in claim.candidates]
     tried, failure, calls_before = _gone(claim), None, len(ending.attempts)
     for place, circuit in enumerate(circuits):
@@ -88,7 +88,7 @@ def _gone(claim: Claim) -> list[Tried]:
     """The model that was asked for, if it is none of the candidates any more."""
     if claim.candidates[0]["model"] == str(claim.row["asked_model"]):
         return []
-    return [Tried(claim.row["asked_label"], _("It is gone."))]
+    return [Tried(claim.row["asked_label"], _("It is not available any more."))]
 
 
 async def _call(

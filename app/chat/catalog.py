@@ -161,16 +161,6 @@ async def list_models(user: uuid.UUID) -> list[asyncpg.Record]:
     return await fetch(_PICKER, user)
 
 
-async def name_of_gone(thread: uuid.UUID) -> str:
-    """The model that a thread used, as it was called: for who cannot be offered it any more."""
-    row = await fetch_row(
-        "SELECT coalesce(m.name, a.model_label) AS name FROM thread AS t LEFT JOIN model AS m ON m.id = t.model"
-        " LEFT JOIN message AS a ON a.id = t.leaf WHERE t.id = $1",
-        thread,
-    )
-    return row["name"] or "" if row else ""
-
-
 async def _store(provider_id: uuid.UUID, base_url: str, listing: Listing) -> None:
     async with transaction():
         await fetch(_HOLD, provider_id)

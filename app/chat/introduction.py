@@ -26,8 +26,8 @@ async def meet(provider: Provider) -> Listing:
             return listing
     except ProviderError as error:
         return Listing(failure=error)
-    sentence = _("%(name)s lists its models, but does not accept questions as the kind “%(kind)s” sends them.")
-    return Listing(failure=WrongKind(sentence % {"name": provider.account.name, "kind": provider.label()}))
+    sentence = _("This server lists models but does not accept %(kind)s requests.")
+    return Listing(failure=WrongKind(sentence % {"kind": provider.label()}))
 
 
 async def propose(typed: Guess, failure: ProviderError | None, kinds: Sequence[str], make: Make) -> Guess | None:

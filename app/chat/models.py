@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import asyncpg
 import msgspec
 
-from app.chat.access import may_use
+from app.chat.access import is_offered, may_use
 from app.chat.circuit import IS_SILENT
 from app.chat.residence import EXPIRES_AT, IS_LOADED, MEMORY_BYTES, RESIDENCE
 from app.database import fetch, fetch_row
@@ -37,6 +37,11 @@ class Wanted(msgspec.Struct, frozen=True):
     status: Status | None = None
     sort: str = "provider"
     page: int = 1
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether models may be left out of the list because of what is asked."""
+        return bool(self.words or self.provider or self.able or self.status)
 
     @classmethod
     def of(cls, words: str, provider: str, able: str, status: str, sort: str, page: int) -> "Wanted":
@@ -77,7 +82,7 @@ async def count_hidden() -> int:
 
 
 async def list_gone(models: Sequence[uuid.UUID]) -> list[asyncpg.Record]:
-    """Those of these models that are not listed any more, by id, with their names."""
+    """Those of these models that are not offered any more, by id, with their names."""
     return await fetch(_GONE, models)
 
 
@@ -119,9 +124,9 @@ WHERE p.is_enabled AND {may_use("$1::uuid")}
               WHEN 'restricted' THEN m.allowed_users IS NOT NULL ELSE true END
 """
 
-_GONE = """
-SELECT m.id, m.name AS label, p.name AS provider_name FROM model AS m JOIN provider AS p ON p.id = m.provider
-WHERE m.id = ANY($1) AND m.gone_at IS NOT NULL
+_GONE = f"""
+SELECT m.id, m.name AS label, p.name AS provider_name, m.gone_at IS NOT NULL AS is_gone, m.is_hidden
+FROM model AS m JOIN provider AS p ON p.id = m.provider WHERE m.id = ANY($1) AND NOT {is_offered()}
 """
 
 _ONE = f"SELECT {_COLUMNS} {_FROM} WHERE m.id = $2 AND p.is_enabled AND {may_use('$1::uuid')}"

@@ -43,7 +43,7 @@ class Turn(msgspec.Struct, frozen=True):
 async def start_thread(user_id: uuid.UUID, new: NewMessage, *, options: str, system_prompt: str) -> Turn:
     """A new thread with its first turn. The request's id becomes the thread's, so that a double submit makes one thread.
 
-    Raises `Invalid` when the model is gone, `NotFound` when the id is another person's.
+    Raises `Invalid` when the model is not offered, `NotFound` when the id is another person's.
     """
     async with transaction():
         await fetch(
@@ -76,7 +76,7 @@ async def start_turn(
         first = await fetch_row("SELECT id FROM message WHERE parent = $1 ORDER BY id LIMIT 1", found["question"])
         return Turn(thread_id, found["question"], first["id"] if first else found["question"], is_new=False)
     if found["label"] is None:
-        raise Invalid(_("Choose a model: the one this thread used is gone."), field="model")
+        raise Invalid(_no_model(), field="model")
     drawn = _as_written(new, question, answer, found)
     return Turn(thread_id, question, answer, is_new=True, messages=drawn)
 
@@ -129,16 +129,20 @@ async def start_sibling(user_id: uuid.UUID, answer: Message, model: uuid.UUID | 
     return Turn(_id(answer.thread), answer.parent or answer_id, answer_id, is_new=True)
 
 
-async def continue_answer(user_id: uuid.UUID, answer: Message) -> None:
-    """Let the model go on where an answer broke off: a new generation of the same message."""
+async def continue_answer(user_id: uuid.UUID, answer: Message, *, instead: uuid.UUID | None = None) -> None:
+    """Let the model go on where an answer broke off: a new generation of the same message.
+
+    `instead`: goes on if the answer's own model is not offered any more.
+    """
     async with transaction():
-        thread = await _lock(user_id, _id(answer.thread), answer.model)
+        thread = await _lock(user_id, _id(answer.thread), answer.model, instead)
         if not answer.can_continue:
             raise Conflict(_("This answer cannot be continued."))
         await _insert(
             _CONTINUATION,
             _id(answer.thread), answer.id, new_id(),
             _news(_id(answer.thread), thread["version"], "message", message=answer.id), user_id, language(),
+            thread["model"], thread["label"], thread["is_demo"],
         )  # fmt: skip
         generation = await fetch_row("SELECT id FROM generation WHERE message = $1 AND state = 'queued'", answer.id)
         if generation is None:
@@ -146,11 +150,12 @@ async def continue_answer(user_id: uuid.UUID, answer: Message) -> None:
         await enqueue("generation", str(generation["id"]))
 
 
-async def _lock(user_id: uuid.UUID, thread_id: uuid.UUID, model: uuid.UUID | None) -> asyncpg.Record:
-    if await fetch_row(_LOCK, thread_id, user_id) is None or not (thread := await fetch_row(_LOOK, thread_id, model)):
+async def _lock(user_id: uuid.UUID, thread_id: uuid.UUID, *models: uuid.UUID | None) -> asyncpg.Record:
+    """The thread, with the first of these models that is offered. Raises `NotFound`, and `Invalid` if there is none."""
+    if await fetch_row(_LOCK, thread_id, user_id) is None or not (thread := await fetch_row(_LOOK, thread_id, models)):
         raise NotFound(_("There is no such thread."))
     if thread["label"] is None:
-        raise Invalid(_("Choose a model: the one this thread used is gone."), field="model")
+        raise Invalid(_no_model(), field="model")
     return thread
 
 
@@ -159,6 +164,10 @@ async def _insert(statement: str, *arguments: Any) -> None:
         await fetch(statement, *arguments)
     except asyncpg.UniqueViolationError as error:
         raise Conflict(_still_written()) from error
+
+
+def _no_model() -> str:
+    return _("Choose a model: that one is not available any more.")
 
 
 def _still_written() -> str:
@@ -184,12 +193,12 @@ def _id(value: Any) -> uuid.UUID:
 _LOCK = """SELECT 1 FROM thread WHERE id = $1 AND "user" = $2 AND status <> 'deleted' FOR NO KEY UPDATE"""
 
 _LOOK = f"""
-SELECT t.version, coalesce(l.depth + 1, 0) AS depth, m.name AS label, p.kind = 'scripted' AS is_demo
+SELECT t.version, coalesce(l.depth + 1, 0) AS depth, m.id AS model, m.name AS label, p.kind = 'scripted' AS is_demo
 FROM thread AS t
 LEFT JOIN message AS l ON l.id = t.leaf
-LEFT JOIN model AS m ON m.id = $2 AND {is_offered()} AND {may_use('t."user"')}
+LEFT JOIN model AS m ON m.id = ANY($2::uuid[]) AND {is_offered()} AND {may_use('t."user"')}
 LEFT JOIN provider AS p ON p.id = m.provider
-WHERE t.id = $1
+WHERE t.id = $1 ORDER BY array_position($2::uuid[], m.id) LIMIT 1
 """
 
 # What the new messages hang on, whether this very request was served before, what the model is called; and then the turn
@@ -246,7 +255,8 @@ SELECT pg_notify('parley_news', $9), {told("busy", "$1", "$10")}
 
 _CONTINUATION = f"""
 WITH answer AS (
-    UPDATE message SET status = 'queued', finished_at = NULL, writers = CASE jsonb_array_length(writers)
+    UPDATE message SET status = 'queued', finished_at = NULL, model = $7, model_label = $8, is_demo = $9,
+        writers = CASE jsonb_array_length(writers)
         WHEN 0 THEN jsonb_build_array(jsonb_build_object('model', model, 'label', model_label)) ELSE writers END
     WHERE id = $2 AND status NOT IN ('queued', 'running') RETURNING id
 ), generation AS (

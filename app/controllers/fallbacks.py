@@ -47,7 +47,7 @@ def _checked(filled: Filled[Chain], offered: set[uuid.UUID]) -> Filled[Chain]:
     for name in CHAIN:
         chosen = getattr(filled.values, name)
         if chosen is not None and chosen not in offered:
-            return wrong(filled, name, _("This model is gone. Choose another one."))
+            return wrong(filled, name, _("This model is not available any more. Choose another one."))
     return filled
 
 

@@ -5,6 +5,7 @@ import uuid
 from litestar import delete, post
 from litestar.params import FromPath
 
+from app.chat.beginning import answering_model
 from app.chat.drawing import draw
 from app.chat.pace import pace
 from app.chat.stop import stop
@@ -28,7 +29,7 @@ async def create(request: Asked, current_user: CurrentUser, message_id: FromPath
     message, thread = await my_message(current_user.id, message_id)
     if message.role != "assistant":
         raise Conflict(_("Only an answer can be tried again."))
-    model = id_field(request, "model") if field(request, "model") else thread.model or message.model
+    model = id_field(request, "model") if field(request, "model") else await answering_model(current_user, thread)
     pace.take(current_user.id, per_minute=settings.max_turns_per_minute)
     turn = await start_sibling(current_user.id, message, model)
     return await _show(request, current_user, turn.thread, turn.answer)
@@ -44,10 +45,10 @@ async def destroy(request: Asked, current_user: CurrentUser, message_id: FromPat
 
 @post("/messages/{message_id:uuid}/continuation", status_code=200)
 async def continue_(request: Asked, current_user: CurrentUser, message_id: FromPath[uuid.UUID]) -> Answer:
-    """Go on where the answer broke off."""
+    """Go on where the answer broke off: with the model that wrote it or, if it is not offered any more, the composer's."""
     message, thread = await my_message(current_user.id, message_id)
     pace.take(current_user.id, per_minute=settings.max_turns_per_minute)
-    await continue_answer(current_user.id, message)
+    await continue_answer(current_user.id, message, instead=await answering_model(current_user, thread))
     return await _show(request, current_user, thread.id, message.id)
 
 

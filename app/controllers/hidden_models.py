@@ -3,6 +3,7 @@
 import uuid
 from typing import Any
 
+import asyncpg
 import structlog
 from litestar import Response, delete, put
 from litestar.params import FromPath
@@ -19,23 +20,25 @@ log = structlog.get_logger()
 @put("/models/{model_id:uuid}/hidden", guards=[owner_only])
 async def update(request: AnyRequest, current_user: CurrentUser, model_id: FromPath[uuid.UUID]) -> Response[Any]:
     """Hides a model. Threads and answers stay."""
-    await my_model(current_user, model_id)
-    return await _set(request, model_id, is_hidden=True)
+    row = await my_model(current_user, model_id)
+    return await _set(request, row, is_hidden=True)
 
 
 @delete("/models/{model_id:uuid}/hidden", guards=[owner_only], status_code=303)
 async def destroy(request: AnyRequest, current_user: CurrentUser, model_id: FromPath[uuid.UUID]) -> Response[Any]:
     """Shows it again."""
-    await my_model(current_user, model_id, is_there=False)
-    return await _set(request, model_id, is_hidden=False)
+    row = await my_model(current_user, model_id, is_there=False)
+    return await _set(request, row, is_hidden=False)
 
 
-async def _set(request: AnyRequest, model_id: uuid.UUID, *, is_hidden: bool) -> Response[Any]:
+async def _set(request: AnyRequest, row: asyncpg.Record, *, is_hidden: bool) -> Response[Any]:
+    model_id = row["id"]
     async with transaction():
         await fetch("UPDATE model SET is_hidden = $2 WHERE id = $1", model_id, is_hidden)
         await tell(News(key="everybody", event="catalog"))
     log.info("model_hidden" if is_hidden else "model_shown", model_id=str(model_id))
-    return redirect(request, f"/models/{model_id}", flash="saved")
+    flash = "model-hidden" if is_hidden else "model-shown"
+    return redirect(request, f"/models/{model_id}", flash=flash, name=row["name"])
 
 
 ROUTES = [update, destroy]

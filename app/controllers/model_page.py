@@ -107,8 +107,8 @@ async def _facts(_user: User, row: asyncpg.Record, filled: Filled[Any] | None) -
 async def _fallbacks(user: User, row: asyncpg.Record, filled: Filled[Any] | None) -> dict[str, Any]:
     stored = msgspec.json.decode(row["fallbacks"], type=list[uuid.UUID])
     choices = [dict(choice) for choice in await catalog.list_models(user.id) if choice["id"] != row["id"]]
-    # One that is gone may come back: it keeps its place until it is taken out.
-    choices += [dict(one) | {"is_gone": True} for one in await list_gone(stored)]
+    # One that is gone or hidden may come back: it keeps its place until it is taken out.
+    choices += map(dict, await list_gone(stored))
     return {
         "choices": choices,
         "chain": filled.typed if filled else Fields(zip(CHAIN, map(str, stored), strict=False)),

@@ -149,7 +149,9 @@ def _flashes() -> dict[str, str]:
     return {
         "saved": _("Saved."),
         "deleted": _("Deleted."),
-        "model-added": _("%(name)s was added to the list."),
+        "model-added": _("%(name)s added."),
+        "model-hidden": _("%(name)s is hidden."),
+        "model-shown": _("%(name)s is not hidden any more."),
         "password-changed": _("Your password is changed. Every other sign-in of yours was ended."),
         "session-ended": _("That sign-in was ended."),
         "sessions-ended": _("Every other sign-in of yours was ended."),

@@ -137,7 +137,7 @@ async def _read(request: Asked, user: User) -> tuple[Filled[PresetForm], NewPres
         return filled, None
     models = {model["id"]: model["label"] for model in await catalog.list_models(user.id)}
     if values.model is not None and values.model not in models:
-        return wrong(filled, "model", _("This model is gone. Choose another one.")), None
+        return wrong(filled, "model", _("This model is not available any more. Choose another one.")), None
     label = models[values.model] if values.model else ""
     return filled, NewPreset(values.name, values.model, label, chosen, values.is_shared)
 

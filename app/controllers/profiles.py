@@ -101,7 +101,7 @@ def _checked(filled: Filled[Profile], models: Sequence[asyncpg.Record]) -> Fille
     if values is not None and values.language and values.language not in words.languages():
         return wrong(filled, "language", _("Choose one of what is offered."))
     if values is not None and values.default_model and not any(m["id"] == values.default_model for m in models):
-        return wrong(filled, "default_model", _("This model is gone. Choose another one."))
+        return wrong(filled, "default_model", _("This model is not available any more. Choose another one."))
     return filled
 
 

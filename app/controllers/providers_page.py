@@ -97,6 +97,7 @@ _LIST = """
 SELECT p.id, p.kind, p.name, p.base_url, p.allows_private, p.key_sealed <> '' AS has_key, p.state, p.error, p.refreshed_at,
        p.lists_models, p.version,
        (SELECT count(*) FROM model AS m WHERE m.provider = p.id AND m.gone_at IS NULL) AS models_count,
+       (SELECT count(*) FROM model AS m WHERE m.provider = p.id AND m.gone_at IS NULL AND m.is_hidden) AS hidden_count,
        (SELECT count(*) FROM model AS m WHERE m.provider = p.id AND m.gone_at IS NULL AND NOT m.is_bundled) AS own_count,
        ARRAY(SELECT m.name FROM model AS m WHERE m.provider = p.id AND m.gone_at IS NULL AND m.down_since IS NOT NULL
            ORDER BY m.name) AS silent
@@ -104,7 +105,7 @@ FROM provider AS p WHERE p.is_enabled ORDER BY p.created_at
 """
 
 _FILES = f"""
-SELECT m.name, m.size_bytes, {IS_LOADED} AS is_loaded
+SELECT m.name, m.size_bytes, {IS_LOADED} AS is_loaded, m.is_hidden
 FROM model AS m JOIN provider AS p ON p.id = m.provider {RESIDENCE}
 WHERE p.kind = ANY({RUN_HERE}) AND m.gone_at IS NULL ORDER BY m.name
 """

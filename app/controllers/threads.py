@@ -10,9 +10,11 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
 from app.chat import catalog, facts, options
-from app.chat.beginning import find_beginning, starters_last
+from app.chat.beginning import choose_model, find_beginning
 from app.chat.cursor import Cursor
 from app.chat.drawing import cursor_of, draw
+from app.chat.missing_model import find_missing
+from app.chat.models import count_hidden
 from app.chat.new_message import NewMessage, check_text
 from app.chat.pace import pace
 from app.chat.presets import list_presets
@@ -214,14 +216,13 @@ async def composer_context(
     """What the composer is drawn from: the models to pick from, the one in use, the draft, a fresh request id."""
     models = models or await catalog.list_models(user.id)
     models = [dict(row) | {"is_kept": can_be_kept(row["kind"])} for row in models]
-    wanted = chosen or (thread.model if thread else None)
-    model = next((model for model in models if str(model["id"]) == str(wanted)), None)
-    if model is None and not thread:
-        available = [model for model in starters_last(models) if model["is_available"]]
-        model = next((model for model in available if not model["is_silent"]), next(iter(available), None))
+    offered = {str(model["id"]) for model in models}
+    misses_own = thread is not None and not offered & {str(chosen), str(thread.model)}
+    model = choose_model(user, thread, models, chosen)
     return {
-        "gone": await catalog.name_of_gone(thread.id) if thread and model is None else "",
+        "missing": await find_missing(thread.id, user.id) if thread and misses_own else None,
         "models": models,
+        "hidden_count": await count_hidden() if user.is_owner and not models else 0,
         "model": model,
         "untaken": {each["id"]: facts.not_taken(each) for each in models},
         "draft": thread.draft if thread else "",

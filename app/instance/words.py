@@ -73,8 +73,18 @@ def choices(name: str) -> list[tuple[str, str]]:
 
 
 def called(name: str, value: str) -> str:
-    """A value as it stands on the page."""
-    return dict(choices(name)).get(value, value)
+    """A value as it stands on the page; of an empty one, what holds then."""
+    return dict(choices(name)).get(value, value) or _unset().get(name, _("none"))
+
+
+def _unset() -> dict[str, str]:
+    """What holds while a setting is empty, where that is more than none."""
+    sampling = ("temperature", "top_p", "top_k", "repeat_penalty", "max_tokens", "context_window")
+    return dict.fromkeys((f"default_{name}" for name in sampling), _("the server’s")) | {
+        "default_model": _("the first that answers"),
+        "title_model": _("the model that answered"),
+        "engine_memory_mb": _("three quarters of the machine’s"),
+    }
 
 
 def _choices() -> dict[str, str]:

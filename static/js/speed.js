@@ -24,6 +24,9 @@ function measure(element) {
   if (now - since < 900) return;
   const rate = ((bytes - before) / BYTES_PER_TOKEN / (now - since)) * 1000;
   const digits = rate < 10 ? 1 : 0;
-  const shown = new Intl.NumberFormat(document.documentElement.dataset.locale, { maximumFractionDigits: digits }).format(rate);
-  element.textContent = bytes > before ? element.dataset.speed.replace("{}", shown) : "";
+  const { locale } = document.documentElement.dataset;
+  const shown = new Intl.NumberFormat(locale, { maximumFractionDigits: digits }).format(rate);
+  const isOne = new Intl.PluralRules(locale, { maximumFractionDigits: digits }).select(rate) === "one";
+  const { speed, speedOne } = element.dataset;
+  element.textContent = bytes > before ? (isOne ? speedOne : speed).replace("{}", shown) : "";
 }

@@ -43,11 +43,12 @@ async def test_no_way_leads_around_it(olive: Browser, alice: Browser) -> None:
     assert await question(alice, model, known.thread) == 422
     again = await alice.post(f"/messages/{known.answer}/generation", data={"model": str(model)})
     assert again.status_code == 422
-    await fetch("UPDATE message SET model = $2, status = 'interrupted' WHERE id = $1", known.answer, model)
-    assert (await alice.post(f"/messages/{known.answer}/continuation")).status_code == 422
     assert (await alice.post(f"/models/{model}/load")).status_code == 404
     assert (await alice.get(f"/models/{model}")).status_code == 404
     assert [row["count"] for row in await fetch("SELECT count(*) FROM generation WHERE state <> 'ended'")] == [0]
+    await fetch("UPDATE message SET model = $2, status = 'interrupted' WHERE id = $1", known.answer, model)
+    assert (await alice.post(f"/messages/{known.answer}/continuation")).status_code == 303
+    assert await fetch("SELECT model FROM message WHERE id = $1", known.answer) == [(known.model,)]  # another goes on
 
 
 async def test_a_fallback_is_not_used_for_who_may_not_use_it(olive: Browser, alice: Browser) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from app.chat import catalog
 from app.database import fetch, fetch_row, new_id
+from tests.controllers.test_facts import text_of
 from tests.controllers.test_models import listed
 from tests.controllers.threads import add_model
 from tests.people import Browser
@@ -42,6 +43,43 @@ async def test_a_hidden_model_is_offered_to_nobody_and_comes_back(
     assert (await olive.delete(f"/models/{model}/hidden")).status_code == 303
     assert sorted(await listed(alice)) == ["lantern", "small"]
     assert str(model) in (await alice.get("/")).text
+
+
+async def test_pages_say_that_models_are_hidden_and_not_that_there_is_none(
+    olive: Browser, alice: Browser, model: uuid.UUID
+) -> None:
+    answer = await olive.put(f"/models/{model}/hidden")
+    page = (await olive.get(answer.headers["location"])).text
+    assert "small is hidden." in page
+    assert "This model is hidden: nobody can choose it" in page
+    assert f'href="/?model={model}"' not in page  # Start a thread
+    models = text_of((await olive.get("/models")).text)
+    assert "Every model is hidden. Show hidden" in models
+    assert "no model yet" not in models
+    assert "1 model is hidden" not in models
+    assert 'Every model is hidden. <a href="/models?status=hidden">' in (await olive.get("/")).text
+    assert "hidden" not in text_of((await alice.get("/")).text)
+    answer = await olive.delete(f"/models/{model}/hidden")
+    page = (await olive.get(answer.headers["location"])).text
+    assert "small is not hidden any more." in page
+    assert "Hide takes this model off every list" in page
+
+
+async def test_the_page_of_servers_counts_hidden_models(olive: Browser) -> None:
+    provider, model = await add_model("lantern")
+    await olive.put(f"/models/{model}/hidden")
+    page = (await olive.get("/providers")).text
+    assert f'<a href="/models?status=hidden#provider-{provider}">1 model</a> (hidden)' in page
+    await fetch("INSERT INTO model (id, provider, name, seen_at) VALUES ($1, $2, 'second', now())", new_id(), provider)
+    page = (await olive.get("/providers")).text
+    assert f'<a href="/models#provider-{provider}">2 models</a> (1 hidden)' in page
+
+
+async def test_a_hidden_fallback_keeps_its_place(olive: Browser, model: uuid.UUID) -> None:
+    _provider, first = await add_model("lantern")
+    await fetch("UPDATE model SET fallbacks = jsonb_build_array($2::text) WHERE id = $1", first, str(model))
+    await olive.put(f"/models/{model}/hidden")
+    assert f'<option value="{model}" selected>small · hidden</option>' in (await olive.get(f"/models/{first}")).text
 
 
 async def test_no_question_reaches_a_hidden_model(olive: Browser, alice: Browser, model: uuid.UUID) -> None:

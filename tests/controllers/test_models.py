@@ -12,7 +12,7 @@ from tests.controllers.threads import add_model
 from tests.people import Browser
 
 HTMX = {"hx-request": "true"}
-GONE = "tide-2b, which this thread used, is not there any more."
+REMOVED = "tide-2b was removed."
 
 #: name → facts, size, whether it is loaded.
 FLEET = {
@@ -152,13 +152,13 @@ async def test_a_thread_says_that_its_model_is_gone(alice: Browser) -> None:
     provider, model = await add_model("tide-2b")
     form = {"text": "Hello", "model": str(model), "request_id": str(uuid.uuid4())}
     thread = (await alice.post("/threads", data=form)).headers["location"]
-    assert GONE not in (await alice.get(thread)).text
+    assert REMOVED not in (await alice.get(thread)).text
     await fetch("UPDATE model SET gone_at = now() WHERE id = $1", model)
-    assert f"{GONE} There is no other model." in (await alice.get(thread)).text
+    assert f"{REMOVED} There is no other model." in (await alice.get(thread)).text
     await add_model("lantern-7b")
-    assert f"{GONE} Choose another model." in (await alice.get(thread)).text
+    assert f"{REMOVED} lantern-7b will answer." in (await alice.get(thread)).text
     await fetch("DELETE FROM provider WHERE id = $1", provider)
-    assert f"{GONE} Choose another model." in (await alice.get(thread)).text
+    assert f"{REMOVED} lantern-7b will answer." in (await alice.get(thread)).text
 
 
 async def test_a_new_thread_begins_with_the_model_that_the_address_names(alice: Browser) -> None:

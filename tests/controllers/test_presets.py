@@ -54,7 +54,7 @@ async def test_a_preset_is_stored_changed_and_deleted(alice: Browser) -> None:
         ({"name": "x" * 101}, "At most 100 characters"),
         ({"name": "x", "temperature": "9"}, "A number from 0 to 2."),
         ({"name": "x", "model": "nonsense"}, "Choose one of what is offered."),
-        ({"name": "x", "model": str(uuid.uuid4())}, "This model is gone. Choose another one."),
+        ({"name": "x", "model": str(uuid.uuid4())}, "This model is not available any more. Choose another one."),
         ({"name": "x", "reasoning_effort": "utmost"}, "One of: low, medium, high."),
         ({"name": "x", "is_shared": "perhaps"}, "Choose one of what is offered."),
     ],
@@ -147,9 +147,12 @@ async def test_a_preset_whose_model_is_gone_says_so_and_falls_back(alice: Browse
     for statement in ("UPDATE model SET gone_at = now() WHERE provider = $1", "DELETE FROM provider WHERE id = $1"):
         await fetch(statement, provider)
         page = (await alice.get(f"/?preset={preset}")).text
-        assert "The model of this preset, old-model, is gone. Another one is chosen." in page
+        assert "The model of this preset, old-model, is not available any more. Another one is chosen." in page
         assert re.search(rf'<option value="{second}"[^>]* selected', page)
-        assert "old-model, which was chosen here, is gone." in (await alice.get(f"/presets/{preset}")).text
+        assert (
+            "old-model, which was chosen here, is not available any more."
+            in (await alice.get(f"/presets/{preset}")).text
+        )
 
 
 async def test_without_any_other_model_none_is_said_to_be_chosen(alice: Browser) -> None:
@@ -157,7 +160,7 @@ async def test_without_any_other_model_none_is_said_to_be_chosen(alice: Browser)
     preset = await add(alice, model=str(model))
     await fetch("UPDATE model SET gone_at = now() WHERE provider = $1", provider)
     page = (await alice.get(f"/?preset={preset}")).text
-    assert "The model of this preset, old-model, is gone." in page
+    assert "The model of this preset, old-model, is not available any more." in page
     assert "Another one is chosen" not in page
 
 

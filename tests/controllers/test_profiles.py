@@ -90,10 +90,10 @@ async def test_the_model_of_new_threads_is_chosen(alice: Browser) -> None:
     assert f'<option value="{model}" selected>' in (await alice.get("/profile")).text
     await fetch("UPDATE model SET gone_at = now() WHERE provider = $1", provider)
     assert (await alice.get("/")).status_code == 200
-    assert "The model that was chosen here is gone." in (await alice.get("/profile")).text
+    assert "The model that was chosen here is not available any more." in (await alice.get("/profile")).text
     answer = await alice.put("/profile", data=PROFILE | {"default_model": str(model)})
     assert answer.status_code == 422
-    assert "This model is gone. Choose another one." in answer.text
+    assert "This model is not available any more. Choose another one." in answer.text
 
 
 @pytest.mark.parametrize("extra", ["is_owner", "email", "password_hash", "is_active", "id"])

@@ -162,7 +162,7 @@ async def test_the_kind_is_found_out_though_the_list_could_be_either_s(
     speak_only(server, DIALECTS[spoken])
     server.answers["/v1/models"] = whole(answer)
     found = await olive.post("/providers/test", data=form_of(f"{server.url}/v1", kind=chosen), headers=HTMX)
-    assert "does not accept questions as the kind" in beside(found, "kind")
+    assert "This server lists models but does not accept" in beside(found, "kind")
     assert proposed(found).startswith(f"{spoken} {server.url}")
 
 

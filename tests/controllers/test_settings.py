@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from app.database import fetch, fetch_row
+from app.instance import words
 from app.settings import FIELDS, Field, current, effective, take_stored
 from app.settings.held import _environments
 from app.settings.values import from_text, to_text
@@ -332,3 +333,13 @@ async def test_what_is_chosen_among_is_said_in_the_persons_language(olive: Brows
     page = (await olive.get("/settings/safety", headers={"accept-language": "de"})).text
     assert '<option value="always">immer</option>' in page
     assert '<option value="never">nie</option>' in page
+
+
+async def test_an_empty_setting_says_what_holds_then(olive: Browser) -> None:
+    page = html.unescape((await olive.get("/settings/models")).text)
+    assert 'placeholder="the model that answered"' in page
+    assert '<span class="tag">default</span> the model that answered' in page
+    for name, field in FIELDS.items():
+        if "unset:" in field.help and not field.is_secret:
+            assert words.called(name, "") != "none", name
+    assert words.called("public_url", "") == "none"

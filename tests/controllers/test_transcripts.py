@@ -31,7 +31,10 @@ async def test_a_transcript_has_every_message_once_and_in_order(alice: Browser) 
     assert 'id="older"' not in answer.text
     assert answer.text.rstrip().endswith("</html>")
     assert "data-print-now" not in answer.text
-    assert "data-print-now" in (await alice.get(f"/threads/{theirs.thread}/transcript?print_now=1")).text
+    assert "use your browser’s Print" not in answer.text
+    printing = (await alice.get(f"/threads/{theirs.thread}/transcript?print_now=1")).text
+    assert "data-print-now" in printing
+    assert '<noscript><p class="later">To print this page, use your browser’s Print.</p></noscript>' in printing
 
 
 async def test_an_empty_thread_has_an_empty_transcript(alice: Browser) -> None:

@@ -47,7 +47,7 @@ async def test_a_field_is_looked_at_when_it_is_left_and_all_are_saved_without_a_
     await expect(temperature).to_have_value("0.4")
     await temperature.fill("")
     await page.get_by_role("button", name="Save").click()
-    await expect(page.locator("#about-default_temperature")).to_contain_text("default none")
+    await expect(page.locator("#about-default_temperature")).to_contain_text("default the server’s")
     assert await page.evaluate("window.isTheSamePage")
     assert await fresh.sql("SELECT 1 FROM setting") == []
 

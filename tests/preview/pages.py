@@ -155,7 +155,7 @@ STATUS = [
 FALLBACKS: Context = {
     "choices": MODELS,
     "chain": {"first": str(MODELS[0].id), "second": "", "third": ""},
-    "chain_errors": {"second": "This model is gone. Choose another one."},
+    "chain_errors": {"second": "This model is not available any more. Choose another one."},
 }
 #: What a model's row has, unless one says otherwise.
 PLAIN_MODEL: Context = {
@@ -469,6 +469,16 @@ def find(path: str, query: dict[str, str], method: str, is_partial: bool, live: 
                 return {"template": "messages/_message.html", "message": row, "thread": LIVE}
         case ["messages", _, "stream"]:
             return {"template": "messages/stream.html", "message": running(1)}
+        case ["messages", _, "revision"]:
+            asked = question(2, "And on a phone?")
+            return {
+                "template": "messages/revision.html",
+                **COMPOSER,
+                "thread": LIVE,
+                "question": asked,
+                "text": asked.content,
+                "errors": {},
+            }
         case ["threads", _, "deletion"]:
             return {"template": "threads/deletion.html", **SIDEBAR, "thread": THREADS[0]}
     return {

@@ -55,6 +55,15 @@ async def overflow(page: Page) -> list[str]:
     )
 
 
+#: The free pixels between a dialog's heading, its sentence and its form.
+_GAPS = """
+() => {
+  const boxes = [...document.querySelectorAll("#dialog section > *")].map((one) => one.getBoundingClientRect());
+  return boxes.slice(1).map((box, i) => box.top - boxes[i].bottom);
+}
+"""
+
+
 @pytest.mark.parametrize("path", PAGES)
 async def test_a_page_is_accessible_in_every_theme_and_width(site: Site, page: Page, path: str) -> None:
     await page.goto(site.address + path)
@@ -89,6 +98,23 @@ async def test_what_opens_over_a_page_is_accessible(site: Site, page: Page) -> N
     await page.keyboard.press("Escape")
     await page.locator("#dialog[open]").wait_for(state="detached")
     assert unexpected(page) == []
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("opened", ["Delete…", "Edit"])
+async def test_what_a_dialog_asks_on_the_page_of_a_thread_has_room(
+    site: Site, page: Page, opened: str, width: int
+) -> None:
+    """The page of a thread goes without the stylesheet of the pages of forms."""
+    await page.set_viewport_size({"width": width, "height": 900})
+    await page.goto(site.address + "/full")
+    if opened == "Delete…":
+        await page.locator(".bar summary").click()
+    await page.locator("main").get_by_role("link", name=opened).first.click()
+    await page.locator("#dialog[open]").wait_for()
+    gaps = await page.evaluate(_GAPS)
+    assert len(gaps) == 2
+    assert min(gaps) >= 7.5
 
 
 async def test_the_drawer_of_a_phone_is_accessible(site: Site, page: Page) -> None:

@@ -99,6 +99,17 @@ async def test_tokens_per_second_are_shown_while_an_answer_comes(page: Page, sit
     assert "≈" not in shown
 
 
+async def test_one_token_per_second_is_singular(page: Page, site: Site, live: Live) -> None:
+    await page.clock.install(time=0)
+    answer = running(1, "", "<p>One</p>", 1)
+    await show(page, site, question(0, "How?"), answer)
+    await page.clock.pause_at(3_600_000)
+    await page.clock.run_for(10_000)
+    await page.locator(f"#b-{answer.short}").evaluate("body => body.append('x'.repeat(20))")
+    await page.clock.run_for(1_000)  # 20 bytes in the last five seconds are one token a second
+    await expect(page.locator(f"#message-{answer.id} .figures")).to_have_text("≈ 1 token/s")
+
+
 async def test_text_has_its_own_direction(page: Page, site: Site) -> None:
     await show(page, site, question(0, "שלום\nHello"), message(1, text=MIXED))
     directions = await page.locator("article.assistant .body").evaluate("""body =>

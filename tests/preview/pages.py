@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+from app.chat.missing_model import Missing
 from app.controllers.forms import Fields
 from tests.preview.rows import (
     MODELS,
@@ -290,6 +291,9 @@ PAGES: dict[str, Callable[[], Context]] = {
     },
     "/full": lambda: _show(*every_ending()),
     "/short": lambda: _show(question(0, "Hello"), message(1, text="Hello! How can I help?", is_demo=True)),
+    "/hidden-model": lambda: _show(
+        question(0, "Hello"), message(1, text="Hello!"), missing=Missing("lantern-7b", "hidden", uuid.UUID(int=5))
+    ),
     "/queued": lambda: _show(question(0, "How does it work?"), running(1)),
     "/streaming": _streaming,
     "/errors-in-thread": lambda: _show(

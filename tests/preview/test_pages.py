@@ -1,13 +1,14 @@
 """Every page in every theme, on a phone and on a desk: axe-core, console and policy find nothing, nothing overflows."""
 
 import gzip
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, expect
 
 from tests.preview.pages import PAGES
 from tests.preview.site import Site
@@ -115,6 +116,18 @@ async def test_what_a_dialog_asks_on_the_page_of_a_thread_has_room(
     gaps = await page.evaluate(_GAPS)
     assert len(gaps) == 2
     assert min(gaps) >= 7.5
+
+
+async def test_what_answers_in_the_place_of_a_hidden_model_is_said_until_another_one_is_picked(
+    site: Site, page: Page
+) -> None:
+    await page.goto(site.address + "/hidden-model")
+    offer = page.locator("#offer")
+    await expect(offer).to_have_text(re.compile(r"^\s*lantern-7b is hidden\.\s+Show it\s+qwen3:8b will answer\.\s*$"))
+    await expect(offer.locator(".instead")).to_be_visible()
+    await page.locator("#model").select_option(index=1)
+    await expect(offer.locator(".instead")).to_be_hidden()
+    await expect(offer).to_contain_text("lantern-7b is hidden.")
 
 
 async def test_the_drawer_of_a_phone_is_accessible(site: Site, page: Page) -> None:

@@ -81,9 +81,9 @@ async def test_a_hidden_model_is_not_said_to_be_removed(alice: Browser, olive: B
     await add_model("lantern")
     page = await page_of(alice, known)
     assert "quiet-model is hidden. lantern will answer." in text_of(page)
-    assert "Show it" not in page
+    assert "Show quiet-model" not in page
     await fetch('UPDATE thread SET "user" = $2 WHERE id = $1', known.thread, olive.user.id)
-    assert f'<a href="/models/{known.model}">Show it</a>' in await page_of(olive, known)
+    assert f'<a href="/models/{known.model}">Show quiet-model</a>' in await page_of(olive, known)
 
 
 async def test_a_model_closed_to_a_person_is_not_said_to_be_removed(alice: Browser, known: Conversation) -> None:

@@ -156,9 +156,9 @@ async def test_a_thread_says_that_its_model_is_gone(alice: Browser) -> None:
     await fetch("UPDATE model SET gone_at = now() WHERE id = $1", model)
     assert f"{REMOVED} There is no other model." in (await alice.get(thread)).text
     await add_model("lantern-7b")
-    assert f"{REMOVED} lantern-7b will answer." in (await alice.get(thread)).text
+    assert f"{REMOVED} lantern-7b will answer." in text_of((await alice.get(thread)).text)
     await fetch("DELETE FROM provider WHERE id = $1", provider)
-    assert f"{REMOVED} lantern-7b will answer." in (await alice.get(thread)).text
+    assert f"{REMOVED} lantern-7b will answer." in text_of((await alice.get(thread)).text)
 
 
 async def test_a_new_thread_begins_with_the_model_that_the_address_names(alice: Browser) -> None:

@@ -123,7 +123,9 @@ async def test_what_answers_in_the_place_of_a_hidden_model_is_said_until_another
 ) -> None:
     await page.goto(site.address + "/hidden-model")
     offer = page.locator("#offer")
-    await expect(offer).to_have_text(re.compile(r"^\s*lantern-7b is hidden\.\s+Show it\s+qwen3:8b will answer\.\s*$"))
+    await expect(offer).to_have_text(
+        re.compile(r"^\s*lantern-7b is hidden\.\s+qwen3:8b will answer\.\s+Show lantern-7b\s*$")
+    )
     await expect(offer.locator(".instead")).to_be_visible()
     await page.locator("#model").select_option(index=1)
     await expect(offer.locator(".instead")).to_be_hidden()

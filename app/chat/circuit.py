@@ -156,7 +156,7 @@ def counts(error: ProviderError, *, has_begun: bool = False) -> bool:
 
 
 async def close_quiet() -> None:
-    """Close the circuits whose trial is due and that nobody asks: a page may offer them again, the next failure reopens them."""
+    """Close circuits whose trial is overdue because no question came: pages offer the model again, the next failure reopens it."""
     for row in await fetch(_CLOSE_QUIET, QUIET_SECONDS, MOST_FAILURES, CATALOG):
         log.info("circuit_closed", model=row["name"], provider=row["provider"], was_tried=False)
     await fetch(_CLOSE_QUIET_PROVIDERS, CATALOG)
@@ -211,7 +211,7 @@ UPDATE model SET trial_at = now() + make_interval(secs => $2)
 WHERE id = $1 AND (trial_at IS NULL OR trial_at <= now()) RETURNING id
 """
 
-# Nobody waits for the disk: what a crash forgets of it the next answer says again.
+# Does not wait for the disk: what a crash loses of it, the next answer writes again.
 _ANSWERED = """
 WITH account AS MATERIALIZED (
     SELECT id, state FROM provider WHERE id = (SELECT provider FROM model WHERE id = $1) FOR NO KEY UPDATE

@@ -32,8 +32,8 @@ LONGEST_PAUSE_SECONDS, LONGEST_ASKED_SECONDS = 30.0, 3600.0
 #: A worker that takes a probe has this long to report its result; then another one takes it.
 PROBE_LEASE_SECONDS = 30.0
 
-#: SQL of a row `provider AS p`: whether its models are not called. One that nobody has looked at for long (no worker keeps the
-#: schedules) is called again: nothing stays down for ever.
+#: SQL of a row `provider AS p`: whether its models are not called. After a long time without a look (no worker runs the
+#: schedules) it is called again, so that no provider stays down for good.
 IS_DOWN = "(p.state = 'down' AND coalesce(p.probe_at > now() - interval '2 minutes', false))"
 
 #: Every open page hears of this: what can be picked has changed.

@@ -101,7 +101,7 @@ def _environment(match: re.Match[str]) -> str:
         return f"\\{side}{{{name}}}{'' if is_aligned_matrix else argument}"
     if name in _NUMBERED:
         return f"\\{side}{{{name}*}}{argument}"
-    known = _OTHERS.get(name, ("\\begin{aligned}", "\\end{aligned}"))  # alignat, split and what nobody knows
+    known = _OTHERS.get(name, ("\\begin{aligned}", "\\end{aligned}"))  # alignat, split and unknown environments
     return known[side == "end"]
 
 

@@ -104,7 +104,7 @@ def _of_system(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
 
 
 def _alternating(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
-    """The first speaker after the system prompt is the person, and nobody speaks twice in a row."""
+    """After the system prompt the person speaks first, and no speaker has two messages in a row."""
     found: list[ChatMessage] = []
     for message in messages:
         last = found[-1].role if found else "system"

@@ -156,7 +156,7 @@ def counts(error: ProviderError, *, has_begun: bool = False) -> bool:
 
 
 async def close_quiet() -> None:
-    """Close circuits whose trial is overdue because no question came: pages offer the model again, the next failure reopens it."""
+    """Close circuits whose trial is overdue because no question came: pages offer the model again, a failure reopens it."""
     for row in await fetch(_CLOSE_QUIET, QUIET_SECONDS, MOST_FAILURES, CATALOG):
         log.info("circuit_closed", model=row["name"], provider=row["provider"], was_tried=False)
     await fetch(_CLOSE_QUIET_PROVIDERS, CATALOG)

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -49,10 +48,8 @@ async def test_from_nothing_to_paris(empty: Instance, windows_of_empty: Windows)
     await expect(page.get_by_role("link", name="Connect a better one")).to_be_visible()
     await _until_loaded(empty)  # nobody asked for it: the page that has it chosen was opened
     await _set_options(page, temperature="0")
-    began = time.monotonic()
     await ask(page, QUESTION)
-    await expect(body(page)).to_contain_text(re.compile(r"\w"), timeout=20_000)
-    assert time.monotonic() - began < 20  # two seconds on an idle machine
+    await expect(body(page)).to_contain_text(re.compile(r"\w"), timeout=MOST_MS)
     await _complete(page)
     await expect(body(page)).to_contain_text("Paris")
     await assert_as_reloaded(page)

@@ -79,8 +79,8 @@ async def test_an_authority_that_the_machine_trusts_is_trusted_beside_that_in_th
 
 async def test_an_unknown_issuer_is_named_with_the_way_to_trust_it(server: ScriptedServer) -> None:
     address = server.url.removeprefix("https://")
-    why = " at {} is not valid: this machine does not trust its issuer. If the issuer is your own, name its certificate"
-    how = " file in PARLEY_CA_FILE and restart Parley."
+    why = " at {} is not valid: this machine does not trust its issuer. If the issuer is your own, put the path of its"
+    how = " certificate file in PARLEY_CA_FILE and restart Parley."
     said = [f"The certificate of {name}{why.format(address)}{how}" for name in ("Acme", "127.0.0.1", "Acme")]
     async with make_client() as client:
         assert await faults(client, server) == said

@@ -358,7 +358,7 @@ PAGES: dict[str, Callable[[], Context]] = {
                 models_count=None,
             )
         ],
-        "model_files": [SimpleNamespace(name="tiny.gguf", size_bytes=512_000, is_loaded=False)],
+        "model_files": [SimpleNamespace(name="tiny.gguf", size_bytes=512_000, is_loaded=False, is_hidden=False)],
         "starter": {
             "provider": REQUEST_ID,
             "source": "hf:organisation/repository/a-small-model.gguf",

@@ -88,14 +88,8 @@ async def test_the_palette(page: Page, kind: dict[str, object]) -> None:
 async def test_the_last_question_and_its_change(page: Page, site: Site, kind: dict[str, object]) -> None:
     assert not await press(page, "#text", "ArrowUp", **kind)
     assert await press(page, "#text", "ArrowUp", keyCode=38)
-    await page.locator("#text").evaluate("""(text) => {
-        const field = document.createElement("textarea");
-        field.id = "revision-text";
-        const form = document.createElement("form");
-        form.append(field);
-        form.addEventListener("submit", (event) => { event.preventDefault(); form.dataset.sent = ""; });
-        text.closest(".dock").append(form);
-    }""")
+    await page.locator("#revision-text").evaluate("""(field) => field.form.addEventListener(
+        "submit", (event) => { event.preventDefault(); event.stopImmediatePropagation(); }, true)""")
     assert not await press(page, "#revision-text", "Enter", **kind)
     assert await press(page, "#revision-text", "Enter", keyCode=13)
 

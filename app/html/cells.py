@@ -8,7 +8,8 @@ from typing import Final
 
 from app.html.events import parser
 
-_DELIMITER_ROW: Final = re.compile(r"^[ \t>\d.)*+-]*\|?[ \t]*:?-+:?[ \t]*(?:\||$)", re.MULTILINE)
+#: A line of dashes, bars and colons behind the marks of quotes and lists. Possessive: a line is read once.
+_DELIMITER_ROW: Final = re.compile(r"^(?=[^\n-]*-)[ \t\v\f>\d.)*+:|-]++$", re.MULTILINE)
 _BAR: Final = re.compile(rb"(?<!\\)\|")
 
 

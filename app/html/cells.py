@@ -6,7 +6,7 @@ It happens where a bar stands in a cell unescaped, as in `a | b` as code.
 import re
 from typing import Final
 
-from app.html.events import parser
+from app.html.events import list_ranges
 
 #: A line of dashes, bars and colons behind the marks of quotes and lists. Possessive: a line is read once.
 _DELIMITER_ROW: Final = re.compile(r"^(?=[^\n-]*-)[ \t\v\f>\d.)*+:|-]++$", re.MULTILINE)
@@ -20,7 +20,7 @@ def with_all_cells(source: str) -> str:
     raw = source.encode()
     pieces: list[bytes] = []
     position = cell_end = 0
-    for event, span in parser.events_with_range(source):
+    for event, span in list_ranges(source):
         end = event.get("End") if isinstance(event, dict) else None
         if end == "TableCell":
             cell_end = span["end"]

@@ -7,21 +7,25 @@ What needs attributes (code with its copy button, formulas, footnotes, checkboxe
 import re
 from collections.abc import Callable
 from html import escape, unescape
-from typing import Final
+from typing import Final, NamedTuple
 
 import nh3
 
 from app.html import details, math, mathml
 from app.html.addresses import with_links
+from app.html.bounds import Cost, Meter, Room, Unbounded, byte_length
 from app.html.cells import with_all_cells
 from app.html.events import NO_SCHEME, TooDeep, draw
 from app.html.joints import JOINT, with_joints, without_joints
 from app.words import gettext as _
 
 RENDERER_VERSION: Final = 2
-MAX_CHARS: Final = 500_000
+MAX_CHARS: Final = 200_000  # at once; a longer text is drawn block by block
 MAX_FORMULAS: Final = 200
 MAX_HIGHLIGHTED_CHARS: Final = 100_000
+
+SOURCE_HEAD: Final = '<pre tabindex="0" dir="auto">'
+SOURCE_FOOT: Final = "</pre>"
 
 _TAGS: Final = (
     "p h2 h3 h4 h5 h6 ul ol li blockquote pre code em strong del a br hr table thead tbody tr th td "
@@ -61,33 +65,64 @@ def render(text: str, *, is_done: bool = True, prefix: str = "") -> str:
 
     Holds for any input; what no person wrote (too long, nested too deep) comes back as its source in a `pre`.
     """
+    return draw_within(text, Room(), is_done=is_done, prefix=prefix).html
+
+
+def draw_whole(text: str, prefix: str, room: Room) -> str:
+    """A part of a final message, which takes from the room that its message has left."""
+    html, cost, is_source = draw_within(text, room, is_done=True, prefix=prefix)
+    room.spend(cost, is_source=is_source)
+    return html
+
+
+class Drawn(NamedTuple):
+    """HTML of a text, what it takes of its message's room, and whether it is the source because it has none."""
+
+    html: str
+    cost: Cost
+    is_source: bool
+
+
+def draw_within(text: str, room: Room, *, is_done: bool, prefix: str) -> Drawn:
+    """As `render`, in the room that a message has left."""
     text = normal(text)
-    if len(text) > MAX_CHARS:
-        return _as_source(text)
     try:
-        html = _cleaner.clean(_drawn(text, 0))
-    except TooDeep:
-        return _as_source(text)
-    return _with_markers_drawn(html, is_done, prefix)
+        html, cost = _drawn(text, room)
+    except Unbounded:
+        html = _as_source(text)
+        return Drawn(html, Cost(byte_length(html)), True)
+    return Drawn(_with_markers_drawn(html, is_done, prefix), cost, False)
 
 
-def _drawn(text: str, depth: int) -> str:
+def _drawn(text: str, room: Room) -> tuple[str, Cost]:
+    if len(text) > MAX_CHARS:
+        raise Unbounded
+    meter = Meter(room)
+    html = _cleaner.clean(_marked(text, meter, 0))
+    cost = Cost(byte_length(html) + meter.marker_bytes, meter.cells)
+    room.check(cost, text)
+    return html, cost
+
+
+def _marked(text: str, meter: Meter, depth: int) -> str:
     """`depth` counts the disclosures around."""
     if not details.has_details(text):
-        return _drawn_blocks(text)
+        return _marked_blocks(text, meter)
     if depth == details.MAX_DEPTH:
         raise TooDeep
-    drawn = [
-        details.draw(part, lambda inner: _drawn(inner, depth + 1)) if is_disclosure else _drawn_blocks(part)
+    marked = [
+        details.draw(part, lambda inner: _marked(inner, meter, depth + 1))
+        if is_disclosure
+        else _marked_blocks(part, meter)
         for part, is_disclosure in details.parts(text)
         if part
     ]
-    return "".join(drawn)
+    return "".join(marked)
 
 
-def _drawn_blocks(text: str) -> str:
+def _marked_blocks(text: str, meter: Meter) -> str:
     source = with_joints(with_links(math.without_prices(math.with_dollars(text))))
-    html = without_joints(draw(with_all_cells(source)))
+    html = without_joints(draw(with_all_cells(source), meter))
     return html.replace(f"https://{NO_SCHEME}", "").replace(NO_SCHEME, "") if NO_SCHEME in html else html
 
 
@@ -203,4 +238,4 @@ def _footnote_id(label: str, prefix: str) -> str:
 
 def _as_source(text: str) -> str:
     shown = escape(text.lstrip("\n"), False)  # an HTML parser drops the first line end in a pre
-    return f'<pre tabindex="0" dir="auto">{shown}</pre>'
+    return f"{SOURCE_HEAD}{shown}{SOURCE_FOOT}"

@@ -8,14 +8,12 @@ from typing import Final
 
 import math_core
 
+from app.html.bounds import most_formula_bytes
 from app.html.latex import is_bounded, readable
 from app.html.nesting import MAX_EXPANSIONS, is_shallow
 
 MAX_FORMULA_CHARS: Final = 10_000
 MAX_FORMULA_DEPTH: Final = 60
-#: Most HTML of a formula, by the length of its source; what people write stays below half of it.
-MAX_GROWTH: Final = 25
-MAX_FRAME_CHARS: Final = 300
 #: Longest space, shift or line, in its unit: more would push everything else off the page.
 MAX_LENGTH: Final = 100.0
 
@@ -78,7 +76,7 @@ def _converted(latex: str, is_display: bool) -> str:
     for source in _attempts(latex):
         try:
             mathml = _converter.convert_with_local_state(source, displaystyle=is_display)
-            if len(mathml) > most_html_chars(latex):
+            if len(mathml) > most_formula_bytes(latex):
                 break
             mathml = _checked(mathml, is_display)
         except (math_core.LatexError, _NotAllowed):
@@ -87,11 +85,6 @@ def _converted(latex: str, is_display: bool) -> str:
         css = "formula display" if is_display else "formula wide" if is_wide else "formula"
         return f'<span class="{css}" dir="ltr">{mathml}</span>'
     return f'<code class="math-error" dir="ltr">{escape(latex, False)}</code>'
-
-
-def most_html_chars(latex: str) -> int:
-    """What a formula may become; a longer one is shown as its source."""
-    return MAX_FRAME_CHARS + MAX_GROWTH * len(latex)
 
 
 def _attempts(latex: str) -> Iterator[str]:

@@ -5,12 +5,14 @@
 Both are one function of the deltas, so that a page loaded mid-stream and one that watched from the start are equal.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from html import escape
 from typing import Final, Literal, NamedTuple, assert_never
 
-from app.html.blocks import Blocks
-from app.html.markdown import normal, render
+from app.html.blocks import Blocks, draw_by_block
+from app.html.bounds import Room
+from app.html.markdown import draw_whole, normal
 from app.html.spine import Change
 from app.parts import (
     Delta,
@@ -56,8 +58,17 @@ def frame(ops: Iterable[Op]) -> str:
 
 
 def render_parts(parts: Sequence[Part], *, dom: str, reasoning_label: str | None = None) -> str:
-    """What stands in the body of a final message. Files and errors are not drawn here: the message's template does."""
-    return "".join(_part(part, _footnote_prefix(dom, number), reasoning_label) for number, part in enumerate(parts, 1))
+    """What stands in the body of a final message. Files and errors are not drawn here: the message's template does.
+
+    Each text is drawn at once, so that what resolves late does. A message that exceeds a bound is drawn as its stream
+    was, block by block: only what exceeds it is source, and nothing else changes when the answer ends.
+    """
+    room, blocks_room = Room(), Room()
+    whole = _draw_parts(parts, dom, reasoning_label, room, draw_whole)
+    if not room.was_exceeded and room.has_most_left:
+        return whole
+    by_block = _draw_parts(parts, dom, reasoning_label, blocks_room, draw_by_block)
+    return by_block if room.was_exceeded or blocks_room.was_exceeded else whole
 
 
 class AnswerView:
@@ -69,7 +80,8 @@ class AnswerView:
         self._tail = f"#t-{dom}"
         self._key: tuple[str, int] | None = None
         self._part_number = 0
-        self._blocks = Blocks("")
+        self._room = Room()
+        self._blocks = Blocks("", self._room)
         self._call = _Call()
         self._done: list[str] = []
         self._thoughts: list[str] = []
@@ -146,7 +158,7 @@ class AnswerView:
         if key[0] == "tool_call":
             self._call = _Call()
         else:
-            self._blocks = Blocks(_footnote_prefix(self._dom, self._part_number))
+            self._blocks = Blocks(_footnote_prefix(self._dom, self._part_number), self._room)
 
     def _put(self, finished: str) -> None:
         if finished:
@@ -207,15 +219,25 @@ def _footnote_prefix(dom: str, part_number: int) -> str:
     return f"{dom}-{part_number}-"
 
 
-def _part(part: Part, prefix: str, reasoning_label: str | None) -> str:
+def _draw_parts(
+    parts: Sequence[Part], dom: str, reasoning_label: str | None, room: Room, draw: Callable[..., str]
+) -> str:
+    drawn: list[str] = []
+    for number, part in enumerate(parts, 1):
+        draw_text = partial(draw, prefix=_footnote_prefix(dom, number), room=room)
+        drawn.append(_part(part, reasoning_label, draw_text))
+    return "".join(drawn)
+
+
+def _part(part: Part, reasoning_label: str | None, draw: Callable[[str], str]) -> str:
     match part:
         case TextPart(text=text):
-            return render(text, prefix=prefix)
+            return draw(text)
         case ReasoningPart(text=text):
             if not text.strip():
                 return ""
             label = reasoning_label or _thought_for(part.duration_ms)
-            return _reasoning_html(label, render(text, prefix=prefix))
+            return _reasoning_html(label, draw(text))
         case ToolCallPart(name=name, arguments=arguments):
             return _call_html(name, escape(_cut(normal(arguments), MOST_DRAWN), False))
         case ToolResultPart(content=content, is_error=is_error):

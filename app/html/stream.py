@@ -3,6 +3,7 @@
     <div class="body" id="b-x"> ..finished blocks.. <div class="tail" id="t-x" data-seq="57">..open block..</div></div>
 
 Both are one function of the deltas, so that a page loaded mid-stream and one that watched from the start are equal.
+Both are marked HTML (pieces.py): formulas are drawn afterwards, so that none is converted here.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,7 @@ from html import escape
 from typing import Final, Literal, NamedTuple, assert_never
 
 from app.html.blocks import Blocks
-from app.html.markdown import normal, render
+from app.html.markdown import normal, render_marked
 from app.html.spine import Change
 from app.parts import (
     Delta,
@@ -56,7 +57,10 @@ def frame(ops: Iterable[Op]) -> str:
 
 
 def render_parts(parts: Sequence[Part], *, dom: str, reasoning_label: str | None = None) -> str:
-    """What stands in the body of a final message. Files and errors are not drawn here: the message's template does."""
+    """What stands in the body of a final message, as marked HTML (pieces.py): formulas and colours are still to come.
+
+    Files and errors are not drawn here: the message's template does.
+    """
     return "".join(_part(part, _footnote_prefix(dom, number), reasoning_label) for number, part in enumerate(parts, 1))
 
 
@@ -114,7 +118,7 @@ class AnswerView:
         return ops
 
     def html(self) -> str:
-        """The whole body, as a fresh page draws it."""
+        """The whole body, as a fresh page draws it, its formulas apart."""
         return f'<div class="body" id="b-{self._dom}">{"".join(self._done)}{self._open_html()}</div>'
 
     def _open_html(self) -> str:
@@ -210,12 +214,12 @@ def _footnote_prefix(dom: str, part_number: int) -> str:
 def _part(part: Part, prefix: str, reasoning_label: str | None) -> str:
     match part:
         case TextPart(text=text):
-            return render(text, prefix=prefix)
+            return render_marked(text, prefix=prefix)
         case ReasoningPart(text=text):
             if not text.strip():
                 return ""
             label = reasoning_label or _thought_for(part.duration_ms)
-            return _reasoning_html(label, render(text, prefix=prefix))
+            return _reasoning_html(label, render_marked(text, prefix=prefix))
         case ToolCallPart(name=name, arguments=arguments):
             return _call_html(name, escape(_cut(normal(arguments), MOST_DRAWN), False))
         case ToolResultPart(content=content, is_error=is_error):

@@ -99,8 +99,8 @@ async def _turn(arguments: Sequence[Any]) -> asyncpg.Record | None:
 def _as_written(new: NewMessage, question: uuid.UUID, answer: uuid.UUID, found: asyncpg.Record) -> list[Message]:
     """Both messages as their rows stand now, without asking for them."""
     now = datetime.now(UTC)
-    shared = {"created_at": now, "finished_at": None, "content": "", "html": "", "html_version": 0, "error_code": "",
-              "error_sentence": "", "finish_reason": "", "parts": "[]", "tried": "[]", "writers": "[]",
+    shared = {"created_at": now, "finished_at": None, "content": "", "html": "", "html_version": 0, "failed_renders": 0,
+              "error_code": "", "error_sentence": "", "finish_reason": "", "parts": "[]", "tried": "[]", "writers": "[]",
               "retry_at": None}  # fmt: skip
     return [
         as_row(Message, shared | {

@@ -146,7 +146,7 @@ async def test_when_all_are_down_the_question_is_kept_and_can_be_tried_again(
     for row in await fetch("SELECT id FROM provider"):
         await reachability.found_up(row["id"], 1, has_news=False)
     message, _thread = await my_message(chat.user, turn.answer)
-    assert (await draw([message]))[0].is_back
+    assert (await draw([message], chat.user))[0].is_back
     again = await start_sibling(chat.user, message, chat.model)
     assert (await chat.final(again.answer))["status"] == "complete"
 

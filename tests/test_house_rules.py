@@ -27,6 +27,7 @@ LAYERS = [
     {"html"},
     {"providers", "tables"},
     {
+        "children",
         "live", "jobs", "parts", "settings", "certificates", "expected", "errors", "logs", "secrets", "database", "database_url",
         "embedded", "last_words", "postmaster", "schema", "server_url", "paths", "piccolo_app", "piccolo_conf", "words",
     },

@@ -126,6 +126,16 @@ def test_there_is_one_factory_of_http_clients() -> None:
     assert makers == ["app/providers/client.py"]
 
 
+def test_what_runs_answers_cannot_render_them() -> None:
+    """A text that kills its renderer would kill the next worker too, and the one after it."""
+    code = "import sys, app.lifespan; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60, capture_output=True, text=True
+    )
+    renderers = {"app.html.markdown", "app.html.stream", "app.html.offload", "app.chat.rendering", "nh3", "math_core"}
+    assert not renderers & set(loaded.stdout.split())
+
+
 def test_exceptions_are_named() -> None:
     """`except Exception` stands at the top of a generation; the last-resort answer is registered, not caught."""
     found = {name_of(path) for path in SOURCES if re.search(r"except (Exception|BaseException)?:", path.read_text())}

@@ -3,24 +3,25 @@
 The page stores what comes back as a cache; a text that failed twice is shown as its source.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
 import msgspec
 
-from app.children.pool import Busy, Failed, Pool
+from app.children.pool import Busy, Failed
 from app.html import pieces
 from app.html.pieces import Code, Formula
 from app.html.remembered import Remembered
 from app.html.render_requests import DrawPieces, RenderParts, decode_answer, encode_request
+from app.html.renderers import RENDERERS
 from app.html.stream import render_parts
 from app.parts import Part, ReasoningPart, TextPart
 from app.words import SOURCE, speaking
 
-RENDERERS: Final = Pool("app.html.renderer")
-
-#: Markdown of so many characters is rendered here: to ask a child would take longer.
+#: Markdown of so many characters without code and formulas is rendered here: to ask a child would take longer.
 MAX_CHARS_HERE: Final = 4_000
+_MAY_NEED_CHILD: Final = re.compile(r"```|~~~|\$|\\[(\[b]")
 #: So many formulas or blocks of code of a message may fail one by one; then the others are not tried.
 MAX_FAILURES: Final = 2
 
@@ -41,13 +42,18 @@ async def render_message(parts: Sequence[Part], *, dom: str, person: str = "") -
 
     A formula or a block of code that cannot be drawn is shown as its source, and fails nothing else.
     """
-    if sum(len(part.text) for part in parts if isinstance(part, TextPart | ReasoningPart)) <= MAX_CHARS_HERE:
+    if _is_light(parts):
         with speaking(SOURCE):  # as a child does: it is stored, whoever looks at it next
             html = render_parts(parts, dom=dom)
     else:
         (html,) = await _ask(RenderParts(parts, dom), 1, person)
     html = pieces.with_formulas(html, await _draw_formulas(pieces.formulas_in(html), person))
     return pieces.with_colours(html, await _draw_each(pieces.code_in(html), person))
+
+
+def _is_light(parts: Sequence[Part]) -> bool:
+    texts = [part.text for part in parts if isinstance(part, TextPart | ReasoningPart)]
+    return sum(map(len, texts)) <= MAX_CHARS_HERE and not any(map(_MAY_NEED_CHILD.search, texts))
 
 
 async def with_formulas(html: str, *, person: str = "") -> str:

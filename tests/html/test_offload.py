@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.html.offload import RENDERERS, RenderersBusy, RenderFailed, render_message
+from app.html.pieces import draw_all
 from app.html.stream import render_parts
 from app.parts import Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
 
@@ -27,7 +28,7 @@ async def renderers() -> AsyncIterator[None]:
 
 
 async def test_a_child_renders_what_this_process_would() -> None:
-    assert await render_message(PARTS, dom="a") == render_parts(PARTS, dom="a")
+    assert await render_message(PARTS, dom="a") == draw_all(render_parts(PARTS, dom="a"))
 
 
 async def test_a_text_that_breaks_the_renderer_fails() -> None:

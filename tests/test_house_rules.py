@@ -128,7 +128,7 @@ def test_there_is_one_factory_of_http_clients() -> None:
 
 def test_what_runs_answers_cannot_render_them() -> None:
     """A text that kills its renderer would kill the next worker too, and the one after it."""
-    code = "import sys, app.lifespan; print(*sys.modules)"
+    code = "import sys, app.chat.worker, app.chat.title, app.chat.resolution, app.chat.stop; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60, capture_output=True, text=True
     )

@@ -20,7 +20,7 @@ log = structlog.get_logger()
 #: An answer that failed so often is not rendered again until its text or the renderer changes.
 MOST_FAILURES = 2
 #: A page waits this long for all its answers together: longer than a renderer may take for one.
-PAGE_SECONDS = 4.0
+PAGE_SECONDS = 5.0
 
 
 def is_rendered(message: Message) -> bool:
@@ -33,7 +33,7 @@ def is_given_up(message: Message) -> bool:
     return bool(message.html_version >= RENDERER_VERSION and message.failed_renders >= MOST_FAILURES)
 
 
-async def render_answers(messages: Sequence[Message], person: uuid.UUID) -> None:
+async def render_answers(messages: Sequence[Message], person: uuid.UUID, *, seconds: float = PAGE_SECONDS) -> None:
     """Give final answers their HTML, all at once and within one deadline, and store it.
 
     An answer for which there was no time or no free renderer stays as it was, and goes on being rendered for the next page.
@@ -44,7 +44,7 @@ async def render_answers(messages: Sequence[Message], person: uuid.UUID) -> None
         if message.is_final and message.role == "assistant" and not (is_rendered(message) or is_given_up(message))
     ]
     if found:
-        await asyncio.wait([rendering.task for _, rendering in found], timeout=PAGE_SECONDS)
+        await asyncio.wait([rendering.task for _, rendering in found], timeout=seconds)
     for message, rendering in found:
         rendering.put_into(message)
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from app.html import details, math
 from app.html.bounds import Cost, Room, byte_length
+from app.html.cells import FEW_CELLS, CellCount
 from app.html.fence import Fence, Rest, opened_by
 from app.html.markdown import Drawn, draw_within, normal
 from app.html.quick import Quick
@@ -20,6 +21,7 @@ MAX_OPEN_CHARS: Final = 16_000
 _FENCE_LINE: Final = re.compile(r"`{3,}[^`\n]*\n|~{3,}")
 _MARKERS: Final = frozenset("-+*0123456789")
 _ALWAYS_CHECKED_CHARS: Final = 512
+_FED_AT_ONCE: Final = 2_000  # what is behind a line is copied for each line
 
 
 class Blocks:
@@ -39,6 +41,7 @@ class Blocks:
         self._quick: Quick | None = None
         self._quick_bytes = 0  # that it may still take
         self._display = math.Display()
+        self._cells = CellCount()
         self._finished: list[str] = []
         self._spine: Spine | None = Spine()  # what the last step left in the tail; None: something that is over
         self._is_stale = False
@@ -55,6 +58,10 @@ class Blocks:
                 return
             self._settle(self._quick)
         self._is_stale = True
+        for start in range(0, len(text), _FED_AT_ONCE):
+            self._take(text[start : start + _FED_AT_ONCE])
+
+    def _take(self, text: str) -> None:
         while text:
             if self._room.is_spent and not self._fence:
                 text = self._begin_rest(text)
@@ -143,7 +150,7 @@ class Blocks:
         rest = text[end:]
         if self._open.endswith("\n"):
             rest = self._end_line() + rest
-        if len(self._open) >= MAX_OPEN_CHARS:
+        if self._is_long():
             self._cut_long()
         return rest
 
@@ -156,7 +163,8 @@ class Blocks:
             start = self._open.rfind("\n", 0, -1) + 1
             if (place := opened.feed(self._open[start:])) is not None:
                 return self._finish_details(start + place) + text[end:]
-        if len(self._open) >= MAX_OPEN_CHARS:
+            self._cells.take(self._open[start:])
+        if self._is_long():
             self._details = None
             self._cut_long()
         return text[end:]
@@ -182,6 +190,7 @@ class Blocks:
         line = self._open[self._open.rfind("\n", 0, -1) + 1 :]
         if details.opens(line) and not details.is_code_behind(self._open.removesuffix(line)):
             return self._begin_details(line)
+        self._cells.take(line)
         self._is_behind_blank = not line.strip()
         if not self._is_behind_blank:
             if self._may_end_block(line):
@@ -233,6 +242,9 @@ class Blocks:
         self._finish_until(tops.place)
         self._kind, self._checked_length = "", 0
 
+    def _is_long(self) -> bool:
+        return len(self._open) >= MAX_OPEN_CHARS or self._cells.number > FEW_CELLS
+
     def _cut_long(self) -> None:
         """No person writes such a block; cutting it bounds what a character more can cost."""
         cut = self._open.rfind("\n") + 1 or self._open.rfind(" ") + 1 or len(self._open)
@@ -243,7 +255,10 @@ class Blocks:
         html, cost, is_source = self._draw(self._open[:place])
         self._room.spend(cost, is_source=is_source)
         self._finished.append(html)
-        self._open, self._display = self._open[place:], math.Display()
+        self._open = self._open[place:]
+        self._display, self._cells = math.Display(), CellCount()
+        for line in self._open.split("\n")[:-1]:
+            self._cells.take(line)
 
     def _finish_all(self) -> None:
         self._finish_until(len(self._open))
@@ -260,9 +275,7 @@ class Blocks:
         self._is_stale = True
 
     def _draw(self, source: str) -> Drawn:
-        return (
-            draw_within(source, self._room, is_done=False, prefix=self._prefix) if source else Drawn("", Cost(0), False)
-        )
+        return draw_within(source, self._room, prefix=self._prefix) if source else Drawn("", Cost(0), False)
 
     def _without_returns(self, text: str) -> str:
         """One kind of line end, also where a cut went through the middle of one."""

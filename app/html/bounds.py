@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 MAX_HTML_BYTES: Final = 1_000_000
 MAX_COLUMNS: Final = 100
 MAX_CELLS: Final = 20_000
+MAX_FORMULAS: Final = 200  # of a message; the others are shown as their source
 #: HTML beyond `GROWTH_FROM_BYTES` is at most so many times its source: tables of empty cells and references to a long
 #: address grow without end.
 MAX_GROWTH: Final = 50
@@ -21,6 +22,7 @@ _FOOTNOTE_GROWTH: Final = 8
 _FORMULA_GROWTH: Final = 25
 _FORMULA_FRAME: Final = 100
 
+_CELL_BYTES: Final = 20  # of an empty one
 _LOOKS_EVERY: Final = 128  # events
 
 
@@ -33,6 +35,7 @@ class Cost(NamedTuple):
 
     html_bytes: int
     cells: int = 0
+    formulas: int = 0
 
 
 class Room:
@@ -41,6 +44,7 @@ class Room:
     def __init__(self) -> None:
         self.html_bytes = MAX_HTML_BYTES
         self.cells = MAX_CELLS
+        self.formulas = MAX_FORMULAS
         self.was_exceeded = False  # by a block, which is shown as its source therefore
 
     @property
@@ -56,24 +60,19 @@ class Room:
         self.was_exceeded |= is_source
         self.html_bytes -= cost.html_bytes
         self.cells -= cost.cells
-
-    def check(self, cost: Cost, source: str) -> None:
-        """Raises `Unbounded` where the HTML of a source does not fit."""
-        if cost.html_bytes > self.html_bytes or cost.cells > self.cells:
-            raise Unbounded
-        if cost.html_bytes > GROWTH_FROM_BYTES and cost.html_bytes > MAX_GROWTH * byte_length(source):
-            raise Unbounded
+        self.formulas -= cost.formulas
 
 
 class Meter:
-    """Measures what is drawn while it is drawn, so that far too much is never made. Raises `Unbounded`."""
+    """Measures what is drawn of a text while it is drawn, so that far too much is never made. Raises `Unbounded`."""
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, room: Room, source: str) -> None:
+        self._most_bytes = min(room.html_bytes, max(GROWTH_FROM_BYTES, MAX_GROWTH * byte_length(source)))
+        self._most_cells = min(room.cells, self._most_bytes // _CELL_BYTES)
         self._out: list[str] = []
         self._looks = self._seen = self._chars = 0
-        self.cells = 0
-        self.marker_bytes = 0  # what markers will become, beyond their own length
+        self._cells = 0
+        self._marker_bytes = 0  # what markers will become, beyond their own length
 
     def begin(self, out: list[str]) -> None:
         """These are the pieces of what is drawn next."""
@@ -86,20 +85,30 @@ class Meter:
             return
         self._chars += sum(map(len, self._out[self._seen :]))
         self._seen = len(self._out)
-        if self._chars + self.marker_bytes > self._room.html_bytes:
+        if self._chars + self._marker_bytes > self._most_bytes:
             raise Unbounded
 
     def count_marker(self, marker_bytes: int) -> None:
-        self.marker_bytes += marker_bytes
+        self._marker_bytes += marker_bytes
 
     def count_cell(self) -> None:
-        self.cells += 1
-        if self.cells > self._room.cells:
+        self._cells += 1
+        self.check_cells()
+
+    def check_cells(self, more: int = 0) -> None:
+        if self._cells + more > self._most_cells:
             raise Unbounded
 
     def check_columns(self, columns: int) -> None:
         if columns > MAX_COLUMNS:
             raise Unbounded
+
+    def cost_of(self, html: str) -> Cost:
+        """What all that was drawn takes, as sanitised HTML with its markers."""
+        cost = Cost(byte_length(html) + self._marker_bytes, self._cells)
+        if cost.html_bytes > self._most_bytes:
+            raise Unbounded
+        return cost
 
 
 def byte_length(text: str) -> int:

@@ -4,7 +4,8 @@ import re
 from html import escape
 from typing import Final
 
-from app.html.markdown import SOURCE_FOOT, SOURCE_HEAD, code_block
+from app.html import source
+from app.html.markdown import code_block
 
 _OPENING: Final = re.compile(r"( {0,3})(`{3,}(?=[^`\n]*\n)|~{3,})(.*)\n")
 
@@ -28,7 +29,7 @@ class Rest:
         """Nothing is held back."""
 
     def html(self) -> str:
-        return f"{SOURCE_HEAD}{''.join(self._pieces)}{SOURCE_FOOT}"
+        return f"{source.HEAD}{''.join(self._pieces)}{source.FOOT}"
 
     def take_new(self) -> str:
         """The text since the last call."""
@@ -97,7 +98,7 @@ class Fence:
         return line[min(spaces, self.indent) :]
 
 
-def opened_by(source: str) -> Fence | None:
+def opened_by(line: str) -> Fence | None:
     """The fence that this text, exactly one line, opens."""
-    match = _OPENING.fullmatch(source)
+    match = _OPENING.fullmatch(line)
     return Fence(len(match[1]), match[2], match[3]) if match else None

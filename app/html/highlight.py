@@ -14,6 +14,11 @@ MAX_CODE_CHARS: Final = 100_000
 CLASS_PREFIX: Final = "h-"
 _DEADLINE_SECONDS: Final = 0.5
 _NAME: Final = re.compile(r"[\w+#.-]{1,40}")
+_PRELOADED: Final = (
+    "bash c c++ c# clojure css dart diff docker elixir go graphql haskell html ini java javascript json jsx julia kotlin lua "
+    "makefile markdown matlab nginx perl php powershell protobuf python r ruby rust scala scss sql swift tex toml tsx "
+    "typescript vim xml yaml"
+)
 _PLAIN: Final = frozenset({"", "text", "plain", "plaintext", "txt", "output", "none"})
 
 
@@ -33,6 +38,12 @@ def highlight(code: str, language: str) -> str:
         shown = escape(text, False)
         out.append(f'<span class="{CLASS_PREFIX}{css}">{shown}</span>' if css and css != "w" else shown)
     return "".join(out) if seen == len(code) else escape(code, False)
+
+
+def preload() -> None:
+    """Import what later calls may need."""
+    for language in _PRELOADED.split():
+        highlight("x = 1", language)
 
 
 def _nearest(kind: _TokenType) -> str:

@@ -2,8 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
-from html import escape
 from typing import Final
 
 import math_core
@@ -11,6 +9,7 @@ import math_core
 from app.html.bounds import most_formula_bytes
 from app.html.latex import is_bounded, readable
 from app.html.nesting import MAX_EXPANSIONS, is_shallow
+from app.html.pieces import not_drawn
 
 MAX_FORMULA_CHARS: Final = 10_000
 MAX_FORMULA_DEPTH: Final = 60
@@ -69,10 +68,6 @@ def formula(latex: str, is_display: bool) -> str:
 
     An unknown command stands in the formula as its name. A long formula within a line can be scrolled.
     """
-    return _remembered(latex, is_display) if len(latex) <= 400 else _converted(latex, is_display)
-
-
-def _converted(latex: str, is_display: bool) -> str:
     for source in _attempts(latex):
         try:
             mathml = _converter.convert_with_local_state(source, displaystyle=is_display)
@@ -84,7 +79,7 @@ def _converted(latex: str, is_display: bool) -> str:
         is_wide = not is_display and len(_MARKUP.sub("", mathml)) > _WIDE_CHARS
         css = "formula display" if is_display else "formula wide" if is_wide else "formula"
         return f'<span class="{css}" dir="ltr">{mathml}</span>'
-    return f'<code class="math-error" dir="ltr">{escape(latex, False)}</code>'
+    return not_drawn(latex)
 
 
 def _attempts(latex: str) -> Iterator[str]:
@@ -97,9 +92,6 @@ def _attempts(latex: str) -> Iterator[str]:
     yield source
     if "&" in source or r"\\" in source:
         yield rf"\begin{{aligned}}{source}\end{{aligned}}"
-
-
-_remembered: Final = lru_cache(maxsize=1024)(_converted)  # an open paragraph is drawn again for every few characters
 
 
 class _NotAllowed(Exception):

@@ -213,7 +213,7 @@ async def test_a_database_that_cannot_be_written_costs_no_page(text: str, chat: 
 
 async def test_thoughts_and_tools_of_a_source_are_told_apart_and_in_order(chat: Chat, worker: Worker) -> None:
     parts = (
-        '[{"type": "reasoning", "text": "Hm [[crash]] <i>", "duration_ms": 2000},'
+        '[{"type": "reasoning", "text": "Hm $ [[crash]] <i>", "duration_ms": 2000},'
         ' {"type": "tool_call", "call_id": "1", "name": "look_up", "arguments": "{<}"},'
         ' {"type": "tool_result", "call_id": "1", "content": "<u>found"},'
         ' {"type": "text", "text": "\\n\\nSo **<b>**."}]'
@@ -223,7 +223,7 @@ async def test_thoughts_and_tools_of_a_source_are_told_apart_and_in_order(chat: 
     await look(chat, turn.answer)
     body = (await look(chat, turn.answer)).body
     places = [body.index(text) for text in (
-        '<details class="reasoning"><summary>Thought for 2 s</summary>', "Hm [[crash]] &lt;i&gt;</pre>",
+        '<details class="reasoning"><summary>Thought for 2 s</summary>', "Hm $ [[crash]] &lt;i&gt;</pre>",
         '<div class="tool-call">', "look_up", "{&lt;}", '<details class="tool-result">', "&lt;u&gt;found</pre>",
         "So **&lt;b&gt;**.</pre>",
     )]  # fmt: skip

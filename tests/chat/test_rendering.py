@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -18,25 +17,11 @@ from app.html.offload import RENDERERS, render_message
 from app.parts import TextPart, encode_parts
 from tests.chat.conftest import Chat, refusing
 from tests.chat.test_continue import cut_at_length
+from tests.renderers import GIVEN_UP, NOT_YET, poison
 from tests.scripted.dialects import OPENAI
 from tests.scripted.steps import Wait
 
-NOT_YET = "This answer is not formatted yet; here is its text."
-GIVEN_UP = "This answer could not be formatted; here is its text."
-
-
-@pytest.fixture(autouse=True)
-async def renderers() -> AsyncIterator[None]:
-    """Children that obey markers, with time enough for a busy machine."""
-    usual = RENDERERS.program, RENDERERS.deadline_seconds, RENDERERS.wait_seconds
-    RENDERERS.program, RENDERERS.deadline_seconds, RENDERERS.wait_seconds = "tests.children.broken", 60, 60
-    yield
-    RENDERERS.program, RENDERERS.deadline_seconds, RENDERERS.wait_seconds = usual
-    await RENDERERS.close()
-
-
-def poison(fault: str) -> str:
-    return f"# Here\n\n```python\n[[{fault}]] <b>&\n```\n"
+pytestmark = pytest.mark.usefixtures("broken_renderers")
 
 
 async def answered(chat: Chat, text: str) -> Turn:

@@ -11,7 +11,6 @@ from tests.corpora.markdown import DOCUMENTS
 
 LARGE = {
     "tags": "<" * 300_000,
-    "brackets": "[" * 300_000,
     "lines": "a | b\n" * 50_000,
     "documents": "\n\n".join([*DOCUMENTS.values()] * 10),
 }

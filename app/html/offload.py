@@ -26,7 +26,8 @@ _MAY_NEED_CHILD: Final = re.compile(r"```|~~~|\$|\\[(\[b]")
 MAX_FAILURES: Final = 2
 
 _Piece = TypeVar("_Piece", Formula, Code)
-_formulas: Final = Remembered[Formula](max_chars=4_000_000)
+#: Formulas of open paragraphs, which are drawn again for every few characters.
+FORMULAS: Final = Remembered[Formula](max_chars=4_000_000)
 
 
 class RenderFailed(Exception):
@@ -62,15 +63,15 @@ async def with_formulas(html: str, *, person: str = "") -> str:
     try:
         return pieces.with_formulas(html, await _draw_formulas(wanted, person))
     except RenderersBusy:
-        return pieces.with_formulas(html, {each: known for each in wanted if (known := _formulas.find(each))})
+        return pieces.with_formulas(html, {each: known for each in wanted if (known := FORMULAS.find(each))})
 
 
 async def _draw_formulas(wanted: Sequence[Formula], person: str) -> dict[Formula, str]:
     """Those that a page showed before look the same again, those that could not be drawn too."""
-    drawn = {each: known for each in wanted if (known := _formulas.find(each))}
+    drawn = {each: known for each in wanted if (known := FORMULAS.find(each))}
     for each, html in (await _draw_each([each for each in wanted if each not in drawn], person)).items():
         drawn[each] = html or pieces.not_drawn(each.latex)
-        _formulas.keep(each, drawn[each])
+        FORMULAS.keep(each, drawn[each])
     return drawn
 
 

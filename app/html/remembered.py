@@ -10,8 +10,13 @@ class Remembered(Generic[_Key]):
     """Holds at most so many characters of HTML."""
 
     def __init__(self, max_chars: int) -> None:
-        self._left = max_chars
+        self._max_chars = max_chars
         self._held: dict[_Key, str] = {}  # the last used at the end
+        self.clear()
+
+    def clear(self) -> None:
+        self._held.clear()
+        self._left = self._max_chars
 
     def find(self, key: _Key) -> str | None:
         if key not in self._held:

@@ -37,8 +37,8 @@ async def page_stream(
                 yield _state(html)
         # Who was signed out meanwhile sees no more.
         messages, _older = await list_window(message.id if await is_signed_in(session_id) else None, size=1)
-        for final in await draw(messages):
-            yield _state(str(final.body))
+        for final in await draw(messages, user_id):
+            yield _state(_note(final) + str(final.body))
             if final.is_final:
                 yield _end(final)
                 return
@@ -64,6 +64,10 @@ async def _grow(reader: Reader, viewer: Viewer, message: Message) -> AsyncIterat
         if rows or any(isinstance(item, News) and item.message == str(message.id) for item in items):
             waits = "" if rows else await _waits(message.id)
         is_over = any(isinstance(item, Lost) or _ends(item, message) for item in items)
+
+
+def _note(message: Message) -> str:
+    return f'<p class="ending">{escape(message.source_note)}</p>' if message.source_note else ""
 
 
 def _end(message: Message) -> str:

@@ -16,6 +16,7 @@ from app.html.addresses import with_links
 from app.html.cells import with_all_cells
 from app.html.events import NO_SCHEME, TooDeep, draw
 from app.html.joints import JOINT, with_joints, without_joints
+from app.html.source import as_source
 from app.words import gettext as _
 
 RENDERER_VERSION: Final = 2
@@ -63,11 +64,11 @@ def render(text: str, *, is_done: bool = True, prefix: str = "") -> str:
     """
     text = normal(text)
     if len(text) > MAX_CHARS:
-        return _as_source(text)
+        return as_source(text)
     try:
         html = _cleaner.clean(_drawn(text, 0))
     except TooDeep:
-        return _as_source(text)
+        return as_source(text)
     return _with_markers_drawn(html, is_done, prefix)
 
 
@@ -199,8 +200,3 @@ def _with_footnotes(html: str, prefix: str) -> str:
 def _footnote_id(label: str, prefix: str) -> str:
     plain = "".join(c if _PLAIN_ID.match(c) else f"_{ord(c):x}" for c in unescape(label).casefold())
     return f"{escape(prefix)}fn-{plain}"
-
-
-def _as_source(text: str) -> str:
-    shown = escape(text.lstrip("\n"), False)  # an HTML parser drops the first line end in a pre
-    return f'<pre tabindex="0" dir="auto">{shown}</pre>'

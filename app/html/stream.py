@@ -5,12 +5,14 @@
 Both are one function of the deltas, so that a page loaded mid-stream and one that watched from the start are equal.
 """
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import Final, Literal, NamedTuple, assert_never
 
 from app.html.blocks import Blocks
 from app.html.markdown import normal, render
+from app.html.source import as_source
 from app.html.spine import Change
 from app.parts import (
     Delta,
@@ -57,7 +59,15 @@ def frame(ops: Iterable[Op]) -> str:
 
 def render_parts(parts: Sequence[Part], *, dom: str, reasoning_label: str | None = None) -> str:
     """What stands in the body of a final message. Files and errors are not drawn here: the message's template does."""
-    return "".join(_part(part, _footnote_prefix(dom, number), reasoning_label) for number, part in enumerate(parts, 1))
+    return "".join(
+        _part(part, reasoning_label, functools.partial(render, prefix=_footnote_prefix(dom, number)))
+        for number, part in enumerate(parts, 1)
+    )
+
+
+def source_of(parts: Sequence[Part]) -> str:
+    """The same with every text as it was written, escaped: for an answer that cannot be rendered. Nothing in it is parsed."""
+    return "".join(_part(part, None, lambda text: as_source(normal(text))) for part in parts)
 
 
 class AnswerView:
@@ -207,15 +217,15 @@ def _footnote_prefix(dom: str, part_number: int) -> str:
     return f"{dom}-{part_number}-"
 
 
-def _part(part: Part, prefix: str, reasoning_label: str | None) -> str:
+def _part(part: Part, reasoning_label: str | None, html_of: Callable[[str], str]) -> str:
     match part:
         case TextPart(text=text):
-            return render(text, prefix=prefix)
+            return html_of(text)
         case ReasoningPart(text=text):
             if not text.strip():
                 return ""
             label = reasoning_label or _thought_for(part.duration_ms)
-            return _reasoning_html(label, render(text, prefix=prefix))
+            return _reasoning_html(label, html_of(text))
         case ToolCallPart(name=name, arguments=arguments):
             return _call_html(name, escape(_cut(normal(arguments), MOST_DRAWN), False))
         case ToolResultPart(content=content, is_error=is_error):

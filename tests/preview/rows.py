@@ -68,6 +68,8 @@ def message(number: int, role: str = "assistant", text: str = ANSWER, **changes:
         error_code="",
         waits_for_server=False,
         is_back=False,
+        source_note="",
+        may_render_again=False,
         error_sentence="",
         input_tokens=1812 if role == "assistant" else None,
         output_tokens=214,

@@ -16,7 +16,7 @@ from app.chat.health import Process
 from app.chat.task_runner import TaskRunner
 from app.chat.title import naming
 from app.chat.worker import Worker
-from app.html.offload import RENDERERS
+from app.html.renderers import RENDERERS
 from app.instance import holding
 from app.live import Reader
 from app.providers.client import make_client

@@ -9,6 +9,8 @@ from app.chat import circuit
 from app.chat.cursor import Cursor
 from app.chat.rendering import PAGE_SECONDS, is_given_up, is_rendered, render_answers
 from app.chat.tree import load_running
+from app.html.feeding import feed
+from app.html.offload import with_formulas
 from app.html.stream import AnswerView, source_of
 from app.live import Row, to_delta
 from app.parts import Part, to_deltas
@@ -29,9 +31,9 @@ async def draw(messages: Iterable[Message], person: uuid.UUID, *, seconds: float
     await render_answers(drawn, person, seconds=seconds)
     for message in drawn:
         if not message.is_final:
-            view = view_of(message.short, message.part_list, await load_running(message))
+            view = await view_of(message.short, message.part_list, await load_running(message))
             message.seq = view.seq
-            message.body = Markup(view.html())
+            message.body = Markup(await with_formulas(view.html(), person=str(person)))
             continue
         message.body = Markup('<div class="body" id="b-{}"{}>{}</div>').format(
             message.short, _DIRECTION if message.role == "user" else "", _inner(message)
@@ -43,13 +45,13 @@ async def draw(messages: Iterable[Message], person: uuid.UUID, *, seconds: float
     return drawn
 
 
-def view_of(short: str, before: Iterable[Part], rows: Iterable[Row]) -> AnswerView:
+async def view_of(short: str, before: Iterable[Part], rows: Iterable[Row]) -> AnswerView:
     """A running answer as far as the live log goes; what it had before (a continued one) comes first."""
     view = AnswerView(short)
-    view.feed(to_deltas(before), 0)
+    await feed(view, to_deltas(before), 0)
     stored = list(rows)
     if stored:
-        view.feed([to_delta(kind, body) for _, kind, body in stored], stored[-1][0])
+        await feed(view, [to_delta(kind, body) for _, kind, body in stored], stored[-1][0])
     return view
 
 

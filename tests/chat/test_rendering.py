@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -18,25 +17,11 @@ from app.html.offload import RENDERERS, render_message
 from app.parts import TextPart, encode_parts
 from tests.chat.conftest import Chat, refusing
 from tests.chat.test_continue import cut_at_length
+from tests.renderers import GIVEN_UP, NOT_YET, poison
 from tests.scripted.dialects import OPENAI
 from tests.scripted.steps import Wait
 
-NOT_YET = "This answer is not formatted yet; here is its text."
-GIVEN_UP = "This answer could not be formatted; here is its text."
-
-
-@pytest.fixture(autouse=True)
-async def renderers() -> AsyncIterator[None]:
-    """Children that obey markers, with time enough for a busy machine."""
-    usual = RENDERERS.program, RENDERERS.deadline_seconds, RENDERERS.wait_seconds
-    RENDERERS.program, RENDERERS.deadline_seconds, RENDERERS.wait_seconds = "tests.children.broken", 60, 60
-    yield
-    RENDERERS.program, RENDERERS.deadline_seconds, RENDERERS.wait_seconds = usual
-    await RENDERERS.close()
-
-
-def poison(fault: str) -> str:
-    return f"# Here\n\n```python\n[[{fault}]] <b>&\n```\n"
+pytestmark = pytest.mark.usefixtures("broken_renderers")
 
 
 async def answered(chat: Chat, text: str) -> Turn:
@@ -213,7 +198,7 @@ async def test_a_database_that_cannot_be_written_costs_no_page(text: str, chat: 
 
 async def test_thoughts_and_tools_of_a_source_are_told_apart_and_in_order(chat: Chat, worker: Worker) -> None:
     parts = (
-        '[{"type": "reasoning", "text": "Hm [[crash]] <i>", "duration_ms": 2000},'
+        '[{"type": "reasoning", "text": "Hm $ [[crash]] <i>", "duration_ms": 2000},'
         ' {"type": "tool_call", "call_id": "1", "name": "look_up", "arguments": "{<}"},'
         ' {"type": "tool_result", "call_id": "1", "content": "<u>found"},'
         ' {"type": "text", "text": "\\n\\nSo **<b>**."}]'
@@ -223,7 +208,7 @@ async def test_thoughts_and_tools_of_a_source_are_told_apart_and_in_order(chat: 
     await look(chat, turn.answer)
     body = (await look(chat, turn.answer)).body
     places = [body.index(text) for text in (
-        '<details class="reasoning"><summary>Thought for 2 s</summary>', "Hm [[crash]] &lt;i&gt;</pre>",
+        '<details class="reasoning"><summary>Thought for 2 s</summary>', "Hm $ [[crash]] &lt;i&gt;</pre>",
         '<div class="tool-call">', "look_up", "{&lt;}", '<details class="tool-result">', "&lt;u&gt;found</pre>",
         "So **&lt;b&gt;**.</pre>",
     )]  # fmt: skip

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from app.html import renderer
+from app.html.render_requests import DrawPieces, decode_request
 
 
 def raises() -> None:
@@ -96,12 +97,13 @@ DEADLY: dict[str, Callable[[], None]] = {
 FAULTS = {**DEADLY, "print": prints}
 
 
-def answer(request: bytes) -> bytes:
-    """The renderer's answer, unless a marker stands in the request."""
+def answer(body: bytes) -> bytes:
+    """The renderer's answer, unless a marker stands in the request: `[[crash]]` in any, `[[piece crash]]` in its pieces."""
+    kinds = ("", "piece ") if isinstance(decode_request(body), DrawPieces) else ("",)
     for name, fault in FAULTS.items():
-        if f"[[{name}]]".encode() in request:
+        if any(f"[[{kind}{name}]]".encode() in body for kind in kinds):
             fault()
-    return renderer.answer(request)
+    return renderer.answer(body)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,11 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 
-import msgspec
 import psutil
 import pytest
 
 from app.children.pool import Busy, Failed, Pool
-from app.html.renderer import WholeMessage
+from app.html.render_requests import RenderParts, decode_answer, encode_request
 from app.parts import TextPart
 from tests.children.broken import DEADLY
 
@@ -21,8 +20,9 @@ WAIT_FOR_EVER = {"hang", "hold"}
 
 
 async def ask(pool: Pool, text: str, *, person: str = "", seconds: float | None = None) -> str:
-    request = msgspec.msgpack.encode(WholeMessage([TextPart(text)], "a"))
-    return msgspec.msgpack.decode(await pool.ask(request, person=person, seconds=seconds), type=str)
+    request = encode_request(RenderParts([TextPart(text)], "a"))
+    (html,) = decode_answer(await pool.ask(request, person=person, seconds=seconds))
+    return html
 
 
 def children() -> set[int]:

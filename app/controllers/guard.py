@@ -148,7 +148,17 @@ class Guard:
         except AppError:
             await send_plainly({"type": "websocket.close", "code": REFUSED, "reason": ""})
             return
-        await self._app(scope, receive, send_plainly)
+        started = time.perf_counter()
+        try:
+            await self._app(scope, receive, send_plainly)
+        finally:
+            log.info(
+                "socket_ended",
+                route=scope.get("path_template", ""),
+                **({"user_id": str(visit.user.id)} if visit.user else {}),
+                was_open=is_open,
+                duration_ms=round((time.perf_counter() - started) * 1000, 1),
+            )
 
     def _visit(self, scope: Any) -> Visit:
         headers: dict[bytes, bytes] = dict(scope["headers"])

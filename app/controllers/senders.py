@@ -16,7 +16,7 @@ async def make_room(connection: Connection, hold: Hold, size: int, *, most_held:
     if size > STRANGERS_BYTES:
         if (principal := await find_principal(connection)) is None:
             raise _too_large_for_a_stranger()
-        hold.belongs_to(str(principal.person))
+        hold.belongs_to(str(principal.person or ""))
         hold.grow_to(held)
         return
     try:
@@ -24,7 +24,7 @@ async def make_room(connection: Connection, hold: Hold, size: int, *, most_held:
     except Unavailable:
         if (principal := await find_principal(connection)) is None:
             raise
-        hold.belongs_to(str(principal.person))
+        hold.belongs_to(str(principal.person or ""))
         hold.grow_to(held)
 
 

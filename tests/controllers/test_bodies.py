@@ -1,6 +1,8 @@
 """Bodies: read after routing, as each route says; who may send how much is known before it is read."""
 
 import asyncio
+import pathlib
+import re
 import tracemalloc
 import uuid
 from collections.abc import AsyncIterator
@@ -13,7 +15,7 @@ from litestar import Litestar, Request, post
 
 from app.controllers.bodies import FileStream, Form, JsonWithKey, body_of
 from app.controllers.form_body import SLICE_BYTES, parse_form
-from app.controllers.guard import DEPENDENCIES, CurrentPrincipal
+from app.controllers.guard import DEPENDENCIES, CurrentPrincipal, CurrentUser
 from app.controllers.json_body import read_json
 from app.controllers.receiving import MOST_IN_FLIGHT_BYTES, STRANGERS_BYTES, Deadline, Hold, Incoming, InFlight
 from app.controllers.uploads import CHUNK_BYTES, upload_of
@@ -25,6 +27,7 @@ from app.settings import settings
 from tests.controllers.guarded import FORM, Visitor
 from tests.people import Browser, add_user
 
+TEMPLATES = pathlib.Path(__file__).parents[2] / "templates"
 KEYS = {"right": Principal(kind="api_key", person=uuid.UUID(int=1))}
 LIMIT = 1_000_000
 
@@ -72,7 +75,12 @@ async def small(request: Request[Any, Any, Any]) -> dict[str, Any]:
     return {"form": visit_of(request).form}
 
 
-ROUTES = (upload, careless, notes, open_note, small)
+@post("/persons", opt={"body": JsonWithKey(principal_of)}, status_code=200)
+async def persons_own(current_user: CurrentUser) -> str:
+    return current_user.name
+
+
+ROUTES = (persons_own, upload, careless, notes, open_note, small)
 
 
 @pytest.fixture
@@ -248,6 +256,15 @@ async def test_a_large_form_brings_its_token_first(alice: Browser) -> None:
     last = {"title": text, "_csrf": token}
     assert (await alice.request("POST", path, data=last, csrf=None)).status_code == 403
     assert (await alice.request("POST", path, data=last, csrf=token)).status_code == 404
+
+
+@pytest.mark.parametrize("path", sorted(TEMPLATES.rglob("*.html")), ids=lambda path: path.name)
+def test_our_own_forms_send_their_token_first(path: pathlib.Path) -> None:
+    """A large form whose token comes behind its text would be refused."""
+    for form in re.findall(r'<form\b[^>]*method="post".*?</form>', path.read_text(), re.DOTALL):
+        first = re.search(r"csrf_field|<(?:input|textarea|select|button)\b", form)
+        assert first is not None
+        assert first[0] == "csrf_field" or 'name="_csrf"' in form[first.start() :].partition(">")[0], form[:80]
 
 
 # -- How much is held
@@ -485,6 +502,12 @@ async def test_a_backslash_before_a_u_is_no_nul(stranger: Visitor) -> None:
 async def test_a_page_of_ours_cannot_speak_for_a_key(member: Visitor) -> None:
     answer = await member.post("/notes", content=b'{"text": "hi"}', headers=RIGHT)
     assert answer.status_code == 400
+
+
+async def test_a_key_is_no_person_at_a_page(stranger: Visitor) -> None:
+    answer = await stranger.request("POST", "/persons", csrf=None, content=b"{}", headers=RIGHT)
+    assert answer.status_code == 403
+    assert "not for programs" in answer.json()["error"]["sentence"]
 
 
 async def test_json_is_decoded_into_closed_structs_alone(stranger: Visitor) -> None:

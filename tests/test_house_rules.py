@@ -29,7 +29,8 @@ LAYERS = [
     {
         "children",
         "live", "jobs", "parts", "settings", "certificates", "expected", "errors", "logs", "secrets", "database", "database_url",
-        "embedded", "last_words", "postmaster", "schema", "server_url", "paths", "piccolo_app", "piccolo_conf", "words",
+        "embedded", "last_words", "postmaster", "principals", "schema", "server_url", "paths", "piccolo_app", "piccolo_conf",
+        "words",
     },
 ]  # fmt: skip
 

@@ -12,7 +12,6 @@ from litestar.response import Stream
 
 from app.chat import options
 from app.chat.drawing import draw
-from app.chat.pace import pace
 from app.chat.page_stream import page_stream
 from app.chat.requests import Sent, list_sent
 from app.chat.threads import my_message, my_thread
@@ -38,7 +37,6 @@ async def create(request: Asked, current_user: CurrentUser, thread_id: FromPath[
     visit = visit_of(request)
     try:
         message = read_message(request)
-        pace.take(current_user.id, per_minute=settings.max_turns_per_minute)
         turn = await start_turn(current_user.id, thread_id, message)
     except AppError as error:
         if error.status_code == 404:

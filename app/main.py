@@ -37,12 +37,14 @@ def create_app(settings: Settings, *, database_url: str = "", with_worker: bool 
 
 def create_worker_app(settings: Settings, running: lifespan.Running) -> Litestar:
     """What a worker answers, over its running parts: whether it lives, and its figures."""
-    app = _guarded([health.show, metrics.show], settings)
+    app = _guarded([health.show, metrics.show], settings, has_pages=False)
     app.state.running = running
     return app
 
 
-def _guarded(routes: Sequence[ControllerRouterHandler], settings: Settings, **options: Any) -> Litestar:
+def _guarded(
+    routes: Sequence[ControllerRouterHandler], settings: Settings, *, has_pages: bool = True, **options: Any
+) -> Litestar:
     app = Litestar(
         route_handlers=routes,
         dependencies={
@@ -60,7 +62,7 @@ def _guarded(routes: Sequence[ControllerRouterHandler], settings: Settings, **op
         request_max_body_size=None,
         **options,
     )
-    app.asgi_handler = Guard(Limiter(app.asgi_handler), settings)
+    app.asgi_handler = Guard(Limiter(app.asgi_handler), settings, has_pages=has_pages)
     return app
 
 

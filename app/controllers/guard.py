@@ -27,6 +27,8 @@ from app.words import gettext as _
 log = structlog.get_logger()
 
 STATIC = "/static/"
+#: Load balancers and monitors ask for these, of one process among several, by the address that it listens to.
+MONITORED = ("/health", "/metrics")
 #: How many forms that are too large are kept at a time: each may be 32 MB.
 MOST_KEEPING = 2
 
@@ -52,9 +54,10 @@ class Guard:
     reads `?_method=`; it answers HEAD from what GET says. No route is exempt. An event stream passes it once, at its start.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, *, has_pages: bool = True) -> None:
         self._app = app
         self._settings = settings
+        self._has_pages = has_pages
         self._trusted = border.networks_of(settings.trusted_proxies)
         self._keeping = 0
         self._is_loopback_only = settings.is_loopback and not settings.trusted_proxies
@@ -133,13 +136,14 @@ class Guard:
             and border.is_loopback(peer)
             and not any(name in headers for name in border.PROXY_HEADERS),
             address=peer,
-            host=headers.get(b"host", b"").decode("latin-1"),
+            # All of them: two are refused, whichever of them others would have gone by.
+            host=b",".join(value for name, value in scope["headers"] if name == b"host").decode("latin-1"),
             token=token if TOKEN.fullmatch(token) else None,
             cookie_name=cookie_name,
         )
 
     async def _check(self, scope: Any, receive: Receive, visit: Visit) -> Receive:
-        self._check_way(scope["method"], visit)
+        self._check_way(scope, visit)
         if scope["method"] not in border.UNSAFE:
             return receive
         scope["method"] = border.method_of(scope["method"], scope["query_string"].decode("latin-1"))
@@ -157,12 +161,19 @@ class Guard:
             )
         return _replay(body, receive)
 
-    def _check_way(self, method: str, visit: Visit) -> None:
+    def _check_way(self, scope: Any, visit: Visit) -> None:
         """Check the Host and the Origin of a request. A refusal is logged with advice, as a proxy may be the cause."""
-        public_url, origin = self._settings.public_url, visit.header(b"origin")
+        # Where there are no pages, monitors alone ask: by the name of this machine or container.
+        public_url = self._settings.public_url if self._has_pages else ""
+        origin = visit.header(b"origin")
         try:
-            border.check_host(visit.host, is_loopback_only=self._is_loopback_only, public_url=public_url)
-            if method in border.UNSAFE:
+            border.check_host(
+                visit.host,
+                is_loopback_only=self._is_loopback_only,
+                public_url=public_url,
+                own_address=scope["server"][0] if scope["path"] in MONITORED and scope.get("server") else "",
+            )
+            if scope["method"] in border.UNSAFE:
                 border.check_origin(visit.host, origin, visit.header(b"sec-fetch-site"), public_url)
         except (border.UnknownHost, border.OtherOrigin) as error:
             log.warning(

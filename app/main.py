@@ -39,12 +39,14 @@ def create_app(settings: Settings, *, database_url: str = "", with_worker: bool 
 
 def create_worker_app(settings: Settings, running: lifespan.Running) -> Litestar:
     """What a worker answers, over its running parts: whether it lives, and its figures."""
-    app = _guarded([health.show, metrics.show], settings)
+    app = _guarded([health.show, metrics.show], settings, has_pages=False)
     app.state.running = running
     return app
 
 
-def _guarded(routes: Sequence[ControllerRouterHandler], settings: Settings, **options: Any) -> Litestar:
+def _guarded(
+    routes: Sequence[ControllerRouterHandler], settings: Settings, *, has_pages: bool = True, **options: Any
+) -> Litestar:
     app = Litestar(
         route_handlers=routes,
         dependencies={
@@ -64,7 +66,7 @@ def _guarded(routes: Sequence[ControllerRouterHandler], settings: Settings, **op
         middleware=[*route_checks(settings), DefineMiddleware(Limiter, places=asyncio.Semaphore(PLACES))],
         **options,
     )
-    app.asgi_handler = Guard(app.asgi_handler, settings)
+    app.asgi_handler = Guard(app.asgi_handler, settings, has_pages=has_pages)
     return app
 
 

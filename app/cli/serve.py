@@ -81,6 +81,7 @@ async def _answer(settings: Settings, url: str, listener: socket.socket, *, with
     from app.logs import without_rich
 
     with without_rich():
+        from app.cli.front_door import open_door
         from app.cli.server import Server
         from app.main import create_app
 
@@ -95,7 +96,7 @@ async def _answer(settings: Settings, url: str, listener: socket.socket, *, with
     address = _address_of(listener)
     async with app.lifespan():
         await _say_token(settings, address)
-        server = Server(app, ready)
+        server = Server(app, ready, open_door(settings))
 
         def end(is_hurried: bool) -> None:
             if not server.should_exit:

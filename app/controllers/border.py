@@ -1,6 +1,7 @@
 """What is checked of every request before anything else sees it: its host, its way here, its origin. All pure."""
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from urllib.parse import parse_qsl, urlsplit
 
@@ -13,6 +14,8 @@ UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 OVERRIDES = frozenset({"PUT", "PATCH", "DELETE"})
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "[::1]", "localhost"})
 PROXY_HEADERS = (b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip", b"forwarded", b"via")
+
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::(?P<port>[0-9]{1,5}))?")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -42,16 +45,22 @@ def sender_of(peer: str, forwarded_for: str, trusted: tuple[Network, ...]) -> st
 def is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
     """Whether the address is one of a trusted proxy."""
     try:
-        parsed = ipaddress.ip_address(address)
+        parsed = parse_address(address)
     except ValueError:
         return False
     return any(parsed in network for network in trusted)
 
 
+def parse_address(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An address as it was meant: a socket for both families writes IPv4 within IPv6. Raises `ValueError`."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    return getattr(parsed, "ipv4_mapped", None) or parsed
+
+
 def is_loopback(address: str) -> bool:
     """Whether a peer's address is this machine's own. One without an address came through a socket file: it is not."""
     try:
-        return ipaddress.ip_address(address).is_loopback
+        return parse_address(address).is_loopback
     except ValueError:
         return False
 
@@ -61,17 +70,38 @@ def name_of(host: str) -> str:
     return host[: host.find("]") + 1].lower() if host.startswith("[") else host.partition(":")[0].lower()
 
 
-def check_host(host: str, *, is_loopback_only: bool, public_url: str) -> None:
-    """Refuse a name that is not ours on an instance that listens to this machine alone.
+def is_host(host: str) -> bool:
+    """Whether a Host header names one host, and at most a port: no user, no space, nothing that is read in two ways."""
+    found = _HOST.fullmatch(host)
+    return found is not None and (found["port"] is None or 0 < int(found["port"]) < 65_536)
+
+
+def is_ours(host: str, public_url: str) -> bool:
+    """Whether a host is the public URL's or this machine."""
+    name = name_of(host)
+    is_this_machine = name in LOOPBACK_NAMES or name.endswith(".localhost")
+    return is_this_machine or (public_url != "" and name == name_of(urlsplit(public_url).netloc))
+
+
+def check_host(host: str, *, is_loopback_only: bool, public_url: str, own_address: str = "") -> None:
+    """Refuse a name that is not ours: where the public URL says which is, or where we listen to this machine alone.
 
     A hostile page could otherwise point its own name at 127.0.0.1 (DNS rebinding) and talk to us as if it were ours.
+    `own_address`: what is answered besides, since those who watch over us may know no name.
     """
-    if not host or "," in host:
-        raise Malformed(_("The request names no host, or several."))
-    if not is_loopback_only or name_of(host) in LOOPBACK_NAMES or name_of(host).endswith(".localhost"):
+    if not is_host(host):
+        raise Malformed(_("The request names no host, or several, or one that cannot be read."))
+    if is_ours(host, public_url) or name_of(host).strip("[]") == own_address:
         return
-    if public_url and name_of(host) == name_of(urlsplit(public_url).netloc):
+    if not public_url and not is_loopback_only:
         return
+    if public_url:
+        raise UnknownHost(
+            _(
+                "This instance answers at its public URL only. "
+                "If a proxy stands in front of it, it must pass on the Host header."
+            )
+        )
     raise UnknownHost(
         _(
             "This instance listens to its own machine alone and does not know the name it was called by. "

@@ -43,6 +43,8 @@ STATIC = "/static/"
 #: An error met on an open WebSocket. Codes above are Litestar's; those from 4000 to 4499 may be our routes'.
 FAILED = 1011
 MOST_CLOSE_CODE = 4499
+#: Load balancers and monitors ask for these, of one process among several, by the address that it listens to.
+MONITORED = ("/health", "/metrics")
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -67,9 +69,10 @@ class Guard:
     Bodies and their tokens are read behind it, as each route says (`bodies.py`).
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, *, has_pages: bool = True) -> None:
         self._app = app
         self._settings = settings
+        self._has_pages = has_pages
         self._trusted = border.networks_of(settings.trusted_proxies)
         self._is_loopback_only = settings.is_loopback and not settings.trusted_proxies
 
@@ -142,7 +145,7 @@ class Guard:
         bind_contextvars(request_id=visit.id)
         words.speak(words.choose(visit.cookie(LANGUAGE_COOKIE), visit.header(b"accept-language")))
         try:
-            self._check_way("POST", visit)
+            self._check_way(scope, visit)
             if not visit.header(b"origin"):
                 raise border.OtherOrigin(_("A WebSocket says which page opens it."))
         except AppError:
@@ -183,22 +186,29 @@ class Guard:
             and border.is_loopback(peer)
             and not any(name in headers for name in border.PROXY_HEADERS),
             address=peer,
-            host=headers.get(b"host", b"").decode("latin-1"),
+            # All of them: two are refused, whichever of them others would have gone by.
+            host=b",".join(value for name, value in scope["headers"] if name == b"host").decode("latin-1"),
             token=token if TOKEN.fullmatch(token) else None,
             cookie_name=cookie_name,
         )
 
     def _check(self, scope: Any, visit: Visit) -> None:
-        method = scope["method"]
-        self._check_way(method, visit)
-        scope["method"] = border.method_of(method, scope["query_string"].decode("latin-1"))
+        self._check_way(scope, visit)
+        scope["method"] = border.method_of(scope["method"], scope["query_string"].decode("latin-1"))
 
-    def _check_way(self, method: str, visit: Visit) -> None:
+    def _check_way(self, scope: Any, visit: Visit) -> None:
         """Check the Host and the Origin of a request. A refusal is logged with advice, as a proxy may be the cause."""
-        public_url, origin = self._settings.public_url, visit.header(b"origin")
+        # Where there are no pages, monitors alone ask: by the name of this machine or container.
+        public_url = self._settings.public_url if self._has_pages else ""
+        origin = visit.header(b"origin")
         try:
-            border.check_host(visit.host, is_loopback_only=self._is_loopback_only, public_url=public_url)
-            if method in border.UNSAFE:
+            border.check_host(
+                visit.host,
+                is_loopback_only=self._is_loopback_only,
+                public_url=public_url,
+                own_address=scope["server"][0] if scope["path"] in MONITORED and scope.get("server") else "",
+            )
+            if scope["type"] == "websocket" or scope["method"] in border.UNSAFE:
                 border.check_origin(visit.host, origin, visit.header(b"sec-fetch-site"), public_url)
         except (border.UnknownHost, border.OtherOrigin) as error:
             log.warning(

@@ -61,7 +61,7 @@ async def events(
     def draw(task: dict[str, Any]) -> str:
         return page_text(request, "models/_progress_event.html", {"task": task}) if is_owner else ""
 
-    return EventStream(ModelWatch(live, current_user.id, current_session.id, draw).lines())
+    return EventStream(ModelWatch(live, current_user.id, current_session.id, draw).lines(), current_user.id)
 
 
 @get("/models/tasks", guards=[owner_only])

@@ -104,7 +104,7 @@ async def events(
     thread = await my_thread(current_user.id, thread_id)
     cursor = Cursor.parse(request.headers.get("last-event-id") or at)
     watch = Watch(live, thread.id, current_user.id, current_session.id, cursor)
-    return EventStream(watch.lines())
+    return EventStream(watch.lines(), current_user.id)
 
 
 @patch("/threads/{thread_id:uuid}")

@@ -155,6 +155,9 @@ async def find_user(connection: Connection) -> User | None:
     async with visit.loading:
         if not visit.is_loaded and visit.token is not None:
             await _find_session(visit, visit.token)
+            if visit.user is not None:
+                # The connection is no stranger's any more: the front door has limits for those.
+                connection.scope["state"].get("signed_in", _nobody_counts)()
         visit.is_loaded = True
     return visit.user
 
@@ -177,6 +180,10 @@ def cookie_of(header: str, name: str) -> str:
 def new_id() -> str:
     """An id for a request: 64 random bits."""
     return secrets.token_hex(8)
+
+
+def _nobody_counts() -> None:
+    """Without a server of ours in front, as in tests."""
 
 
 async def _find_session(visit: Visit, token: str) -> None:

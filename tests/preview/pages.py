@@ -414,6 +414,18 @@ PAGES: dict[str, Callable[[], Context]] = {
     ),
     "/signed-out": lambda: _signed_out("access/sign_in.html", next="/threads/1", reason="over"),
     "/invitations/x": lambda: _signed_out("access/invitation.html"),
+    "/confirmation": lambda: {
+        "template": "confirmation/show.html",
+        **SIDEBAR,
+        "what": "Change a model server",
+        "action": "/providers/1?_method=PATCH",
+        "back": "/providers",
+        "sealed": "gAAAAA",
+        "target": "",
+        "email": "olive@example.org",
+        "errors": {"confirm_password": "Wrong password."},
+        "status_code": 422,
+    },
     "/lost": lambda: {
         "template": "errors/show.html",
         **SIDEBAR,

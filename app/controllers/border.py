@@ -16,7 +16,6 @@ OVERRIDES = frozenset({"PUT", "PATCH", "DELETE"})
 FORM = "application/x-www-form-urlencoded"
 MOST_FIELDS = 1_000
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "[::1]", "localhost"})
-PROXY_HEADERS = (b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip", b"forwarded", b"via")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -65,14 +64,6 @@ def is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
     except ValueError:
         return False
     return any(parsed in network for network in trusted)
-
-
-def is_loopback(address: str) -> bool:
-    """Whether a peer's address is this machine's own. One without an address came through a socket file: it is not."""
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def name_of(host: str) -> str:

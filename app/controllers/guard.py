@@ -128,10 +128,6 @@ class Guard:
             nonce=secrets.token_urlsafe(16),
             headers=headers,
             is_secure=is_secure,
-            is_local=self._is_loopback_only
-            and not self._settings.public_url
-            and border.is_loopback(peer)
-            and not any(name in headers for name in border.PROXY_HEADERS),
             address=peer,
             host=headers.get(b"host", b"").decode("latin-1"),
             token=token if TOKEN.fullmatch(token) else None,

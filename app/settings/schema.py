@@ -65,7 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     host: Annotated[
-        str, _start("advanced", "Address to listen on. Anything but loopback asks for a token once.", is_sensitive=True)
+        str, _start("advanced", "Address to listen on.", is_sensitive=True)
     ] = "127.0.0.1"  # fmt: skip
     port: Annotated[int, _start("advanced", "Port to listen on; 0 lets the system choose.", ge=0, le=65535)] = 8000
     instance_name: Annotated[
@@ -261,5 +261,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach us: then the first visitor may make the owner without a token."""
+        """Whether only this machine can reach us."""
         return self.host in ("127.0.0.1", "::1", "localhost")

@@ -40,6 +40,11 @@ class Instance:
         """The data folder."""
         return self._program.data
 
+    @property
+    def owner_link(self) -> str:
+        """The address that creates the owner, out of the console."""
+        return self._program.owner_link
+
     async def sql(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         """Rows of the instance's database."""
         connection = await asyncpg.connect(self._database_url)

@@ -407,7 +407,7 @@ PAGES: dict[str, Callable[[], Context]] = {
         **FALLBACKS | {"choices": []},
     },
     "/first-run": lambda: _signed_out(
-        "first_run/show.html", needs_token=True, errors={"password": "At least 10 characters."}
+        "first_run/show.html", asks_token=True, errors={"password": "At least 10 characters."}
     ),
     "/sign-in": lambda: _signed_out(
         "access/sign_in.html", next="/", errors={"form": "Email and password do not match."}

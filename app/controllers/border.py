@@ -13,7 +13,6 @@ from app.words import gettext as _
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 OVERRIDES = frozenset({"PUT", "PATCH", "DELETE"})
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "[::1]", "localhost"})
-PROXY_HEADERS = (b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip", b"forwarded", b"via")
 
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::(?P<port>[0-9]{1,5}))?")
 
@@ -55,14 +54,6 @@ def parse_address(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address
     """An address as it was meant: a socket for both families writes IPv4 within IPv6. Raises `ValueError`."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
     return getattr(parsed, "ipv4_mapped", None) or parsed
-
-
-def is_loopback(address: str) -> bool:
-    """Whether a peer's address is this machine's own. One without an address came through a socket file: it is not."""
-    try:
-        return parse_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def name_of(host: str) -> str:

@@ -181,10 +181,6 @@ class Guard:
             nonce=secrets.token_urlsafe(16),
             headers=headers,
             is_secure=is_secure,
-            is_local=self._is_loopback_only
-            and not self._settings.public_url
-            and border.is_loopback(peer)
-            and not any(name in headers for name in border.PROXY_HEADERS),
             address=peer,
             # All of them: two are refused, whichever of them others would have gone by.
             host=b",".join(value for name, value in scope["headers"] if name == b"host").decode("latin-1"),

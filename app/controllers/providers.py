@@ -16,6 +16,7 @@ from app.chat import catalog, facts, introduction
 from app.chat.address_guesses import Guess, is_in_the_clear
 from app.chat.calls import Connect
 from app.chat.removal import remove_provider
+from app.controllers.confirmation import Confirmed
 from app.controllers.forms import Filled, wrong
 from app.controllers.guard import CurrentUser, owner_only
 from app.controllers.pages import page, redirect
@@ -63,7 +64,7 @@ async def index(
     return await providers_page(request, current_user, client)
 
 
-@post("/providers", guards=[owner_only], status_code=303)
+@post("/providers", guards=[owner_only, Confirmed("connect")], status_code=303)
 async def create(
     request: AnyRequest,
     current_user: CurrentUser,
@@ -82,7 +83,7 @@ async def create(
     return redirect(request, "/providers")
 
 
-@post("/providers/test", guards=[owner_only], status_code=200)
+@post("/providers/test", guards=[owner_only, Confirmed("test")], status_code=200)
 async def test(
     request: AnyRequest, current_user: CurrentUser, client: NamedDependency[httpx.AsyncClient]
 ) -> Response[Any]:
@@ -100,7 +101,7 @@ async def test(
     return await providers_page(request, current_user, client, filled=filled, test=found, proposal=proposal)
 
 
-@patch("/providers/{provider_id:uuid}", guards=[owner_only])
+@patch("/providers/{provider_id:uuid}", guards=[owner_only, Confirmed("change-provider")])
 async def update(
     request: AnyRequest,
     current_user: CurrentUser,
@@ -124,7 +125,7 @@ async def update(
     return redirect(request, "/providers", flash="saved")
 
 
-@delete("/providers/{provider_id:uuid}", guards=[owner_only], status_code=303)
+@delete("/providers/{provider_id:uuid}", guards=[owner_only, Confirmed("disconnect")], status_code=303)
 async def destroy(request: AnyRequest, provider_id: FromPath[uuid.UUID]) -> Response[Any]:
     """Disconnect a provider: its models leave the list, threads and answers stay."""
     if (await find_provider(provider_id))["kind"] not in CONNECTABLE:

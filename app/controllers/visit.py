@@ -47,8 +47,6 @@ class Visit(msgspec.Struct, kw_only=True):
     headers: dict[bytes, bytes]
     #: Whether cookies are marked Secure.
     is_secure: bool
-    #: The request certainly comes from this machine and through no proxy.
-    is_local: bool
     address: str
     host: str
     token: str | None

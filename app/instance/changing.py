@@ -49,10 +49,16 @@ async def check(change: Change, held: Effective | None = None, *, with_model: bo
     Without `with_model` the default model may be one that comes later.
     """
     held = held or effective()
-    after = dict(change.chosen) | {name: FIELDS[name].default for name in change.taken_back}
-    changed = [name for name, value in after.items() if getattr(held.values, name) != value]
-    together = await faults_of(msgspec.structs.replace(held.values, **after), changed, with_model=with_model)
+    together = await faults_of(
+        msgspec.structs.replace(held.values, **_after(change)), changed_by(change, held), with_model=with_model
+    )
     return msgspec.structs.replace(change, faults=together | dict(change.faults))
+
+
+def changed_by(change: Change, held: Effective | None = None) -> list[str]:
+    """The settings that get another value than they hold now, or than they have in `held`."""
+    values = (held or effective()).values
+    return [name for name, value in _after(change).items() if getattr(values, name) != value]
 
 
 def fixed_fault(name: str) -> str:
@@ -97,3 +103,7 @@ async def store(change: Change, *, by: uuid.UUID | None, with_model: bool = True
         await Setting.change(chosen=chosen, taken_back=taken_back, by=by)
         # Which ones; never their values.
         log.info("settings_changed", chosen=sorted(chosen), taken_back=taken_back)
+
+
+def _after(change: Change) -> dict[str, Any]:
+    return dict(change.chosen) | {name: FIELDS[name].default for name in change.taken_back}

@@ -42,7 +42,7 @@ async def echo(request: Request[Any, Any, Any]) -> dict[str, Any]:
 @get("/visit")
 async def visit(request: Request[Any, Any, Any]) -> dict[str, Any]:
     found = visit_of(request)
-    return {"address": found.address, "scheme": request.url.scheme, "is_local": found.is_local}
+    return {"address": found.address, "scheme": request.url.scheme}
 
 
 @get("/failure")

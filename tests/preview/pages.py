@@ -411,13 +411,25 @@ PAGES: dict[str, Callable[[], Context]] = {
         **FALLBACKS | {"choices": []},
     },
     "/first-run": lambda: _signed_out(
-        "first_run/show.html", needs_token=True, errors={"password": "At least 10 characters."}
+        "first_run/show.html", asks_token=True, errors={"password": "At least 10 characters."}
     ),
     "/sign-in": lambda: _signed_out(
         "access/sign_in.html", next="/", errors={"form": "Email and password do not match."}
     ),
     "/signed-out": lambda: _signed_out("access/sign_in.html", next="/threads/1", reason="over"),
     "/invitations/x": lambda: _signed_out("access/invitation.html"),
+    "/confirmation": lambda: {
+        "template": "confirmation/show.html",
+        **SIDEBAR,
+        "what": "Change a model server",
+        "action": "/providers/1?_method=PATCH",
+        "back": "/providers",
+        "sealed": "gAAAAA",
+        "target": "",
+        "email": "olive@example.org",
+        "errors": {"confirm_password": "Wrong password."},
+        "status_code": 422,
+    },
     "/lost": lambda: {
         "template": "errors/show.html",
         **SIDEBAR,

@@ -47,7 +47,7 @@ _TOKEN: Final = re.compile(r'<(/?)([a-z]+)((?: [a-z]+="[^"<>]*")*)(/?)>|[^<>]+')
 _ATTRIBUTE: Final = re.compile(r' ([a-z]+)="([^"]*)"')
 _COLOUR: Final = re.compile(r"color: ?(#[0-9A-Fa-f]{3,8})")
 _PLAIN_VALUE: Final = re.compile(r"[\w.%+#-]*")
-_MARKUP: Final = re.compile(r"<[^>]*>|&\w+(?=;)")
+_MARKUP: Final = re.compile(r"<[^<>]*+>|&\w+(?=;)")
 _WIDE_CHARS: Final = 24  # within a line, more than these may not fit on a phone
 
 _converter: Final = math_core.LatexToMathML(

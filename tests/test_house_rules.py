@@ -28,7 +28,8 @@ LAYERS = [
     {"providers", "tables"},
     {
         "live", "jobs", "parts", "settings", "certificates", "expected", "errors", "logs", "secrets", "database", "database_url",
-        "embedded", "last_words", "postmaster", "schema", "server_url", "paths", "piccolo_app", "piccolo_conf", "words",
+        "embedded", "last_words", "origins", "postmaster", "schema", "server_url", "paths", "piccolo_app",
+        "piccolo_conf", "words",
     },
 ]  # fmt: skip
 
@@ -123,6 +124,22 @@ def test_markup_is_made_in_few_places() -> None:
 def test_there_is_one_factory_of_http_clients() -> None:
     makers = [name_of(path) for path in SOURCES if re.search(r"\bAsyncClient\(|ClientSession\(", path.read_text())]
     assert makers == ["app/providers/client.py"]
+
+
+def test_there_is_one_place_that_sends_keys() -> None:
+    """Nothing else names a header that signs a request in; what has a key says which origin that key is for.
+
+    `bearer` reads those of our own visitors, and `logs` leaves out what a log must not hold.
+    """
+    header = re.compile(r"[\"'](?:Proxy-)?Authorization[\"']|\bBasicAuth\(|\bauth=\(", re.IGNORECASE)
+    writers = {name_of(path) for path in SOURCES if header.search(path.read_text())}
+    assert writers == {"app/api/bearer.py", "app/logs.py", "app/providers/authorization.py"}
+    for path in SOURCES:
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "Account":
+                names = {keyword.arg for keyword in call.keywords}
+                has_key = "key" in names or len(call.args) > 2
+                assert not has_key or "key_origin" in names, f"{name_of(path)}:{call.lineno}"
 
 
 def test_exceptions_are_named() -> None:

@@ -26,9 +26,14 @@ def _default_data_folder() -> pathlib.Path:
     return platformdirs.user_data_path("parley")
 
 
-def _live(group: Group, description: str, *, is_secret: bool = False, is_long: bool = False, **limits: Any) -> Meta:
-    """Said of a setting that takes effect at once, in every process: it can be set on the pages, too."""
-    extra = {"group": group, "is_live": True, "is_secret": is_secret, "is_long": is_long}
+def _live(
+    group: Group, description: str, *, is_secret: bool = False, is_long: bool = False, address: str = "", **limits: Any
+) -> Meta:
+    """Said of a setting that takes effect at once, in every process: it can be set on the pages, too.
+
+    `address`: the setting with the address that a secret is for.
+    """
+    extra = {"group": group, "is_live": True, "is_secret": is_secret, "is_long": is_long, "address": address}
     return Meta(description=description, extra=extra, **limits)
 
 
@@ -201,8 +206,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         _live(
             "models",
-            "Key for the hub, for models that it shows to signed-in people alone.",
+            "Key for the hub, for models that it shows to signed-in people alone. It is never sent to another hub.",
             is_secret=True,
+            address="hub_url",
             max_length=500,
         ),
     ] = ""

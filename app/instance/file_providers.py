@@ -35,17 +35,20 @@ def addresses_in(providers: list[FileProvider], secrets: Secrets) -> list[Addres
     return [Address(url, key, origin_of(url)) for url, key in zip(secrets.base_urls, keys, strict=True)]
 
 
-def skipped_of(providers: list[FileProvider], secrets: Secrets) -> list[str]:
-    """What of the providers is not taken in, in sentences."""
+def lost_keys(providers: list[FileProvider], secrets: Secrets) -> list[str]:
+    """The keys that are left out, in sentences: the file does not say for which address they are."""
     if secrets.base_urls:
         return []
-    lost_keys = [provider.name for provider, key in zip(providers, secrets.keys, strict=False) if key]
-    hidden = [provider.name for provider in providers if provider.hides_path]
-    path = _("Provider %(name)s: all of its address is among the secrets. Complete it under Model servers.")
-    return [
-        *(f"{_('The key of %(name)s') % {'name': name}}: {no_origin()}" for name in lost_keys),
-        *(path % {"name": name} for name in hidden),
-    ]
+    names = [provider.name for provider, key in zip(providers, secrets.keys, strict=False) if key]
+    return [f"{_('The key of %(name)s') % {'name': name}}: {no_origin()}" for name in names]
+
+
+def lost_path(provider: FileProvider, address: Address) -> list[str]:
+    """Says that the address of a provider that was taken in lacks what is among the file's secrets."""
+    if not provider.hides_path or not is_same_url(address.base_url, provider.base_url):
+        return []
+    sentence = _("Provider %(name)s: all of its address is among the secrets. Complete it under Model servers.")
+    return [sentence % {"name": provider.name}]
 
 
 async def store_provider(provider: FileProvider, address: Address) -> bool:

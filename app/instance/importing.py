@@ -11,7 +11,14 @@ from app.database import fetch, fetch_row, new_id, transaction
 from app.errors import Invalid
 from app.instance import changing, holding
 from app.instance.file import File, FileModel, FilePreset, FileProvider, FileSlashPrompt, Secrets
-from app.instance.file_providers import addresses_in, has_matching_secrets, no_origin, skipped_of, store_provider
+from app.instance.file_providers import (
+    addresses_in,
+    has_matching_secrets,
+    lost_keys,
+    lost_path,
+    no_origin,
+    store_provider,
+)
 from app.instance.words import labels
 from app.providers import PROVIDERS
 from app.providers.base import is_model_name
@@ -63,6 +70,7 @@ async def take_in(file: File, secrets: Secrets, values: dict[str, Any], *, by: u
         for provider, address in zip(file.providers, addresses_in(file.providers, secrets), strict=True):
             if await store_provider(provider, address):
                 changed.append(_("Provider %(name)s") % {"name": provider.name})
+                skipped += lost_path(provider, address)
         for preset in file.presets:
             changed.append(_("Preset %(name)s") % {"name": preset.name})
             if not await _store_preset(preset, by):
@@ -110,7 +118,7 @@ def _lacks_origin(name: str, secrets: Secrets) -> bool:
 
 def _without_origin(file: File, secrets: Secrets) -> list[str]:
     said = [f"{labels()[name]}: {no_origin()}" for name in secrets.settings if _lacks_origin(name, secrets)]
-    return said + skipped_of(file.providers, secrets)
+    return said + lost_keys(file.providers, secrets)
 
 
 def _check_slash_prompt(prompt: FileSlashPrompt) -> None:

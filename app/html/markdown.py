@@ -47,10 +47,12 @@ _cleaner: Final = nh3.Cleaner(
     url_relative="deny",
 )
 
-_CODE: Final = re.compile(r'<pre(?: title="([^"]*)")?><code>(.*?)</code></pre>', re.DOTALL)
-_REFERENCE: Final = re.compile(r"<dfn>(.*?)</dfn>", re.DOTALL)
+_CODE: Final = re.compile(r'<pre(?: title="([^"]*)")?><code>([^<]*+)</code></pre>')
+_REFERENCE: Final = re.compile(r"<dfn>([^<]*+)</dfn>")
 _DEFINITION: Final = re.compile(r'<section title="([^"]*)">')
-_DEAD_LINK: Final = re.compile(r'<a(?: (?:title|class)="[^"]*")* target="[^"]*" rel="[^"]*">(.*?)</a>', re.DOTALL)
+_DEAD_LINK: Final = re.compile(
+    r'<a(?: (?:title|class)="[^"]*")* target="[^"]*" rel="[^"]*">((?:[^<]++|<(?!/?a[ >]))*+)</a>'
+)
 _LANGUAGE: Final = re.compile(r"[\w+#.-]{1,40}")
 _PLAIN_ID: Final = re.compile(r"[a-z0-9-]")
 

@@ -55,7 +55,7 @@ _LENGTHS: Final = frozenset(
     {"width", "height", "depth", "voffset", "lspace", "rspace", "minsize", "maxsize", "linethickness"}
 )
 _PLAIN_VALUE: Final = re.compile(r"[\w.%+#-]*")
-_MARKUP: Final = re.compile(r"<[^>]*>|&\w+(?=;)")
+_MARKUP: Final = re.compile(r"<[^<>]*+>|&\w+(?=;)")
 _WIDE_CHARS: Final = 24  # within a line, more than these may not fit on a phone
 
 _converter: Final = math_core.LatexToMathML(

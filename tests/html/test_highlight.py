@@ -34,11 +34,13 @@ def test_other_languages_stay_as_they_are(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("written", "name"),
-    zip(
-        "py js ts sh shell zsh yml c++ cs golang rs kt rb ps1 latex dockerfile jsonc json5 sh-session".split(),
-        "python javascript typescript bash bash bash yaml cpp csharp go rust kotlin ruby powershell tex docker json json "
-        "console".split(),
-        strict=True,
+    list(
+        zip(
+            "py js ts sh shell zsh yml c++ cs golang rs kt rb ps1 latex dockerfile jsonc json5 sh-session".split(),
+            "python javascript typescript bash bash bash yaml cpp csharp go rust kotlin ruby powershell tex docker json json "
+            "console".split(),
+            strict=True,
+        )
     ),
 )
 def test_names_that_people_write_mean_a_language(written: str, name: str) -> None:

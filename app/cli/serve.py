@@ -93,6 +93,7 @@ async def _answer(
     from app.logs import without_rich
 
     with without_rich():
+        from app.cli.front_door import open_door
         from app.cli.server import Server
         from app.main import create_app
 
@@ -111,7 +112,7 @@ async def _answer(
     address = _address_of(listener)
     async with app.lifespan():
         link = await owner_link(settings, address)
-        server = Server(app, ready)
+        server = Server(app, ready, open_door(settings))
 
         def end(is_hurried: bool) -> None:
             if not server.should_exit:

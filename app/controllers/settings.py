@@ -9,6 +9,7 @@ from litestar import Request, Response, get, post, put
 from litestar.params import FromPath, FromQuery
 
 from app.chat.access import is_offered
+from app.controllers.border import is_ours
 from app.controllers.confirmation import Confirmed
 from app.controllers.guard import CurrentUser, owner_only
 from app.controllers.pages import page, redirect, with_sidebar
@@ -75,8 +76,8 @@ async def update(request: AnyRequest, current_user: CurrentUser, group: FromPath
     """Sets what is filled in, takes back what is empty: all of it, or nothing if anything is wrong."""
     texts = _texts(request, _known(group))
     change = await changing.check_texts(texts)
-    if change.faults:
-        return await _page(request, current_user, group, typed=texts, errors=change.faults, status_code=422)
+    if errors := {**_lockout(request, change.chosen.get("public_url", "")), **change.faults}:
+        return await _page(request, current_user, group, typed=texts, errors=errors, status_code=422)
     await changing.save(change, by=current_user.id)
     if not visit_of(request).is_partial:
         return redirect(request, f"/settings/{group}", flash="saved")
@@ -97,6 +98,15 @@ def _known(group: str) -> str:
     if group not in words.groups():
         raise NotFound(_("There is no such page of settings."))
     return group
+
+
+def _lockout(request: AnyRequest, public_url: str) -> dict[str, str]:
+    """What is wrong with a public URL after which this very page could not be opened to take it back."""
+    host = visit_of(request).host
+    if not public_url or is_ours(host, public_url):
+        return {}
+    sentence = _("You opened Parley as %(host)s, which it would no longer answer to. Open it at the new address first.")
+    return {"public_url": sentence % {"host": host}}
 
 
 def _texts(request: Connection, group: str) -> dict[str, str]:

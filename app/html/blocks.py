@@ -11,7 +11,8 @@ from app.html import details, math
 from app.html.events import parser
 from app.html.fence import Fence, opened_by
 from app.html.joints import JOINT, with_joints
-from app.html.markdown import normal, render
+from app.html.markdown import MAX_FORMULAS, normal, render_marked
+from app.html.pieces import count_formulas
 from app.html.quick import Quick
 from app.html.spine import Change, Spine
 
@@ -37,6 +38,7 @@ class Blocks:
         self._is_fence_shown = False
         self._quick: Quick | None = None
         self._finished: list[str] = []
+        self._most_formulas = MAX_FORMULAS  # in what is still to come
         self._spine: Spine | None = Spine()  # what the last step left in the tail; None: something that is over
         self._is_stale = False
 
@@ -239,7 +241,9 @@ class Blocks:
         return self._open.rfind("\n", 0, place) + 1
 
     def _finish_until(self, place: int) -> None:
-        self._finished.append(self._draw(self._open[:place]))
+        drawn = self._draw(self._open[:place])
+        self._most_formulas -= count_formulas(drawn)
+        self._finished.append(drawn)
         self._open = self._open[place:]
 
     def _finish_all(self) -> None:
@@ -255,7 +259,7 @@ class Blocks:
         self._is_stale = True
 
     def _draw(self, source: str) -> str:
-        return render(source, is_done=False, prefix=self._prefix) if source else ""
+        return render_marked(source, prefix=self._prefix, most_formulas=self._most_formulas) if source else ""
 
     def _without_returns(self, text: str) -> str:
         """One kind of line end, also where a cut went through the middle of one."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from app.html.events import parser
 
-_DELIMITER_ROW: Final = re.compile(r"^[ \t>\d.)*+-]*\|?[ \t]*:?-+:?[ \t]*(?:\||$)", re.MULTILINE)
+_DELIMITER_ROW: Final = re.compile(r"^(?=[^\n-]*-)[ \t\v\f>\d.)*+:|-]++$", re.MULTILINE)
 _BAR: Final = re.compile(rb"(?<!\\)\|")
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from app.html.markdown import code_block
 
-_OPENING: Final = re.compile(r"( {0,3})(`{3,}(?=[^`\n]*\n)|~{3,})(.*)\n")
+_OPENING: Final = re.compile(r"( {0,3})(`{3,}+(?=[^`\n]*\n)|~{3,}+)(.*)\n")
 
 
 class Fence:

@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
-from html import escape
 from typing import Final
 
 import math_core
 
 from app.html.latex import is_bounded, readable
+from app.html.pieces import not_drawn
 
 MAX_FORMULA_CHARS: Final = 10_000
 MAX_FORMULA_DEPTH: Final = 60
@@ -48,7 +47,7 @@ _TOKEN: Final = re.compile(r'<(/?)([a-z]+)((?: [a-z]+="[^"<>]*")*)(/?)>|[^<>]+')
 _ATTRIBUTE: Final = re.compile(r' ([a-z]+)="([^"]*)"')
 _COLOUR: Final = re.compile(r"color: ?(#[0-9A-Fa-f]{3,8})")
 _PLAIN_VALUE: Final = re.compile(r"[\w.%+#-]*")
-_MARKUP: Final = re.compile(r"<[^>]*>|&\w+(?=;)")
+_MARKUP: Final = re.compile(r"<[^<>]*+>|&\w+(?=;)")
 _WIDE_CHARS: Final = 24  # within a line, more than these may not fit on a phone
 
 _converter: Final = math_core.LatexToMathML(
@@ -61,10 +60,6 @@ def formula(latex: str, is_display: bool) -> str:
 
     An unknown command stands in the formula as its name. A long formula within a line can be scrolled.
     """
-    return _remembered(latex, is_display) if len(latex) <= 400 else _converted(latex, is_display)
-
-
-def _converted(latex: str, is_display: bool) -> str:
     for source in _attempts(latex):
         try:
             mathml = _checked(_converter.convert_with_local_state(source, displaystyle=is_display), is_display)
@@ -73,7 +68,7 @@ def _converted(latex: str, is_display: bool) -> str:
         is_wide = not is_display and len(_MARKUP.sub("", mathml)) > _WIDE_CHARS
         css = "formula display" if is_display else "formula wide" if is_wide else "formula"
         return f'<span class="{css}" dir="ltr">{mathml}</span>'
-    return f'<code class="math-error" dir="ltr">{escape(latex, False)}</code>'
+    return not_drawn(latex)
 
 
 def _attempts(latex: str) -> Iterator[str]:
@@ -83,9 +78,6 @@ def _attempts(latex: str) -> Iterator[str]:
     yield (source := readable(latex))
     if "&" in source or r"\\" in source:
         yield rf"\begin{{aligned}}{source}\end{{aligned}}"
-
-
-_remembered: Final = lru_cache(maxsize=1024)(_converted)  # an open paragraph is drawn again for every few characters
 
 
 class _NotAllowed(Exception):

@@ -33,11 +33,22 @@ def _live(
     is_secret: bool = False,
     is_sensitive: bool = False,
     is_long: bool = False,
+    address: str = "",
     **limits: Any,
 ) -> Meta:
-    """Said of a setting that takes effect at once, in every process: it can be set on the pages, too."""
+    """Said of a setting that takes effect at once, in every process: it can be set on the pages, too.
+
+    `address`: the setting with the address that a secret is for.
+    """
     sensitive = is_secret or is_sensitive
-    extra = {"group": group, "is_live": True, "is_secret": is_secret, "is_sensitive": sensitive, "is_long": is_long}
+    extra = {
+        "group": group,
+        "is_live": True,
+        "is_secret": is_secret,
+        "is_sensitive": sensitive,
+        "is_long": is_long,
+        "address": address,
+    }
     return Meta(description=description, extra=extra, **limits)
 
 
@@ -218,8 +229,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         _live(
             "models",
-            "Key for the hub, for models that it shows to signed-in people alone.",
+            "Key for the hub, for models that it shows to signed-in people alone. It is never sent to another hub.",
             is_secret=True,
+            address="hub_url",
             max_length=500,
         ),
     ] = ""

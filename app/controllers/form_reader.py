@@ -83,7 +83,7 @@ async def _gather(request: AnyRequest, receive: Receive, hold: Hold, announced: 
         chunk = await incoming.read()
         await make_room(request, hold, incoming.size)
         chunks.append(chunk)
-        if not is_checked and (incoming.is_whole or incoming.size >= STRANGERS_BYTES):
+        if not is_checked and (incoming.is_whole or incoming.size > STRANGERS_BYTES):
             _check_token(visit_of(request), b"".join(chunks)[:STRANGERS_BYTES])
             is_checked = True
         if not chunk or incoming.is_whole:

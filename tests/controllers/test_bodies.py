@@ -216,8 +216,9 @@ async def test_a_stranger_sends_little_and_is_told_before_anything_is_read(clien
     assert b"without being signed in" in text or b"content-encoding" in str(one.answer[0]).encode()
 
 
-async def test_a_strangers_body_without_a_length_is_cut(client: Browser) -> None:
-    one = await line(client, "/sign-in", transfer_encoding="chunked")
+@pytest.mark.parametrize("csrf", [None, ""], ids=["without a token", "with one"])
+async def test_a_strangers_body_without_a_length_is_cut(client: Browser, csrf: str | None) -> None:
+    one = await line(client, "/sign-in", csrf=csrf, transfer_encoding="chunked")
     for _ in range(STRANGERS_BYTES // 8_192 + 1):
         one.put(b"x" * 8_192)
     assert await one.status() == 413

@@ -16,6 +16,7 @@ from app.chat.health import Process
 from app.chat.task_runner import TaskRunner
 from app.chat.title import naming
 from app.chat.worker import Worker
+from app.html.renderers import RENDERERS
 from app.instance import holding
 from app.live import Reader
 from app.providers.client import make_client
@@ -63,7 +64,7 @@ async def run(url: str, settings: Settings, *, with_worker: bool) -> AsyncIterat
             reader.begins.append(follower.doubt)
             if work is not None:
                 follower.tells.append(work.configure)
-            parts = (jobs.load, reader.run, follower.run, resolution.run, running.process.pulse.run)
+            parts = (jobs.load, reader.run, follower.run, resolution.run, running.process.pulse.run, RENDERERS.run)
             async with _in_background(*parts, *(work.parts if work else ())):
                 try:
                     yield running
@@ -74,6 +75,7 @@ async def run(url: str, settings: Settings, *, with_worker: bool) -> AsyncIterat
                         seconds = min(settings.drain_seconds, 2.0) if running.is_hurried else settings.drain_seconds
                         await work.drain(seconds)
             await ENGINES.close()
+            await RENDERERS.close()
     finally:
         await database.close_pool()
 

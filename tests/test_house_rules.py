@@ -27,6 +27,7 @@ LAYERS = [
     {"html"},
     {"providers", "tables"},
     {
+        "children",
         "live", "jobs", "parts", "settings", "certificates", "expected", "errors", "logs", "secrets", "database", "database_url",
         "embedded", "last_words", "postmaster", "schema", "server_url", "paths", "piccolo_app", "piccolo_conf", "words",
     },
@@ -123,6 +124,16 @@ def test_markup_is_made_in_few_places() -> None:
 def test_there_is_one_factory_of_http_clients() -> None:
     makers = [name_of(path) for path in SOURCES if re.search(r"\bAsyncClient\(|ClientSession\(", path.read_text())]
     assert makers == ["app/providers/client.py"]
+
+
+def test_what_runs_answers_cannot_render_them() -> None:
+    """A text that kills its renderer would kill the next worker too, and the one after it."""
+    code = "import sys, app.chat.worker, app.chat.title, app.chat.resolution, app.chat.stop; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60, capture_output=True, text=True
+    )
+    renderers = {"app.html.markdown", "app.html.stream", "app.html.offload", "app.chat.rendering", "nh3", "math_core"}
+    assert not renderers & set(loaded.stdout.split())
 
 
 def test_exceptions_are_named() -> None:

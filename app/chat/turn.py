@@ -1,7 +1,8 @@
 """Starting a turn: the question, the empty answer, its generation and its job, all in one transaction or none."""
 
+import contextlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +24,8 @@ from app.words import language
 
 #: The index that lets a thread have one answer at a time that is not ended.
 ONE_ANSWER = "generation_one_per_thread"
+#: The foreign keys of what a turn writes a model into.
+MODEL_KEYS = ("thread_model_fkey", "message_model_fkey")
 #: How often a turn looks again because others came in between. Each of them got something done.
 MOST_LOOKS = 50
 
@@ -46,12 +49,13 @@ async def start_thread(user_id: uuid.UUID, new: NewMessage, *, options: str, sys
     Raises `Invalid` when the model is not offered, `NotFound` when the id is another person's.
     """
     async with transaction():
-        await fetch(
-            "WITH sent AS (UPDATE users SET draft = '' WHERE id = $2 AND draft <> '')"
-            ' INSERT INTO thread (id, "user", title, model, options, system_prompt, created_at, updated_at)'
-            " VALUES ($1, $2, $3, (SELECT id FROM model WHERE id = $4), $5, $6, now(), now()) ON CONFLICT (id) DO NOTHING",
-            new.request_id, user_id, first_words(new.text), new.model, options, system_prompt,
-        )  # fmt: skip
+        with _only_known_models():
+            await fetch(
+                "WITH sent AS (UPDATE users SET draft = '' WHERE id = $2 AND draft <> '')"
+                ' INSERT INTO thread (id, "user", title, model, options, system_prompt, created_at, updated_at)'
+                " VALUES ($1, $2, $3, (SELECT id FROM model WHERE id = $4), $5, $6, now(), now()) ON CONFLICT (id) DO NOTHING",
+                new.request_id, user_id, first_words(new.text), new.model, options, system_prompt,
+            )  # fmt: skip
         return await start_turn(user_id, new.request_id, new)
 
 
@@ -85,7 +89,8 @@ async def _turn(arguments: Sequence[Any]) -> asyncpg.Record | None:
     """What stands in the thread now; the turn is begun if it could be."""
     for _attempt in range(MOST_LOOKS):
         try:
-            found = await fetch_row(_TURN, *arguments)
+            with _only_known_models():
+                found = await fetch_row(_TURN, *arguments)
         except asyncpg.UniqueViolationError as error:
             if error.constraint_name == ONE_ANSWER:
                 raise Conflict(_still_written()) from error
@@ -99,8 +104,8 @@ async def _turn(arguments: Sequence[Any]) -> asyncpg.Record | None:
 def _as_written(new: NewMessage, question: uuid.UUID, answer: uuid.UUID, found: asyncpg.Record) -> list[Message]:
     """Both messages as their rows stand now, without asking for them."""
     now = datetime.now(UTC)
-    shared = {"created_at": now, "finished_at": None, "content": "", "html": "", "html_version": 0, "error_code": "",
-              "error_sentence": "", "finish_reason": "", "parts": "[]", "tried": "[]", "writers": "[]",
+    shared = {"created_at": now, "finished_at": None, "content": "", "html": "", "html_version": 0, "failed_renders": 0,
+              "error_code": "", "error_sentence": "", "finish_reason": "", "parts": "[]", "tried": "[]", "writers": "[]",
               "retry_at": None}  # fmt: skip
     return [
         as_row(Message, shared | {
@@ -161,9 +166,21 @@ async def _lock(user_id: uuid.UUID, thread_id: uuid.UUID, *models: uuid.UUID | N
 
 async def _insert(statement: str, *arguments: Any) -> None:
     try:
-        await fetch(statement, *arguments)
+        with _only_known_models():
+            await fetch(statement, *arguments)
     except asyncpg.UniqueViolationError as error:
         raise Conflict(_still_written()) from error
+
+
+@contextlib.contextmanager
+def _only_known_models() -> Iterator[None]:
+    """A model that was deleted while the thread was waited for is refused as one that was gone before."""
+    try:
+        yield
+    except asyncpg.ForeignKeyViolationError as error:
+        if error.constraint_name in MODEL_KEYS:
+            raise Invalid(_no_model(), field="model") from error
+        raise
 
 
 def _no_model() -> str:

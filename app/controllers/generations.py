@@ -57,9 +57,8 @@ async def _show(request: Asked, user: User, thread_id: uuid.UUID, message_id: uu
         return redirect(request, f"/threads/{thread_id}#message-{message_id}")
     thread = await my_thread(user.id, thread_id)
     messages, _older = await list_window(message_id, size=1)
-    return page(
-        request, "messages/_turn.html", {"thread": thread, "messages": await draw(messages), "request_id": None}
-    )
+    context = {"thread": thread, "messages": await draw(messages, user.id), "request_id": None}
+    return page(request, "messages/_turn.html", context)
 
 
 ROUTES = [create, destroy, continue_]

@@ -15,6 +15,7 @@ from litestar.params import FromPath
 from app.chat import catalog, facts, introduction
 from app.chat.address_guesses import Guess, is_in_the_clear
 from app.chat.calls import Connect
+from app.chat.removal import remove_provider
 from app.controllers.forms import Filled, wrong
 from app.controllers.guard import CurrentUser, owner_only
 from app.controllers.pages import page, redirect
@@ -128,7 +129,7 @@ async def destroy(request: AnyRequest, provider_id: FromPath[uuid.UUID]) -> Resp
     """Disconnect a provider: its models leave the list, threads and answers stay."""
     if (await find_provider(provider_id))["kind"] not in CONNECTABLE:
         raise Conflict(_("This one comes with Parley and cannot be disconnected."))
-    await fetch("DELETE FROM provider WHERE id = $1", provider_id)
+    await remove_provider(provider_id)
     await tell(News(key="everybody", event="catalog"))
     log.info("provider_disconnected", provider_id=str(provider_id))
     return redirect(request, "/providers")

@@ -55,7 +55,7 @@ async def create(request: Asked, current_user: CurrentUser, message_id: FromPath
     if not visit_of(request).is_partial:
         return redirect(request, f"/threads/{thread.id}#message-{turn.question}")
     messages, _older = await list_window(turn.answer, size=2)
-    context = {"thread": thread, "messages": await draw(messages), "request_id": None}
+    context = {"thread": thread, "messages": await draw(messages, current_user.id), "request_id": None}
     return page(request, "messages/_turn.html", context)
 
 

@@ -182,7 +182,8 @@ async def show_branch(request: Asked, current_user: CurrentUser, thread_id: From
         return redirect(request, f"/threads/{thread.id}#message-{message.id}")
     thread = await my_thread(current_user.id, thread_id)
     messages, older = await list_window(thread.leaf)
-    return page(request, "messages/_window.html", {"thread": thread, "messages": await draw(messages), "older": older})
+    context = {"thread": thread, "messages": await draw(messages, current_user.id), "older": older}
+    return page(request, "messages/_window.html", context)
 
 
 async def show_thread(
@@ -196,7 +197,7 @@ async def show_thread(
 ) -> Answer:
     """The whole page of a thread. `context` wins: errors, a draft that was not accepted."""
     messages, older = await list_window(thread.leaf)
-    drawn = await draw(messages)
+    drawn = await draw(messages, user.id)
     known = {
         "thread": thread,
         "messages": drawn,

@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.chat import catalog
+from app.chat.drawing import draw
 from app.chat.new_message import NewMessage
 from app.chat.title import naming
+from app.chat.tree import find_message
 from app.chat.turn import Turn, start_thread
 from app.chat.worker import Worker
 from app.database import fetch, fetch_row, new_id
@@ -38,6 +40,11 @@ class Chat:
         row = await fetch_row("SELECT * FROM message WHERE id = $1", message_id)
         assert row is not None
         return dict(row)
+
+    async def body(self, message_id: uuid.UUID) -> str:
+        """What a page of this person shows of it."""
+        (drawn,) = await draw([await find_message(message_id)], self.user)
+        return str(drawn.body)
 
     async def final(self, message_id: uuid.UUID, *, seconds: float = 15) -> dict[str, object]:
         async with asyncio.timeout(seconds):

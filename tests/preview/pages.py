@@ -17,6 +17,7 @@ from tests.preview.rows import (
     question,
     running,
     thread,
+    unformatted,
 )
 
 Context = dict[str, Any]
@@ -290,6 +291,9 @@ PAGES: dict[str, Callable[[], Context]] = {
         "errors": {"text": "A message holds at most 200,000 characters.", "temperature": "Between 0 and 2."},
     },
     "/full": lambda: _show(*every_ending()),
+    "/unformatted": lambda: _show(
+        question(0, "How?"), unformatted(1, is_given_up=True), question(2, "And?"), unformatted(3, is_given_up=False)
+    ),
     "/short": lambda: _show(question(0, "Hello"), message(1, text="Hello! How can I help?", is_demo=True)),
     "/hidden-model": lambda: _show(
         question(0, "Hello"), message(1, text="Hello!"), missing=Missing("lantern-7b", "hidden", uuid.UUID(int=5))

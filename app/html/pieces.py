@@ -15,8 +15,8 @@ from app.html.bounds import MAX_HTML_BYTES, byte_length
 
 MAX_HIGHLIGHTED_CHARS: Final = 100_000
 
-_FORMULA: Final = re.compile(r"<(var|samp)>(.*?)</\1>", re.DOTALL)
-_CODE: Final = re.compile(r'(<pre tabindex="0"><code class="language-([^"]*)">)(.*?)(?=</code></pre>)', re.DOTALL)
+_FORMULA: Final = re.compile(r"<(var|samp)>([^<]*+)</\1>")
+_CODE: Final = re.compile(r'(<pre tabindex="0"><code class="language-([^"]*)">)([^<]*+)(?=</code></pre>)')
 
 
 class Formula(msgspec.Struct, frozen=True, tag="formula"):

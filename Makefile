@@ -10,7 +10,7 @@ WITH_MAKE := $(shell command -v setpriv >/dev/null 2>&1 && echo setpriv --pdeath
 .PHONY: run test soak check format bench migration translations lock
 
 run: $(STAMP)
-	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(WITH_MAKE) $(BIN)/python -m app serve
+	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(WITH_MAKE) $(BIN)/python -m app serve $(ARGS)
 
 test: $(STAMP)
 	@$(BIN)/python -m tests.chromium

@@ -12,6 +12,7 @@ from typing import Final, assert_never
 import msgspec
 
 from app.html.bounds import MAX_HTML_BYTES, byte_length
+from app.html.languages import LANGUAGES
 
 MAX_HIGHLIGHTED_CHARS: Final = 100_000
 
@@ -92,11 +93,11 @@ def not_drawn(latex: str) -> str:
 
 
 def code_in(html: str) -> list[Code]:
-    """Each block of code that says its language, as long as all of them together are not too long."""
+    """Each block of code in a language that has colours, as long as all of them together are not too long."""
     left = MAX_HIGHLIGHTED_CHARS
     found: dict[Code, None] = {}
     for match in _CODE.finditer(html):
-        if match[3] and len(match[3]) <= left:
+        if match[2] in LANGUAGES and match[3] and len(match[3]) <= left:
             left -= len(match[3])
             found[_code(match)] = None
     return list(found)

@@ -23,7 +23,7 @@ from tests.bench.report import Line, budgets_of, console
 from tests.bench.statements import count_statements
 from tests.bench.turns import People, Turns, run_turns
 from tests.bench.wire import Caller
-from tests.corpora.poison import TEXTS
+from tests.corpora import poison as corpus
 from tests.scripted.server import DEFAULT_WORDS
 
 FULL = ((1, 9), (10, 3), (50, 5), (100, 2), (200, 3))
@@ -168,17 +168,23 @@ async def _measure_browser(instance: Instance, tokens: int) -> list[Line]:
 async def _measure_waits(instance: Instance, tokens: int) -> list[Line]:
     """How much longer another person waits while somebody is answered with texts that are deadly to process."""
     console.print("Deadly texts …")
+    deadly_texts = {
+        f"{name}, {size:,}": text
+        for size in (corpus.SHORT, corpus.LONG)
+        for name, text in corpus.texts(size).items()
+        if text.strip()
+    }
     plain = {f"plain {number}": " ".join(DEFAULT_WORDS) * 20 for number in range(20)}
     with scripted_model(50, tokens, "--echo") as echo:
         model = await instance.asking("openai", echo)
         usual = await measure_waits(instance, model, plain)
-        deadly = await measure_waits(instance, model, TEXTS)
+        deadly = await measure_waits(instance, model, deadly_texts)
     for fault in deadly.faults:
         console.print(fault, markup=False)
     return [
         Line("another person's wait beside plain texts, p50", usual.usual, "ms"),
         Line("… the longest", usual.longest, "ms"),
-        Line(f"… how much longer beside {len(TEXTS)} deadly texts", deadly.longest - usual.longest, "ms", 100),
+        Line(f"… how much longer beside {len(deadly_texts)} deadly texts", deadly.longest - usual.longest, "ms", 100),
         Line(f"… the longest beside one of them: {deadly.worst}", deadly.longest, "ms"),
         Line("deadly texts that were not answered", len(deadly.faults), "", 0),
     ]

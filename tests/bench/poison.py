@@ -16,7 +16,7 @@ from tests.programs import ROOT
 
 TIMEOUT_SECONDS = 120.0
 #: How long after an answer its title may still be asked for and stored.
-TITLE_SECONDS = 0.5
+TITLE_SECONDS = 0.3
 
 
 class Waits(msgspec.Struct, frozen=True):

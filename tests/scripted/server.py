@@ -154,7 +154,7 @@ class ScriptedServer:
         return whole(b'{"error":"no such path"}', status=404)
 
 
-def echo(dialect: Dialect, request: Request, pieces: int = 40, per_second: float = 100.0) -> Script:
+def echo(dialect: Dialect, request: Request, pieces: int = 40, per_second: float = 200.0) -> Script:
     """The text of the last message of a question, in so many pieces."""
     content = dialect.messages(request.json)[-1]["content"]
     text = content if isinstance(content, str) else "".join(part.get("text", "") for part in content)

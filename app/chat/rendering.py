@@ -21,6 +21,8 @@ log = structlog.get_logger()
 MOST_FAILURES = 2
 #: A page waits this long for all its answers together: longer than a renderer may take for one.
 PAGE_SECONDS = 5.0
+#: HTML is stored this much later.
+STORE_SECONDS = 0.1
 
 
 def is_rendered(message: Message) -> bool:
@@ -53,45 +55,75 @@ class _Rendering:
     """One answer that is being rendered, for all pages of this process that wait for it; it outlives their requests."""
 
     def __init__(self, message: Message, person: uuid.UUID) -> None:
-        self._message = message
-        self._person = person
-        self._html: str | None = None
+        self.message = message
+        self.html: str | None = None
         self._failures: int | None = None
-        self.task = asyncio.create_task(self._run())
+        self.task = asyncio.create_task(self._run(str(person)))
+
+    @property
+    def key(self) -> tuple[uuid.UUID, str]:
+        """An answer in one version of its text."""
+        return self.message.id, self.message.parts
 
     def put_into(self, message: Message) -> None:
         """What came of it so far."""
-        if self._html is not None:
-            message.html, message.html_version, message.failed_renders = self._html, RENDERER_VERSION, 0
+        if self.html is not None:
+            message.html, message.html_version, message.failed_renders = self.html, RENDERER_VERSION, 0
         elif self._failures is not None:
             message.html, message.html_version, message.failed_renders = "", RENDERER_VERSION, self._failures
 
-    async def _run(self) -> None:
-        message = self._message
+    async def _run(self, person: str) -> None:
+        message = self.message
         with speaking(SOURCE):  # it is stored, for readers of any language
-            work = asyncio.create_task(render_message(message.part_list, dom=message.short, person=str(self._person)))
+            work = asyncio.create_task(render_message(message.part_list, dom=message.short, person=person))
         await asyncio.wait([work])  # does not raise: the outcome is judged below, whatever a renderer raises
         error = work.exception()
         if error is None:
-            self._html = work.result()
-            await _store(_RENDERED, message.id, message.parts, RENDERER_VERSION, self._html)
-        elif not isinstance(error, RenderersBusy):  # that says nothing about the text
+            self.html = work.result()
+            return _HTML.add(self)
+        if not isinstance(error, RenderersBusy):  # that says nothing about the text
             log.warning("render_failed", message_id=str(message.id), error=type(error).__name__)
             self._failures = 1 + (message.failed_renders if message.html_version >= RENDERER_VERSION else 0)
             seen = message.html_version, message.failed_renders
             await _store(_FAILED, message.id, message.parts, RENDERER_VERSION, self._failures, *seen)
+        del _under_way[self.key]
 
 
+#: What is being rendered, or was and is not stored yet.
 _under_way: dict[tuple[uuid.UUID, str], _Rendering] = {}
 
 
 def _find_or_start(message: Message, person: uuid.UUID) -> _Rendering:
-    key = message.id, message.parts
-    rendering = _under_way.get(key)
-    if rendering is None:
-        rendering = _under_way[key] = _Rendering(message, person)
-        rendering.task.add_done_callback(lambda _: _under_way.pop(key))
-    return rendering
+    if (message.id, message.parts) not in _under_way:
+        _under_way[message.id, message.parts] = _Rendering(message, person)
+    return _under_way[message.id, message.parts]
+
+
+class _Storing:
+    """Stores HTML a moment after it was made, and what was made within that moment together. No page waits for it."""
+
+    def __init__(self) -> None:
+        self._made: list[_Rendering] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, rendering: _Rendering) -> None:
+        self._made.append(rendering)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name="store html")
+
+    async def _run(self) -> None:
+        while self._made:
+            await asyncio.sleep(STORE_SECONDS)
+            made, self._made = self._made, []
+            await _store(
+                _RENDERED, [str(each.message.id) for each in made], [each.message.parts for each in made],
+                [each.html for each in made], RENDERER_VERSION,
+            )  # fmt: skip
+            for each in made:
+                del _under_way[each.key]
+
+
+_HTML = _Storing()
 
 
 async def _store(statement: str, *arguments: object) -> None:
@@ -103,11 +135,14 @@ async def _store(statement: str, *arguments: object) -> None:
 
 
 # The parts are compared, not a time or a state: HTML stands beside the parts that it was made from, or is not stored. A
-# *Continue* that began meanwhile changes no parts; its end does, and empties the cache. Only one row is locked, so these
-# wait for others and never for each other.
+# *Continue* that began meanwhile changes no parts; its end does, and empties the cache. A row that is locked is being
+# changed or deleted: it is left out, so that this waits for nobody. Ids go as text, because asyncpg asks Postgres on each
+# connection what an array of UUIDs is.
 _RENDERED = """
-UPDATE message SET html = $4, html_version = $3, failed_renders = 0
-WHERE id = $1 AND parts = $2::jsonb AND html_version <= $3
+UPDATE message SET html = made.html, html_version = $4, failed_renders = 0
+FROM unnest($1::text[]::uuid[], $2::text[], $3::text[]) AS made (id, parts, html),
+    (SELECT id FROM message WHERE id = ANY($1::text[]::uuid[]) FOR NO KEY UPDATE SKIP LOCKED) AS free
+WHERE message.id = free.id AND made.id = free.id AND message.parts = made.parts::jsonb AND html_version <= $4
 """
 
 # Two processes that fail at the same time count once.

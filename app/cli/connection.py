@@ -50,10 +50,10 @@ class Connection(CutsSlowReaders):
         super().__init__(*arguments, **options)
         self.groups: tuple[Group, ...] = ()
         self._door = door
-        # Whoever finds out who asks calls it.
-        self.app_state = {**self.app_state, "signed_in": self._leave}
+        # Called by the app when it has found a session.
+        self.app_state = {**self.app_state, "signed_in": functools.partial(door.know, self)}
         if self.ws_protocol_class is not None:
-            self.ws_protocol_class = functools.partial(WebSocket, left=self._leave)  # type: ignore[assignment]
+            self.ws_protocol_class = functools.partial(WebSocket, left=functools.partial(door.leave, self))  # type: ignore[assignment]
         #: What has come and is not parsed yet.
         self._received = bytearray()
         self._searched = 0
@@ -73,7 +73,7 @@ class Connection(CutsSlowReaders):
             self._refuse(too_many())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._leave()
+        self._door.leave(self)
         self._stop_head_timer()
         super().connection_lost(exc)
 
@@ -211,7 +211,7 @@ class Connection(CutsSlowReaders):
     def on_response_complete(self) -> None:
         if self._is_in_body:
             self.transport.close()  # nobody reads the rest
-        self.timeout_keep_alive = self._keep_alive_seconds
+        self.timeout_keep_alive = self._door.keep_alive_seconds(self)
         super().on_response_complete()
         if self.transport.is_closing():
             return
@@ -219,13 +219,6 @@ class Connection(CutsSlowReaders):
         if self._received:
             self._unset_keepalive_if_required()
             self._go_on()
-
-    @property
-    def _keep_alive_seconds(self) -> int:  # of strangers alone the door knows that there are many
-        return self._door.keep_alive_seconds if self.groups else self._door.limits.keep_alive_seconds
-
-    def _leave(self) -> None:
-        self._door.leave(self)
 
     # -- Ends
 

@@ -6,6 +6,7 @@ for its other end, so that somebody new gets in during a flood, too. See docs/de
 
 import asyncio
 import ipaddress
+import sys
 import time
 from typing import Protocol
 
@@ -35,6 +36,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     waiting_per_address: int = 64
     #: So long a burst of new connections has to send what it came to say, before the ones that wait are closed.
     burst_seconds: float = 0.25
+    #: Of signed-in people's connections, how many may wait: losing an idle one costs a browser nothing.
+    known_waiting: int = 1_024
     #: Longer than the minute after which common proxies drop an idle connection, so that they do it first.
     keep_alive_seconds: int = 75
     #: The same for strangers while half of all places are taken.
@@ -77,6 +80,7 @@ class FrontDoor:
         self.limits = limits or Limits()
         self._trusted = trusted_proxies
         self._strangers = Group(self.limits.strangers)
+        self._known = Group(sys.maxsize, self.limits.known_waiting)
         self._addresses: dict[str, Group] = {}
         self._closed = self._refused = 0
         self._logged_at = 0.0
@@ -86,10 +90,9 @@ class FrontDoor:
         """How many connections are open of which nobody is known."""
         return len(self._strangers.members)
 
-    @property
-    def keep_alive_seconds(self) -> int:
-        """How long a stranger's connection may be idle now."""
-        is_crowded = self.strangers * 2 > self.limits.strangers
+    def keep_alive_seconds(self, guest: Guest) -> int:
+        """How long this connection may be idle now."""
+        is_crowded = guest in self._strangers.members and self.strangers * 2 > self.limits.strangers
         return self.limits.crowded_keep_alive_seconds if is_crowded else self.limits.keep_alive_seconds
 
     def enter(self, guest: Guest, address: str) -> bool:
@@ -122,8 +125,15 @@ class FrontDoor:
         for group in guest.groups:
             group.waiting.pop(guest, None)
 
+    def know(self, guest: Guest) -> None:
+        """Somebody has signed in by this connection, whose request is being answered."""
+        if guest.groups:
+            self.leave(guest)
+            guest.groups = (self._known,)
+            self._known.members.add(guest)
+
     def leave(self, guest: Guest) -> None:
-        """The connection is closed, or somebody has signed in by it. Safe to call twice."""
+        """The connection is closed. Safe to call twice."""
         for group in guest.groups:
             group.members.discard(guest)
             group.waiting.pop(guest, None)

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import resource
 import socket
 from collections.abc import Callable, Iterator
 
@@ -13,6 +14,19 @@ from app.cli.front_door import FrontDoor
 
 #: How long requests that are under way may take once we were told to end; streams end by themselves.
 GRACE_SECONDS = 5
+
+
+#: Every open page takes a file descriptor, and many systems give a process 1,024 unless it asks for more.
+MOST_FILES = 65_536
+
+
+def raise_file_limit() -> None:
+    """Ask the system for as many file descriptors as it gives without further rights."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Server(uvicorn.Server):
@@ -32,6 +46,7 @@ class Server(uvicorn.Server):
             )
         )
         self._ready = ready
+        raise_file_limit()
 
     def end(self) -> None:
         """Finish what is under way; called again: finish nothing."""

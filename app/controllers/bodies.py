@@ -121,7 +121,7 @@ async def _read_json_body(request: Request[Any, Any, Any], receive: Receive, hol
     if (principal := await option.find_principal(key.strip())) is None:
         raise NotSignedIn(_("This key is not valid."))
     visit.user, visit.session, visit.principal, visit.is_loaded = None, None, principal, True
-    if _kind_of(visit) != "application/json":
+    if visit.media_type != "application/json":
         raise Malformed(_("This address takes JSON: Content-Type: application/json."))
     if (announced := length_of(visit.header(b"content-length"))) > option.most_bytes:
         raise too_large(option.most_bytes)
@@ -136,7 +136,3 @@ async def _read_json_body(request: Request[Any, Any, Any], receive: Receive, hol
 
 def _is_chunked(visit: Visit) -> bool:
     return b"transfer-encoding" in visit.headers
-
-
-def _kind_of(visit: Visit) -> str:
-    return visit.header(b"content-type").partition(";")[0].strip().lower()

@@ -37,14 +37,14 @@ class FormReader:
             visit.form = {}
             _check_token(visit, b"")
             return receive
-        if _kind_of(visit) not in (form_body.KIND, file_form.KIND):
+        if visit.media_type not in (form_body.KIND, file_form.KIND):
             raise Malformed(_("The request's body is of a kind that is not taken here: send a form."))
         limit = most_bytes or self._settings.max_body_bytes
         announced = length_of(visit.header(b"content-length"))
         if announced > limit:
             await self._refuse(request, receive, hold, announced, limit)
         body = await _gather(request, receive, hold, announced, most_bytes=limit)
-        await _parse(visit, body)
+        await self._parse(visit, body)
         return _replay(body, receive)
 
     async def _refuse(self, request: AnyRequest, receive: Receive, hold: Hold, announced: int, limit: int) -> NoReturn:
@@ -59,18 +59,26 @@ class FormReader:
             try:
                 with contextlib.suppress(Forbidden, Unavailable):
                     body = await _gather(request, receive, hold, announced, most_bytes=MOST_KEPT * limit)
-                    await _parse(visit, body)
+                    await self._parse(visit, body)
             finally:
                 self._room.keeping -= 1
         raise too_large(limit)
 
     async def _is_kept(self, request: AnyRequest, announced: int, limit: int) -> bool:
         visit = visit_of(request)
-        if visit.is_partial or _kind_of(visit) != form_body.KIND or self._room.keeping >= MOST_KEEPING:
+        if visit.is_partial or visit.media_type != form_body.KIND or announced > MOST_KEPT * limit:
             return False
         with contextlib.suppress(*NO_ANSWER):
-            return announced <= MOST_KEPT * limit and await find_principal(request) is not None
+            # How many are kept is looked at last: others may have begun while the sign-in was looked up.
+            return await find_principal(request) is not None and self._room.keeping < MOST_KEEPING
         return False
+
+    async def _parse(self, visit: Visit, body: bytes) -> None:
+        if len(body) <= form_body.LARGE_BYTES:
+            _fill(visit, body)
+            return
+        async with self._room.parsing:
+            await asyncio.to_thread(_fill, visit, body)
 
 
 async def _gather(request: AnyRequest, receive: Receive, hold: Hold, announced: int, *, most_bytes: int) -> bytes:
@@ -83,7 +91,7 @@ async def _gather(request: AnyRequest, receive: Receive, hold: Hold, announced: 
         chunk = await incoming.read()
         await make_room(request, hold, incoming.size)
         chunks.append(chunk)
-        if not is_checked and (incoming.is_whole or incoming.size >= STRANGERS_BYTES):
+        if not is_checked and (incoming.is_whole or incoming.size > STRANGERS_BYTES):
             _check_token(visit_of(request), b"".join(chunks)[:STRANGERS_BYTES])
             is_checked = True
         if not chunk or incoming.is_whole:
@@ -91,29 +99,18 @@ async def _gather(request: AnyRequest, receive: Receive, hold: Hold, announced: 
 
 
 def _check_token(visit: Visit, head: bytes) -> None:
-    token = visit.header(csrf.HEADER) or csrf.find_token(head, is_multipart=_kind_of(visit) == file_form.KIND)
+    token = visit.header(csrf.HEADER) or csrf.find_token(head, is_multipart=visit.media_type == file_form.KIND)
     if not visit.is_csrf(token):
         raise csrf.forged()
 
 
-async def _parse(visit: Visit, body: bytes) -> None:
-    if len(body) > form_body.LARGE_BYTES:
-        await asyncio.to_thread(_fill, visit, body)
-    else:
-        _fill(visit, body)
-
-
 def _fill(visit: Visit, body: bytes) -> None:
-    if body and _kind_of(visit) == file_form.KIND:
+    if body and visit.media_type == file_form.KIND:
         parts = file_form.parse(visit.header(b"content-type"), body)
         visit.form, visit.files = parts.fields, parts.files
     else:
         visit.form = form_body.parse_form(body)
     visit.form.pop(csrf.FIELD, None)
-
-
-def _kind_of(visit: Visit) -> str:
-    return visit.header(b"content-type").partition(";")[0].strip().lower()
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -18,6 +18,8 @@ from app.words import gettext as _
 STRANGERS_BYTES = 65_536
 #: So many bytes of bodies are held at a time in one process, and half of them for one person, or for all strangers.
 MOST_IN_FLIGHT_BYTES = 64 * 1024 * 1024
+#: So many large forms are parsed at a time, in threads.
+MOST_PARSED = 2
 #: An answer that is given before its request was read goes out while the rest of that is thrown away, up to so much:
 #: a browser shows an answer only to what it could send.
 MOST_DISCARDED_BYTES = 64_000_000
@@ -92,6 +94,8 @@ class InFlight:
         self.held: dict[str, int] = {}
         #: How many forms that are too large are being kept for their authors.
         self.keeping = 0
+        #: Few large forms are parsed at a time: the threads are everybody's.
+        self.parsing = asyncio.Semaphore(MOST_PARSED)
 
     def has_room(self, whose: str, count: int) -> bool:
         """Whether so many bytes more may be held. Half of the room is nobody's alone, so that others can still send."""

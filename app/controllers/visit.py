@@ -120,6 +120,11 @@ class Visit(msgspec.Struct, kw_only=True):
         return b"hx-request" in self.headers
 
     @property
+    def media_type(self) -> str:
+        """What kind of body the request says that it has, without its parameters."""
+        return self.header(b"content-type").partition(";")[0].strip().lower()
+
+    @property
     def has_body(self) -> bool:
         """Whether the request says that a body comes with it."""
         return self.header(b"content-length") not in ("", "0") or b"transfer-encoding" in self.headers

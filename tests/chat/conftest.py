@@ -42,8 +42,9 @@ class Chat:
         return dict(row)
 
     async def body(self, message_id: uuid.UUID) -> str:
-        """What a page of this person shows of it."""
+        """What a page of this person shows of it; it is stored then, too."""
         (drawn,) = await draw([await find_message(message_id)], self.user)
+        await html_is_stored()
         return str(drawn.body)
 
     async def final(self, message_id: uuid.UUID, *, seconds: float = 15) -> dict[str, object]:
@@ -51,6 +52,11 @@ class Chat:
             while (row := await self.message(message_id))["status"] in ("queued", "running"):  # noqa: ASYNC110  the database tells nobody
                 await asyncio.sleep(0.02)
         return row
+
+
+async def html_is_stored() -> None:
+    """Wait until everything that was rendered is stored."""
+    await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == "store html"))
 
 
 @contextlib.asynccontextmanager

@@ -15,7 +15,7 @@ from app.database import close_pool, fetch, fetch_row
 from app.html.markdown import RENDERER_VERSION
 from app.html.offload import RENDERERS, render_message
 from app.parts import TextPart, encode_parts
-from tests.chat.conftest import Chat, refusing
+from tests.chat.conftest import Chat, html_is_stored, refusing
 from tests.chat.test_continue import cut_at_length
 from tests.renderers import GIVEN_UP, NOT_YET, poison
 from tests.scripted.dialects import OPENAI
@@ -39,6 +39,8 @@ async def look(chat: Chat, answer: uuid.UUID) -> Any:
 
 
 async def cache(answer: uuid.UUID) -> tuple[str, int, int]:
+    """What is stored of it, once all that was rendered is stored."""
+    await html_is_stored()
     row = await fetch_row("SELECT html, html_version, failed_renders FROM message WHERE id = $1", answer)
     assert row is not None
     return row["html"], row["html_version"], row["failed_renders"]
@@ -136,7 +138,7 @@ async def test_two_processes_that_fail_at_once_count_once(chat: Chat, worker: Wo
 
 
 async def test_one_answer_that_takes_long_leaves_the_others_of_the_page_formatted(chat: Chat, worker: Worker) -> None:
-    turns = [await answered(chat, text) for text in ("*one*", "```python\ntwo\n```", poison("hang"))]
+    turns = [await answered(chat, text) for text in ("*one*", "*two* " * 1_000, poison("hang"))]
     await render_message([TextPart("```python\nwarm\n```")], dom="a")
     drawn = await draw([await find_message(turn.answer) for turn in turns], chat.user, seconds=8)
     assert [message.source_note for message in drawn] == ["", "", NOT_YET]
@@ -188,6 +190,7 @@ async def test_a_database_that_cannot_be_written_costs_no_page(text: str, chat: 
     for condition in ("true", "NEW.html_version > 0"):
         async with refusing(condition):
             drawn = await look(chat, turn.answer)
+            await html_is_stored()
     assert ("<strong>two</strong>" in drawn.body) is (text != poison("crash"))
     assert await cache(turn.answer) == ("", 0, 0)
     message = await find_message(turn.answer)

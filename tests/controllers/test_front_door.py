@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from typing import Any
 
 import psutil
 import structlog
@@ -13,6 +14,7 @@ from tests.controllers.raw import GET, Address, Raw, echo, live, until
 from tests.people import Browser
 
 HALF = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
+HANDSHAKE = b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 SMALL = Limits(strangers=20, strangers_per_address=12, waiting_per_address=8, burst_seconds=0.05)
 
 
@@ -150,6 +152,22 @@ def test_what_counts_as_one_address() -> None:
     assert network_of("") == network_of("")
 
 
+async def test_a_web_socket_counts_until_it_is_closed() -> None:
+    async def accept(scope: dict[str, str], receive: Any, send: Any) -> None:
+        assert (scope["type"], (await receive())["type"]) == ("websocket", "websocket.connect")
+        await send({"type": "websocket.accept"})
+        await receive()
+
+    door = FrontDoor()
+    async with live(accept, door) as at:
+        raw = await at.connect()
+        await raw.send(HALF + b"Connection: Upgrade\r\nUpgrade: websocket\r\n" + HANDSHAKE + b"\r\n")
+        assert (await raw.begin()).status == 101
+        assert door.strangers == 1
+        raw.close()
+        await until(lambda: door.strangers == 0)
+
+
 # -- Who has signed in
 
 
@@ -167,6 +185,20 @@ async def test_a_signed_in_connection_is_no_stranger_s(app: Litestar, alice: Bro
             await raw.send(signed_in(alice))
             assert (await raw.answer()).status == 200
         assert (at.open, door.strangers) == (30, 0)
+
+
+async def test_of_signed_in_people_s_idle_connections_there_is_an_end_too(app: Litestar, alice: Browser) -> None:
+    limits = Limits(known_waiting=8, burst_seconds=0.05)
+    async with live(app, FrontDoor(limits=limits)) as at:
+        streams = await connect(at, 10, sent=signed_in(alice, "/models/events"))
+        for raw in streams:
+            assert (await raw.begin()).status == 200
+        idle = await connect(at, 12, sent=signed_in(alice))
+        for raw in idle:
+            assert (await raw.answer()).status == 200
+        await settle(at, 18)
+        assert await idle[0].rest() == b""
+        assert not any(raw.is_closed() for raw in streams)
 
 
 async def test_pages_that_all_may_see_make_nobody_known(app: Litestar, alice: Browser) -> None:

@@ -41,9 +41,8 @@ async def test_an_invitation_waits_for_the_password(
     windows: Windows, instance: Instance, width: int, height: int, scripts: bool
 ) -> None:
     windows.expect([403, 422])
-    page = await windows.open(
-        await owner_of_long_ago(instance), width=width, height=height, java_script_enabled=scripts
-    )
+    olive = await owner_of_long_ago(instance)
+    page = await windows.open(olive, width=width, height=height, java_script_enabled=scripts)
     await page.goto("/users")
     await page.get_by_label("Email of the person (optional)").fill("guest-of-olive@example.org")
     await page.get_by_role("button", name="Make an invitation").click()
@@ -57,6 +56,7 @@ async def test_an_invitation_waits_for_the_password(
     await expect(page.locator("#invitation-url")).to_contain_text("/invitations/")
     await page.get_by_role("button", name="Make an invitation").click()
     await expect(page.locator("#invitation-url")).to_contain_text("/invitations/")
+    await instance.sql("DELETE FROM invitation WHERE created_by = $1", olive.id)
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "none"])
@@ -123,3 +123,31 @@ async def test_a_server_is_tested_from_the_dialog_and_the_key_stays_typed(window
     await expect(page.locator("#dialog")).to_be_hidden()
     await expect(form.get_by_text("2 models in").first).to_be_visible()
     await expect(form.get_by_label("Key")).to_have_value("sk-lantern")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "none"])
+async def test_a_chosen_file_waits_for_the_password(windows: Windows, instance: Instance, scripts: bool) -> None:
+    windows.expect([403])
+    olive = await instance.add_person("Olive", is_owner=True)
+    page = await windows.open(olive, java_script_enabled=scripts)
+    await page.goto("/settings/file")
+    await instance.sql('UPDATE session SET confirmed_at = NULL WHERE "user" = $1', olive.id)
+    file = b'{"format": "parley-settings", "version": 1, "parley": "0.1.0", "made_at": "2026-11-25T08:00:00Z"}'
+    chosen = {"name": "settings.json", "mimeType": "application/json", "buffer": file}
+    await page.get_by_label("File", exact=True).set_input_files(chosen)  # type: ignore[arg-type]  # a dict is such a file
+    await page.get_by_role("button", name="Import").click()
+    await see_the_question(page, "Import settings")
+    await give(page, PASSWORD)
+    await expect(page.get_by_role("heading", name="The file was taken in.")).to_be_visible()
+
+
+async def test_an_export_asks_for_the_password_beforehand(windows: Windows, instance: Instance) -> None:
+    page = await windows.open(await owner_of_long_ago(instance), java_script_enabled=False)
+    await page.goto("/settings/file")
+    await page.get_by_label("Passphrase for the secrets (optional)").fill("a long passphrase")
+    await page.get_by_label("Your password").first.fill(PASSWORD)
+    async with page.expect_download() as downloading:
+        await page.get_by_role("button", name="Download").click()
+    assert (await downloading.value).suggested_filename.startswith("parley-settings-")
+    await page.reload()
+    await expect(page.get_by_label("Your password")).to_have_count(0)

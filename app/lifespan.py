@@ -17,7 +17,7 @@ from app.chat.task_runner import TaskRunner
 from app.chat.title import naming
 from app.chat.worker import Worker
 from app.html.renderers import RENDERERS
-from app.instance import holding
+from app.instance import holding, sealing
 from app.live import Reader
 from app.providers.client import make_client
 from app.providers.engines import ENGINES
@@ -51,6 +51,8 @@ async def run(url: str, settings: Settings, *, with_worker: bool) -> AsyncIterat
     await database.open_pool(url, size=settings.pool_size)
     try:
         await holding.take()
+        await sealing.seal_addresses()
+        await sealing.bind_settings()
         await catalog.ensure_builtin(settings)
         async with make_client(settings.ca_file) as client:
             connect = catalog.connector(client, settings)

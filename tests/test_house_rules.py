@@ -29,7 +29,8 @@ LAYERS = [
     {
         "children",
         "live", "jobs", "parts", "settings", "certificates", "expected", "errors", "logs", "secrets", "database", "database_url",
-        "embedded", "last_words", "postmaster", "schema", "server_url", "paths", "piccolo_app", "piccolo_conf", "words",
+        "embedded", "last_words", "origins", "postmaster", "principals", "schema", "server_url", "paths", "piccolo_app",
+        "piccolo_conf", "words",
     },
 ]  # fmt: skip
 
@@ -134,6 +135,22 @@ def test_what_runs_answers_cannot_render_them() -> None:
     )
     renderers = {"app.html.markdown", "app.html.stream", "app.html.offload", "app.chat.rendering", "nh3", "math_core"}
     assert not renderers & set(loaded.stdout.split())
+
+
+def test_there_is_one_place_that_sends_keys() -> None:
+    """Nothing else names a header that signs a request in; what has a key says which origin that key is for.
+
+    `bearer` reads those of our own visitors, and `logs` leaves out what a log must not hold.
+    """
+    header = re.compile(r"[\"'](?:Proxy-)?Authorization[\"']|\bBasicAuth\(|\bauth=\(", re.IGNORECASE)
+    writers = {name_of(path) for path in SOURCES if header.search(path.read_text())}
+    assert writers == {"app/api/bearer.py", "app/logs.py", "app/providers/authorization.py"}
+    for path in SOURCES:
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "Account":
+                names = {keyword.arg for keyword in call.keywords}
+                has_key = "key" in names or len(call.args) > 2
+                assert not has_key or "key_origin" in names, f"{name_of(path)}:{call.lineno}"
 
 
 def test_exceptions_are_named() -> None:

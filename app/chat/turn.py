@@ -10,6 +10,7 @@ import asyncpg
 import msgspec
 
 from app.chat.access import is_offered, may_use
+from app.chat.admission import admit, admit_turn
 from app.chat.new_message import NewMessage
 from app.chat.sidebar import told
 from app.chat.title import first_words
@@ -18,6 +19,7 @@ from app.errors import Conflict, Invalid, NotFound
 from app.jobs import enqueue, enqueued
 from app.live import News
 from app.parts import TextPart, encode_parts
+from app.principals import may_write
 from app.tables.message import Message
 from app.words import gettext as _
 from app.words import language
@@ -48,6 +50,7 @@ async def start_thread(user_id: uuid.UUID, new: NewMessage, *, options: str, sys
 
     Raises `Invalid` when the model is not offered, `NotFound` when the id is another person's.
     """
+    await admit_turn(user_id, new.request_id, new.request_id)
     async with transaction():
         with _only_known_models():
             await fetch(
@@ -56,7 +59,7 @@ async def start_thread(user_id: uuid.UUID, new: NewMessage, *, options: str, sys
                 " VALUES ($1, $2, $3, (SELECT id FROM model WHERE id = $4), $5, $6, now(), now()) ON CONFLICT (id) DO NOTHING",
                 new.request_id, user_id, first_words(new.text), new.model, options, system_prompt,
             )  # fmt: skip
-        return await start_turn(user_id, new.request_id, new)
+        return await _begin_turn(user_id, new.request_id, new, None)
 
 
 async def start_turn(
@@ -68,6 +71,11 @@ async def start_turn(
     One statement, so one transaction. Raises `NotFound` (not this person's thread), `Conflict` (an answer is being
     written), `Invalid` (no such model).
     """
+    await admit_turn(user_id, thread_id, new.request_id)
+    return await _begin_turn(user_id, thread_id, new, instead_of)
+
+
+async def _begin_turn(user_id: uuid.UUID, thread_id: uuid.UUID, new: NewMessage, instead_of: uuid.UUID | None) -> Turn:
     question, answer = new_id(), new_id()
     arguments = (
         thread_id, user_id, new.request_id, new.model, question, answer, new_id(),
@@ -121,6 +129,7 @@ def _as_written(new: NewMessage, question: uuid.UUID, answer: uuid.UUID, found: 
 
 async def start_sibling(user_id: uuid.UUID, answer: Message, model: uuid.UUID | None) -> Turn:
     """Another answer to the same question ("Try again"), beside the old one, as the new end of the active branch."""
+    await admit(user_id)
     async with transaction():
         thread = await _lock(user_id, _id(answer.thread), model or answer.model)
         answer_id, generation = new_id(), new_id()
@@ -139,6 +148,7 @@ async def continue_answer(user_id: uuid.UUID, answer: Message, *, instead: uuid.
 
     `instead`: goes on if the answer's own model is not offered any more.
     """
+    await admit(user_id)
     async with transaction():
         thread = await _lock(user_id, _id(answer.thread), answer.model, instead)
         if not answer.can_continue:
@@ -207,7 +217,7 @@ def _id(value: Any) -> uuid.UUID:
 
 
 # Two statements: after waiting for the lock, what other tables hold must be read with a new snapshot.
-_LOCK = """SELECT 1 FROM thread WHERE id = $1 AND "user" = $2 AND status <> 'deleted' FOR NO KEY UPDATE"""
+_LOCK = f"SELECT 1 FROM thread AS t WHERE t.id = $1 AND {may_write('$2')} FOR NO KEY UPDATE"
 
 _LOOK = f"""
 SELECT t.version, coalesce(l.depth + 1, 0) AS depth, m.id AS model, m.name AS label, p.kind = 'scripted' AS is_demo
@@ -223,7 +233,7 @@ WHERE t.id = $1 ORDER BY array_position($2::uuid[], m.id) LIMIT 1
 # be seen says so (`is_current`), and nothing is done.
 _TURN = f"""
 WITH mine AS MATERIALIZED (
-    SELECT id, version, leaf FROM thread WHERE id = $1 AND "user" = $2 AND status <> 'deleted' FOR NO KEY UPDATE
+    SELECT t.id, t.version, t.leaf FROM thread AS t WHERE t.id = $1 AND {may_write("$2")} FOR NO KEY UPDATE
 ), look AS MATERIALIZED (
     SELECT t.version, l.id AS leaf, coalesce(l.depth + 1, 0) AS depth, q.id AS question, m.id AS model, m.name AS label,
            p.kind = 'scripted' AS is_demo, $10::uuid IS NULL OR o.id IS NOT NULL AS is_known,

@@ -38,6 +38,20 @@ async def is_signed_in(session_id: uuid.UUID) -> bool:
     return await fetch_row(_SIGNED_IN, session_id) is not None
 
 
+async def until_signed_out(reader: Reader, user_id: uuid.UUID, session_id: uuid.UUID) -> bool:
+    """Waits until a sign-in ends. False if its end could be missed from now on: whatever it opened has to begin again."""
+    try:
+        with reader.view({f"user:{user_id}", f"session:{session_id}"}) as viewer:
+            while await is_signed_in(session_id):
+                items = await viewer.take(timeout_seconds=PING_SECONDS)
+                if any(isinstance(item, Lost) for item in items):
+                    return False
+    except (*AWAY, asyncpg.PostgresError) as error:
+        log.info("socket_lost", error=type(error).__name__)
+        return False
+    return True
+
+
 class Watch:
     """One open page of one thread. `lines()` is its event stream."""
 

@@ -1,75 +1,52 @@
 """uvicorn, told what to do by us: our loop, our signals, our log, no lifespan of its own."""
 
-import asyncio
 import contextlib
+import functools
+import resource
 import socket
 from collections.abc import Callable, Iterator
 
 import uvicorn
 from litestar import Litestar
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.cli.connection import Connection
+from app.cli.front_door import FrontDoor
 
 #: How long requests that are under way may take once we were told to end; streams end by themselves.
 GRACE_SECONDS = 5
 
-#: What the system keeps of an answer for who reads slowly; by itself it would keep megabytes.
-SEND_BUFFER_BYTES = 128 * 1024
-#: Who takes longer to read what fills the buffers is cut off: a page comes back by itself, with its cursor.
-SLOWEST_READ_SECONDS = 20
-#: A connection whose other end acknowledges nothing for so long is dead, though nobody said so.
-SILENT_PEER_SECONDS = 60
+
+#: Every open page takes a file descriptor, and many systems give a process 1,024 unless it asks for more.
+MOST_FILES = 65_536
 
 
-class Connection(HttpToolsProtocol):
-    """A browser's connection. Readers that are too slow, or gone without a word, do not keep it for ever."""
-
-    _cut: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        peer = transport.get_extra_info("socket")
-        with contextlib.suppress(OSError):
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-            if hasattr(socket, "TCP_USER_TIMEOUT"):
-                peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_PEER_SECONDS * 1000)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._spare()
-        super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        self._cut = asyncio.get_running_loop().call_later(SLOWEST_READ_SECONDS, self.transport.abort)
-        super().pause_writing()
-
-    def resume_writing(self) -> None:
-        self._spare()
-        super().resume_writing()
-
-    def _spare(self) -> None:
-        if self._cut is not None:
-            self._cut.cancel()
-            self._cut = None
+def raise_file_limit() -> None:
+    """Ask the system for as many file descriptors as it gives without further rights."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Server(uvicorn.Server):
     """Calls `ready` once it accepts connections. The app's lifespan is entered before and left after, by the caller."""
 
-    def __init__(self, app: Litestar, ready: Callable[[], None]) -> None:
+    def __init__(self, app: Litestar, ready: Callable[[], None], door: FrontDoor) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=Connection,
+                http=functools.partial(Connection, door=door),  # type: ignore[arg-type]  # called as the class would be
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
                 timeout_graceful_shutdown=GRACE_SECONDS,
-                # Longer than the minute after which common proxies drop an idle connection, so that they do it first.
-                timeout_keep_alive=75,
             )
         )
         self._ready = ready
+        raise_file_limit()
 
     def end(self) -> None:
         """Finish what is under way; called again: finish nothing."""

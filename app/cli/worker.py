@@ -58,13 +58,14 @@ async def _answering(settings: Settings, running: "Running") -> AsyncIterator[No
     if not settings.worker_port:
         yield
         return
+    from app.cli.front_door import open_door
     from app.cli.server import Server
     from app.main import create_worker_app
 
     listener = bind(settings.host, settings.worker_port, "Choose another PARLEY_WORKER_PORT.")
     with contextlib.closing(listener):
         is_ready = asyncio.Event()
-        server = Server(create_worker_app(settings, running), is_ready.set)
+        server = Server(create_worker_app(settings, running), is_ready.set, open_door(settings))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await is_ready.wait()
         say(f"Answering /health and /metrics on {settings.host}:{listener.getsockname()[1]}.")

@@ -1,25 +1,34 @@
-"""An event stream as an answer: little more than the sending of it, since hundreds send dozens of frames a second each."""
+"""Answers that go on while a page is open: little more than the sending, since hundreds send dozens of frames a second each."""
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import AsyncGenerator
 from typing import Any
 
 from litestar.response.base import ASGIResponse
-from litestar.types import Receive, Send
+from litestar.types import Receive, Scope, Send
+
+from app.controllers.open_streams import OPEN_STREAMS
 
 HEADERS = {"x-accel-buffering": "no"}
 
 
-class EventStream(ASGIResponse):
-    """Sends what `events` yields until that ends or the page goes; then `events` is closed."""
+class OpenStream(ASGIResponse):
+    """Sends what `pieces` yields until that ends or the page goes; then `pieces` is closed. It counts as one of the person's."""
 
-    __slots__ = ("_events",)
+    __slots__ = ("_person", "_pieces")
     _should_set_content_length = False
 
-    def __init__(self, events: AsyncGenerator[bytes, None], **options: Any) -> None:
-        super().__init__(media_type="text/event-stream", headers=HEADERS, **options)
-        self._events = events
+    def __init__(self, pieces: AsyncGenerator[bytes, None], person: uuid.UUID, **options: Any) -> None:
+        super().__init__(headers=HEADERS, **options)
+        self._pieces = pieces
+        self._person = person
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raises `TooManyRequests` before anything is sent."""
+        with OPEN_STREAMS.count(self._person):
+            await super().__call__(scope, receive, send)
 
     async def send_body(self, send: Send, receive: Receive) -> None:
         """Two tasks: this one waits for the page to go, which is all that can be received from it now."""
@@ -35,10 +44,17 @@ class EventStream(ASGIResponse):
             sending.result()
 
     async def _send_all(self, send: Send) -> None:
-        async with contextlib.aclosing(self._events) as events:
-            async for event in events:
-                await send({"type": "http.response.body", "body": event, "more_body": True})
+        async with contextlib.aclosing(self._pieces) as pieces:
+            async for piece in pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class EventStream(OpenStream):
+    """Server-sent events."""
+
+    def __init__(self, events: AsyncGenerator[bytes, None], person: uuid.UUID, **options: Any) -> None:
+        super().__init__(events, person, media_type="text/event-stream", **options)
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -1,18 +1,16 @@
 """Messages: sending one, windows of them, one as it is now, its text, its stream without scripts, the request behind it."""
 
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
 
 import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
-from litestar.response import Stream
 
 from app.chat import options
 from app.chat.drawing import draw
-from app.chat.pace import pace
 from app.chat.page_stream import page_stream
 from app.chat.requests import Sent, list_sent
 from app.chat.threads import my_message, my_thread
@@ -20,6 +18,7 @@ from app.chat.tree import list_after, list_window
 from app.chat.turn import start_turn
 from app.controllers.composer import field
 from app.controllers.errors import headers_of
+from app.controllers.event_stream import OpenStream
 from app.controllers.guard import CurrentSession, CurrentUser
 from app.controllers.pages import page, page_text, redirect, with_sidebar
 from app.controllers.threads import Answer, Asked, beside, composer_context, read_message, show_thread
@@ -38,7 +37,6 @@ async def create(request: Asked, current_user: CurrentUser, thread_id: FromPath[
     visit = visit_of(request)
     try:
         message = read_message(request)
-        pace.take(current_user.id, per_minute=settings.max_turns_per_minute)
         turn = await start_turn(current_user.id, thread_id, message)
     except AppError as error:
         if error.status_code == 404:
@@ -102,12 +100,12 @@ async def stream(
     current_session: CurrentSession,
     live: NamedDependency[Reader],
     message_id: FromPath[uuid.UUID],
-) -> Stream:
+) -> OpenStream:
     """The answer as it comes, as one HTML page that grows: what an iframe shows where there is no script."""
     message, thread = await my_message(current_user.id, message_id)
     head = page_text(request, "messages/stream.html", {"message": message, "thread": thread})
     growing = page_stream(live, message, thread.id, current_user.id, current_session.id)
-    return Stream(_chunks(head, growing), media_type="text/html; charset=utf-8", headers={"x-accel-buffering": "no"})
+    return OpenStream(_chunks(head, growing), current_user.id, media_type="text/html; charset=utf-8")
 
 
 @get("/messages/{message_id:uuid}/request")
@@ -144,7 +142,7 @@ def _bodies(sent: list[Sent]) -> Iterator[dict[str, Any]]:
             yield {"json": text, "calls": calls, "is_naming": one.is_naming}
 
 
-async def _chunks(head: str, growing: AsyncIterator[str]) -> AsyncIterator[bytes]:
+async def _chunks(head: str, growing: AsyncIterator[str]) -> AsyncGenerator[bytes, None]:
     yield head.encode()
     async for piece in growing:
         yield piece.encode()

@@ -9,9 +9,11 @@ from litestar import Request, Response, get, post, put
 from litestar.params import FromPath, FromQuery
 
 from app.chat.access import is_offered
+from app.controllers.border import is_ours
+from app.controllers.confirmation import Confirmed
 from app.controllers.guard import CurrentUser, owner_only
 from app.controllers.pages import page, redirect, with_sidebar
-from app.controllers.visit import visit_of
+from app.controllers.visit import Connection, visit_of
 from app.database import fetch
 from app.errors import Malformed, NotFound
 from app.instance import changing, words
@@ -51,6 +53,12 @@ class Shown(msgspec.Struct, frozen=True):
         return self.stored.changed_at if self.stored else None
 
 
+async def _is_sensitive(connection: Connection) -> bool:
+    """Whether a form that has no fault changes a setting that matters for security."""
+    change = await changing.check_texts(_texts(connection, _known(connection.path_params["group"])))
+    return not change.faults and any(FIELDS[name].is_sensitive for name in changing.changed_by(change))
+
+
 @get("/settings", guards=[owner_only])
 async def index(request: AnyRequest) -> Response[Any]:
     """The first page of them."""
@@ -63,13 +71,13 @@ async def show(request: AnyRequest, current_user: CurrentUser, group: FromPath[s
     return await _page(request, current_user, _known(group))
 
 
-@put("/settings/{group:str}", guards=[owner_only])
+@put("/settings/{group:str}", guards=[owner_only, Confirmed("settings", only_if=_is_sensitive)])
 async def update(request: AnyRequest, current_user: CurrentUser, group: FromPath[str]) -> Response[Any]:
     """Sets what is filled in, takes back what is empty: all of it, or nothing if anything is wrong."""
     texts = _texts(request, _known(group))
     change = await changing.check_texts(texts)
-    if change.faults:
-        return await _page(request, current_user, group, typed=texts, errors=change.faults, status_code=422)
+    if errors := {**_lockout(request, change.chosen.get("public_url", "")), **change.faults}:
+        return await _page(request, current_user, group, typed=texts, errors=errors, status_code=422)
     await changing.save(change, by=current_user.id)
     if not visit_of(request).is_partial:
         return redirect(request, f"/settings/{group}", flash="saved")
@@ -92,7 +100,16 @@ def _known(group: str) -> str:
     return group
 
 
-def _texts(request: AnyRequest, group: str) -> dict[str, str]:
+def _lockout(request: AnyRequest, public_url: str) -> dict[str, str]:
+    """What is wrong with a public URL after which this very page could not be opened to take it back."""
+    host = visit_of(request).host
+    if not public_url or is_ours(host, public_url):
+        return {}
+    sentence = _("You opened Parley as %(host)s, which it would no longer answer to. Open it at the new address first.")
+    return {"public_url": sentence % {"host": host}}
+
+
+def _texts(request: Connection, group: str) -> dict[str, str]:
     """What was typed for the settings of this page. A secret is never shown: left empty it stays as it is.
 
     Raises `Malformed` for what is no field of this page.

@@ -16,7 +16,6 @@ from app.chat.drawing import cursor_of, draw
 from app.chat.missing_model import find_missing
 from app.chat.models import count_hidden
 from app.chat.new_message import NewMessage, check_text
-from app.chat.pace import pace
 from app.chat.presets import list_presets
 from app.chat.tasks import can_be_kept
 from app.chat.threads import choose_leaf, delete_thread, is_busy, my_message, my_thread, save_options
@@ -68,7 +67,6 @@ async def create(request: Asked, current_user: CurrentUser) -> Answer:
             raise Invalid(
                 _("Some options cannot be used. They are marked below, and nothing was sent."), field="options"
             )
-        pace.take(current_user.id, per_minute=settings.max_turns_per_minute)
         stored = msgspec.json.encode(chosen.parameters).decode()
         turn = await start_thread(current_user.id, message, options=stored, system_prompt=chosen.system_prompt)
     except AppError as error:
@@ -106,7 +104,7 @@ async def events(
     thread = await my_thread(current_user.id, thread_id)
     cursor = Cursor.parse(request.headers.get("last-event-id") or at)
     watch = Watch(live, thread.id, current_user.id, current_session.id, cursor)
-    return EventStream(watch.lines())
+    return EventStream(watch.lines(), current_user.id)
 
 
 @patch("/threads/{thread_id:uuid}")

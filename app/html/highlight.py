@@ -1,26 +1,18 @@
 """Source code to HTML with Pygments' short classes, coloured by static/css/highlight.css."""
 
-import importlib
-import re
 import time
 from html import escape
+from importlib import import_module
 from typing import Final
 
 from pygments.lexer import Lexer
-from pygments.lexers import find_lexer_class_by_name, get_lexer_by_name
 from pygments.token import STANDARD_TYPES, _TokenType
-from pygments.util import ClassNotFound
+
+from app.html.languages import LANGUAGES, LEXERS
 
 MAX_CODE_CHARS: Final = 100_000
 CLASS_PREFIX: Final = "h-"
 _DEADLINE_SECONDS: Final = 0.5
-_NAME: Final = re.compile(r"[\w+#.-]{1,40}")
-_PRELOADED: Final = (
-    "bash c c++ c# clojure css dart diff docker elixir go graphql haskell html ini java javascript json jsx julia kotlin lua "
-    "makefile markdown matlab nginx perl php powershell protobuf python r ruby rust scala scss sql swift tex toml tsx "
-    "typescript vim xml yaml"
-)
-_PLAIN: Final = frozenset({"", "text", "plain", "plaintext", "txt", "output", "none"})
 
 
 def highlight(code: str, language: str) -> str:
@@ -43,10 +35,10 @@ def highlight(code: str, language: str) -> str:
 
 def preload() -> None:
     """Import what later calls may need, without using it: that takes fifteen times as long, and most is never used."""
-    for language in _PRELOADED.split():
-        find_lexer_class_by_name(language)
+    for name in LEXERS:
+        _lexer_class(name)
     for name in ("cocoa", "lua", "php", "vim"):  # imported by their lexers when these are first used
-        importlib.import_module(f"pygments.lexers._{name}_builtins")
+        import_module(f"pygments.lexers._{name}_builtins")
 
 
 def _nearest(kind: _TokenType) -> str:
@@ -57,9 +49,14 @@ def _nearest(kind: _TokenType) -> str:
 
 
 def _lexer(language: str) -> Lexer | None:
-    if language.lower() in _PLAIN or not _NAME.fullmatch(language):
+    name = LANGUAGES.get(language.lower())
+    if name is None:
         return None
-    try:
-        return get_lexer_by_name(language.lower(), stripnl=False, ensurenl=False)
-    except ClassNotFound:
-        return None
+    # `handlecodeblocks`: code within Markdown could name any lexer that there is.
+    return _lexer_class(name)(stripnl=False, ensurenl=False, handlecodeblocks=False)
+
+
+def _lexer_class(name: str) -> type[Lexer]:
+    module, _, kind = LEXERS[name].partition(":")
+    found: type[Lexer] = getattr(import_module(module), kind)
+    return found

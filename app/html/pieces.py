@@ -11,10 +11,13 @@ from typing import Final, assert_never
 
 import msgspec
 
+from app.html.bounds import MAX_HTML_BYTES, byte_length
+from app.html.languages import LANGUAGES
+
 MAX_HIGHLIGHTED_CHARS: Final = 100_000
 
-_FORMULA: Final = re.compile(r"<(var|samp)>(.*?)</\1>", re.DOTALL)
-_CODE: Final = re.compile(r'(<pre tabindex="0"><code class="language-([^"]*)">)(.*?)(?=</code></pre>)', re.DOTALL)
+_FORMULA: Final = re.compile(r"<(var|samp)>([^<]*+)</\1>")
+_CODE: Final = re.compile(r'(<pre tabindex="0"><code class="language-([^"]*)">)([^<]*+)(?=</code></pre>)')
 
 
 class Formula(msgspec.Struct, frozen=True, tag="formula"):
@@ -90,19 +93,30 @@ def not_drawn(latex: str) -> str:
 
 
 def code_in(html: str) -> list[Code]:
-    """Each block of code that says its language, as long as all of them together are not too long."""
+    """Each block of code in a language that has colours, as long as all of them together are not too long."""
     left = MAX_HIGHLIGHTED_CHARS
     found: dict[Code, None] = {}
     for match in _CODE.finditer(html):
-        if match[3] and len(match[3]) <= left:
+        if match[2] in LANGUAGES and match[3] and len(match[3]) <= left:
             left -= len(match[3])
             found[_code(match)] = None
     return list(found)
 
 
 def with_colours(html: str, drawn: Mapping[Code, str]) -> str:
-    """HTML with the colours of its code; a block that is not among them stays as it is."""
-    return _CODE.sub(lambda match: match[1] + (drawn.get(_code(match)) or match[3]), html) if drawn else html
+    """HTML with the colours of its code; a block that is not among them, or for which there is no room, stays as it is."""
+    room = MAX_HTML_BYTES - byte_length(html)
+
+    def coloured(match: re.Match[str]) -> str:
+        nonlocal room
+        code = drawn.get(_code(match)) or match[3]
+        growth = byte_length(code) - byte_length(match[3])
+        if growth > room:
+            return match[0]
+        room -= growth
+        return match[1] + code
+
+    return _CODE.sub(coloured, html) if drawn else html
 
 
 def _formula(match: re.Match[str]) -> Formula:

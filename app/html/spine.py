@@ -7,7 +7,7 @@ share, or new content for it; everything left of the spine stays as it is in the
 import re
 from typing import NamedTuple
 
-_TAG = re.compile(r"<(/?)([a-z0-9]+)[^>]*>")  # nh3 and we escape < and > in attributes
+_TAG = re.compile(r"<(/?)([a-z0-9]++)[^<>]*+>")  # nh3 and we escape < and > in attributes
 _PARAGRAPH = re.compile(r"<p[ >]")
 # Without content; and formulas, which look different on the page: nothing in them has an address.
 _CLOSED = frozenset({"br", "hr", "input", "var", "samp"})

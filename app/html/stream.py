@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import Final, Literal, NamedTuple, assert_never
 
-from app.html.blocks import Blocks
-from app.html.markdown import normal, render_marked
+from app.html.blocks import Blocks, draw_by_block
+from app.html.bounds import Room
+from app.html.markdown import draw_whole, normal
 from app.html.source import as_source
 from app.html.spine import Change
 from app.parts import (
@@ -61,12 +62,16 @@ def frame(ops: Iterable[Op]) -> str:
 def render_parts(parts: Sequence[Part], *, dom: str, reasoning_label: str | None = None) -> str:
     """What stands in the body of a final message, as marked HTML (pieces.py): formulas and colours are still to come.
 
-    Files and errors are not drawn here: the message's template does.
+    Files and errors are not drawn here: the message's template does. Each text is drawn at once, so that what resolves
+    late does. A message that exceeds a bound is drawn as its stream was, block by block: only what exceeds it is source,
+    and nothing else changes when the answer ends.
     """
-    return "".join(
-        _part(part, reasoning_label, functools.partial(render_marked, prefix=_footnote_prefix(dom, number)))
-        for number, part in enumerate(parts, 1)
-    )
+    room, blocks_room = Room(), Room()
+    whole = _draw_parts(parts, dom, reasoning_label, room, draw_whole)
+    if not room.was_exceeded and room.has_most_left:
+        return whole
+    by_block = _draw_parts(parts, dom, reasoning_label, blocks_room, draw_by_block)
+    return by_block if room.was_exceeded or blocks_room.was_exceeded else whole
 
 
 def source_of(parts: Sequence[Part]) -> str:
@@ -83,7 +88,8 @@ class AnswerView:
         self._tail = f"#t-{dom}"
         self._key: tuple[str, int] | None = None
         self._part_number = 0
-        self._blocks = Blocks("")
+        self._room = Room()
+        self._blocks = Blocks("", self._room)
         self._call = _Call()
         self._done: list[str] = []
         self._thoughts: list[str] = []
@@ -169,7 +175,7 @@ class AnswerView:
         if key[0] == "tool_call":
             self._call = _Call()
         else:
-            self._blocks = Blocks(_footnote_prefix(self._dom, self._part_number))
+            self._blocks = Blocks(_footnote_prefix(self._dom, self._part_number), self._room)
 
     def _put(self, finished: str) -> None:
         if finished:
@@ -228,6 +234,15 @@ def _key(delta: Delta) -> tuple[str, int]:
 
 def _footnote_prefix(dom: str, part_number: int) -> str:
     return f"{dom}-{part_number}-"
+
+
+def _draw_parts(
+    parts: Sequence[Part], dom: str, reasoning_label: str | None, room: Room, draw: Callable[..., str]
+) -> str:
+    return "".join(
+        _part(part, reasoning_label, functools.partial(draw, prefix=_footnote_prefix(dom, number), room=room))
+        for number, part in enumerate(parts, 1)
+    )
 
 
 def _part(part: Part, reasoning_label: str | None, html_of: Callable[[str], str]) -> str:

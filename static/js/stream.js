@@ -237,7 +237,12 @@ let delay = 500;
 document.addEventListener("htmx:finally:request", (event) => {
   const element = event.target;
   if (element.id !== "thread" || element._htmx?.sse || event.detail.ctx.extensionPromise) return;
-  if (askAgain(event.detail.ctx.response?.status)) return;
+  const status = event.detail.ctx.response?.status;
+  if (askAgain(status)) return;
+  if (status === TOO_MANY) {
+    sayDisconnected(status);
+    delay = 30_000; // tabs are closed by hand
+  }
   clearTimeout(retry);
   retry = setTimeout(() => htmx.trigger(element, "parley:connect"), delay);
   delay = Math.min(delay * 2, 30_000);
@@ -271,5 +276,13 @@ document.addEventListener("htmx:sse:after:connection", () => {
 
 document.addEventListener("htmx:sse:error", (event) => {
   if (askAgain(event.detail.status)) return;
-  document.getElementById("connection").textContent = document.getElementById("words").dataset.offline;
+  sayDisconnected(event.detail.status);
 });
+
+// This person has more pages open than are kept up to date.
+const TOO_MANY = 429;
+
+function sayDisconnected(status) {
+  const { crowded, offline } = document.getElementById("words").dataset;
+  document.getElementById("connection").textContent = status === TOO_MANY ? crowded : offline;
+}

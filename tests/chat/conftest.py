@@ -17,7 +17,7 @@ from app.chat.worker import Worker
 from app.database import fetch, fetch_row, new_id
 from app.live import Lost, Reader
 from app.providers.client import make_client
-from app.settings import Settings, read
+from app.settings import Settings, read, take_stored
 from tests.scripted.dialects import DIALECTS, OPENAI, Dialect
 from tests.scripted.server import ScriptedServer
 
@@ -75,6 +75,7 @@ async def refusing(condition: str) -> AsyncIterator[None]:
 
 @pytest.fixture
 async def chat(database: str) -> AsyncIterator[Chat]:
+    take_stored({"max_turns_per_minute": 0})  # scripts ask faster than people; test_admission.py is about the limit
     user = new_id()
     await fetch(
         "INSERT INTO users (id, name, email, password_hash, is_owner, theme, send_key, speech, draft, is_active)"

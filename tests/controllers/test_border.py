@@ -4,11 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
+from litestar import Litestar
 
-from app.controllers.border import read_body
+from app.controllers.guard import Guard
+from app.controllers.receiving import Deadline, Incoming
 from app.errors import Malformed
-from tests.controllers.guarded import FORM, Visitor
+from app.settings import current
+from tests.controllers.guarded import FORM, Visitor, guarded
+from tests.controllers.raw import live
 
 # -- Bodies
 
@@ -35,6 +40,11 @@ async def test_a_chunked_body_over_the_limit_is_refused_too() -> None:
         assert "content-length" not in answer.request.headers
 
 
+async def read_all(incoming: Incoming) -> None:
+    while await incoming.read():
+        pass
+
+
 async def test_an_endless_body_is_not_read_for_ever() -> None:
     sent = 0
 
@@ -43,9 +53,10 @@ async def test_an_endless_body_is_not_read_for_ever() -> None:
         sent += 1
         return {"type": "http.request", "body": b"x" * 1_000, "more_body": True}
 
+    incoming = Incoming(receive, most_bytes=10_000, deadline=Deadline())
     with pytest.raises(Exception, match="at most 10,000 bytes"):
-        await read_body(receive, "", max_bytes=10_000)
-    assert sent <= 170
+        await read_all(incoming)
+    assert sent == 11
 
 
 async def test_a_body_that_never_arrives_is_given_up() -> None:
@@ -53,7 +64,7 @@ async def test_a_body_that_never_arrives_is_given_up() -> None:
         await asyncio.Event().wait()
 
     with pytest.raises(Malformed, match="too long to arrive"):
-        await read_body(receive, "", max_bytes=10_000, seconds=0.01)
+        await Incoming(receive, most_bytes=10_000, deadline=Deadline(grace_seconds=0.01)).read()
 
 
 @pytest.mark.parametrize(
@@ -65,6 +76,7 @@ async def test_a_body_that_never_arrives_is_given_up() -> None:
         (b"&".join(b"a=%d" % n for n in range(1_001)), "application/x-www-form-urlencoded"),
         (b"--x\r\n\r\n--x--", "multipart/form-data; boundary=x"),
         (b"a=1", "text/plain"),
+        (b'{"a": 1}', "application/json"),
         (b"a=1", ""),
         (b"<a/>", "application/xml"),
     ],
@@ -115,24 +127,96 @@ async def test_a_public_name_is_known_by_a_setting() -> None:
         assert (await browser.get("/form", headers={"host": "any.example"})).status_code == 200
 
 
+PUBLIC = {"host": "0.0.0.0", "public_url": "https://chat.example.org:8443"}
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("chat.example.org:8443", 200),
+        ("CHAT.example.org", 200),
+        ("localhost:8000", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8000", 200),
+        ("evil.example", 400),
+        ("chat.example.org.evil.example", 400),
+        ("192.0.2.7:8000", 400),
+        ("chat.example.org.", 400),
+    ],
+)
+async def test_where_there_is_a_public_url_no_other_name_is_answered(host: str, status: int) -> None:
+    for proxies in ((), ("127.0.0.1",)):
+        async with Visitor(**PUBLIC, trusted_proxies=proxies) as browser:
+            answer = await browser.get("/form", headers={"host": host, "x-forwarded-host": "chat.example.org"})
+            assert answer.status_code == status
+            if status == 400:
+                assert "public URL only" in answer.text
+                assert answer.headers["connection"] == "close"
+
+
+async def test_monitors_may_ask_by_the_address_that_we_listen_to(app: Litestar) -> None:
+    guard: Any = app.asgi_handler
+    app.asgi_handler = Guard(guard._app, msgspec.structs.replace(current(), **PUBLIC))
+    asked = (("/health", "127.0.0.5", 200), ("/health", "127.0.0.6", 400), ("/health", "evil.example", 400))
+    async with live(app, host="127.0.0.5") as at:
+        for path, host, status in (*asked, ("/sign-in", "127.0.0.5", 400), ("/health/", "127.0.0.5", 400)):
+            request = f"GET {path} HTTP/1.1\r\nHost: {host}:{at.port}\r\n\r\n"
+            assert (await at.ask(request.encode())).status == status, (path, host)
+
+
+async def test_a_worker_is_asked_by_any_name() -> None:
+    for changes, status in ((PUBLIC, 200), ({"public_url": "https://chat.example.org"}, 400)):
+        async with Visitor(**changes) as browser:
+            browser.app.asgi_handler._has_pages = False  # type: ignore[attr-defined]
+            assert (await browser.get("/form", headers={"host": "worker-1:9100"})).status_code == status
+
+
+BAD_HOSTS = [
+    "localhost:", "localhost:abc", "localhost:0", "localhost:65536", "localhost:999999", "localhost:-1", "localhost:8000:1",
+    "localhost:+80", "localhost:８０", "a@localhost", "localhost@evil.example", "local host", "localhost ,a", "localhost/x",
+    "localhost?x", "localhost#x", "localhost\\x", "local\tost", "localhost\x7f", "loc\u00e4lhost", "%6cocalhost", "[::1",
+    "[::1]x", "[]", "::1", "http://localhost", "localhost;a", "'localhost'", "*", ":8000",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", BAD_HOSTS)
+async def test_a_host_that_may_be_read_in_two_ways_is_refused(host: str) -> None:
+    for changes in ({}, {"host": "0.0.0.0"}, PUBLIC):
+        async with Visitor(**changes) as browser:
+            answer = await browser.get("/form", headers={"host": host.encode()})
+            assert answer.status_code == 400
+            assert "cannot be read" in answer.text
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [("localhost", "localhost"), ("localhost", "evil.example"), ("evil.example", "localhost"), ("localhost", "")],
+)
+async def test_two_hosts_are_refused_whichever_of_them_is_ours(hosts: tuple[str, str]) -> None:
+    async with live(guarded(host="0.0.0.0")) as at:
+        raw = await at.connect()
+        fields = "".join(f"Host: {host}\r\n" for host in hosts)
+        await raw.send(f"GET /visit HTTP/1.1\r\n{fields}\r\n".encode())
+        answer = await raw.answer()
+        assert (answer.status, "connection: close" in answer.head) == (400, True)
+        assert await raw.rest() == b""
+
+
+async def test_an_address_within_another_family_is_the_same() -> None:
+    async with Visitor(host="0.0.0.0", peer="::ffff:192.0.2.1", trusted_proxies=("192.0.2.0/24",)) as browser:
+        assert (await browser.get("/visit", headers=FORWARDED)).json()["address"] == "198.51.100.2"
+
+
 FORWARDED = {"x-forwarded-for": "203.0.113.9, 198.51.100.2", "x-forwarded-proto": "https"}
 
 
 async def test_only_a_trusted_proxy_says_where_a_request_comes_from() -> None:
     async with Visitor(host="0.0.0.0", peer="192.0.2.1") as browser:
         answer = (await browser.get("/visit", headers=FORWARDED)).json()
-        assert answer == {"address": "192.0.2.1", "scheme": "http", "is_local": False}
+        assert answer == {"address": "192.0.2.1", "scheme": "http"}
     async with Visitor(host="0.0.0.0", peer="192.0.2.1", trusted_proxies=("192.0.2.0/24",)) as browser:
         answer = (await browser.get("/visit", headers=FORWARDED)).json()
-        assert answer == {"address": "198.51.100.2", "scheme": "https", "is_local": False}
+        assert answer == {"address": "198.51.100.2", "scheme": "https"}
     both = ("192.0.2.1", "198.51.100.2")
     async with Visitor(host="0.0.0.0", peer="192.0.2.1", trusted_proxies=both) as browser:
         assert (await browser.get("/visit", headers=FORWARDED)).json()["address"] == "203.0.113.9"
-
-
-async def test_only_an_unproxied_request_on_loopback_is_local(visitor: Visitor) -> None:
-    assert (await visitor.get("/visit")).json()["is_local"] is True
-    assert (await visitor.get("/visit", headers={"via": "1.1 proxy"})).json()["is_local"] is False
-    for changes in ({"host": "0.0.0.0"}, {"public_url": "http://127.0.0.1:8000"}, {"trusted_proxies": ("127.0.0.1",)}):
-        async with Visitor(**changes) as browser:
-            assert (await browser.get("/visit")).json()["is_local"] is False

@@ -30,7 +30,7 @@ async def test_others_have_their_turns_while_a_page_catches_up(name: str) -> Non
     view = AnswerView("x")
     await feed(view, [TextDelta(LARGE[name])], 1)
     others.cancel()
-    assert turns > 5
+    assert turns > 1
     at_once = AnswerView("x")
     at_once.feed([TextDelta(LARGE[name])], 1)
     assert view.html() == at_once.html()

@@ -100,7 +100,7 @@ PROVIDERS = [
         name="Ollama",
         version="0.12.6",
         lists_models=True,
-        base_url="http://127.0.0.1:11434",
+        shown_url="http://127.0.0.1:11434",
         has_key=False,
         allows_private=True,
         is_ours=False,
@@ -117,7 +117,7 @@ PROVIDERS = [
         name="OpenAI",
         version="",
         lists_models=False,
-        base_url="https://api.example.org/v1",
+        shown_url="https://api.example.org/v1",
         has_key=True,
         allows_private=False,
         is_ours=False,
@@ -358,7 +358,9 @@ PAGES: dict[str, Callable[[], Context]] = {
                 kind="openai",
                 name="OpenAI",
                 base_url="https://api.example.org/v1",
+                shown_url="https://api.example.org/v1",
                 key_from="OPENAI_API_KEY",
+                source="OPENAI_API_KEY",
                 models_count=None,
             )
         ],
@@ -411,13 +413,25 @@ PAGES: dict[str, Callable[[], Context]] = {
         **FALLBACKS | {"choices": []},
     },
     "/first-run": lambda: _signed_out(
-        "first_run/show.html", needs_token=True, errors={"password": "At least 10 characters."}
+        "first_run/show.html", asks_token=True, errors={"password": "At least 10 characters."}
     ),
     "/sign-in": lambda: _signed_out(
         "access/sign_in.html", next="/", errors={"form": "Email and password do not match."}
     ),
     "/signed-out": lambda: _signed_out("access/sign_in.html", next="/threads/1", reason="over"),
     "/invitations/x": lambda: _signed_out("access/invitation.html"),
+    "/confirmation": lambda: {
+        "template": "confirmation/show.html",
+        **SIDEBAR,
+        "what": "Change a model server",
+        "action": "/providers/1?_method=PATCH",
+        "back": "/providers",
+        "sealed": "gAAAAA",
+        "target": "",
+        "email": "olive@example.org",
+        "errors": {"confirm_password": "Wrong password."},
+        "status_code": 422,
+    },
     "/lost": lambda: {
         "template": "errors/show.html",
         **SIDEBAR,

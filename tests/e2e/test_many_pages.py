@@ -1,0 +1,43 @@
+"""More open pages than one person may have: the page says so, and is kept up to date again once others are closed."""
+
+import asyncio
+import contextlib
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.e2e.instance import Instance, Person
+from tests.e2e.windows import Windows
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@contextlib.asynccontextmanager
+async def held_open(instance: Instance, person: Person, count: int):  # type: ignore[no-untyped-def]
+    """So many other pages of this person."""
+    host, _, port = instance.base_url.removeprefix("http://").partition(":")
+    request = f"GET /models/events HTTP/1.1\r\nHost: {host}:{port}\r\nCookie: parley={person.token}\r\n\r\n"
+    writers = []
+    try:
+        for _ in range(count):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writers.append(writer)
+            writer.write(request.encode())
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        yield
+    finally:
+        for writer in writers:
+            writer.close()
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+async def test_one_page_too_many_says_so_and_comes_back(windows: Windows, instance: Instance, width: int) -> None:
+    windows.expect([429])
+    alice = await instance.add_person("Alice")
+    thread = await instance.add_thread(alice, 1)
+    page: Page = await windows.open(alice, width=width)
+    async with held_open(instance, alice, 100):
+        await page.goto(f"/threads/{thread}")
+        said = page.locator("#connection")
+        await expect(said).to_contain_text("You have too many pages open")
+    await expect(said).to_have_text("", timeout=40_000)

@@ -140,11 +140,16 @@ def test_what_runs_answers_cannot_render_them() -> None:
 def test_there_is_one_place_that_sends_keys() -> None:
     """Nothing else names a header that signs a request in; what has a key says which origin that key is for.
 
-    `bearer` reads those of our own visitors, and `logs` leaves out what a log must not hold.
+    `bearer` and `bodies` read those of our own visitors, and `logs` leaves out what a log must not hold.
     """
     header = re.compile(r"[\"'](?:Proxy-)?Authorization[\"']|\bBasicAuth\(|\bauth=\(", re.IGNORECASE)
     writers = {name_of(path) for path in SOURCES if header.search(path.read_text())}
-    assert writers == {"app/api/bearer.py", "app/logs.py", "app/providers/authorization.py"}
+    assert writers == {
+        "app/api/bearer.py",
+        "app/controllers/bodies.py",
+        "app/logs.py",
+        "app/providers/authorization.py",
+    }
     for path in SOURCES:
         for call in ast.walk(ast.parse(path.read_text())):
             if isinstance(call, ast.Call) and ast.unparse(call.func) == "Account":

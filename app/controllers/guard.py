@@ -122,6 +122,8 @@ class Guard:
         except AppError as error:
             request: Request[Any, Any, Any] = Request(scope, receive, send)
             answer = error_response(request, error)
+            if not visit.has_body:  # `EarlyAnswer` says it otherwise
+                answer.headers["connection"] = "close"
             await answer.to_asgi_response(app=None, request=request)(scope, receive, send)
             return
         await self._app(scope, receive, send)

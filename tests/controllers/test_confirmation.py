@@ -12,8 +12,9 @@ from litestar import Litestar
 from app.controllers import ROUTES
 from app.controllers.confirmation import Confirmed
 from app.database import fetch, fetch_row, new_id
-from app.secrets import seal, unseal
+from app.secrets import seal
 from app.settings import FIELDS, settings
+from app.tables.provider import open_address
 from tests.controllers.test_every_route import is_owners, routes
 from tests.people import PASSWORD, Browser, csrf_of
 from tests.scripted import ScriptedServer
@@ -212,9 +213,9 @@ async def test_nine_minutes_are_not_ten(olive: Browser) -> None:
 async def test_a_key_arrives_as_it_was_typed(olive: Browser, cases: dict[str, Case]) -> None:
     await grow_old(olive)
     await confirm(olive, cases["connect"], await cases["connect"].send(olive))
-    row = await fetch_row("SELECT key_sealed, allows_private FROM provider WHERE name = 'Harbour'")
+    row = await fetch_row("SELECT * FROM provider WHERE name = 'Harbour'")
     assert row is not None
-    assert (unseal(row["key_sealed"]).rpartition("\n")[2], row["allows_private"]) == (KEY, True)
+    assert (open_address(row).key, row["allows_private"]) == (KEY, True)
 
 
 async def test_a_test_of_a_server_asks_too_because_a_key_of_the_environment_may_go_along(

@@ -16,8 +16,8 @@ from app.children.turns import NoPlace, Turns
 
 log = structlog.get_logger()
 
-#: On the wall, where a busy machine gives a child little of its time. What computes for long is ended by its processor time.
-DEADLINE_SECONDS: Final = 8.0
+#: On the wall. What computes for long is ended by its processor time; a busy machine lets this pass several times.
+DEADLINE_SECONDS: Final = 3.0
 #: How long a request waits for a child.
 WAIT_SECONDS: Final = 4.0
 #: A child that was not asked for so long ends.

@@ -7,14 +7,18 @@ STAMP := $(VENV)/.installed
 # On Linux, a make that is killed takes Parley with it.
 WITH_MAKE := $(shell command -v setpriv >/dev/null 2>&1 && echo setpriv --pdeathsig TERM)
 
-.PHONY: run test check format bench migration translations lock
+.PHONY: run test soak check format bench migration translations lock
 
 run: $(STAMP)
-	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(WITH_MAKE) $(BIN)/python -m app serve
+	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(WITH_MAKE) $(BIN)/python -m app serve $(ARGS)
 
 test: $(STAMP)
 	@$(BIN)/python -m tests.chromium
 	@$(BIN)/python -m pytest -n 2 -q $(ARGS)
+
+# The long loops: every regex, the whole corpus at every stage. Takes some ten minutes; docs/testing.md has the last result.
+soak: $(STAMP)
+	@$(BIN)/python -m pytest -n 2 -q -m soak -o timeout=1800 $(ARGS)
 
 check: $(STAMP)
 	@$(BIN)/ruff check --quiet .

@@ -76,7 +76,7 @@ def _joined(found: re.Match[str], password: str) -> str:
 
 def _of_keywords(address: str) -> str:
     try:
-        pairs = [word.partition("=") for word in shlex.split(re.sub(r"\s*=\s*", "=", address))]
+        pairs = [word.partition("=") for word in shlex.split(re.sub(r"(?<!\s)\s*=\s*", "=", address))]
     except ValueError as error:
         raise BadAddress(f"A quote is missing: {ADVICE}.") from error
     said = {key: value for key, _equals, value in pairs}

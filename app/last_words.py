@@ -15,8 +15,8 @@ _MOST_CHARS = 600
 #: Pattern → what to do, the first that is found. `{folder}` is the data folder.
 _WAYS = {
     r"error while loading shared libraries: (?P<it>[^\s:]+)": "Install the system package that provides {it}.",
-    r"(?P<it>lib[\w.+-]+\.so[\w.]*): cannot open shared object file": "Install the system package that provides {it}.",
-    r"(?i)shared memory segment.*No space left|/dev/shm.*No space left|resize shared memory": (
+    r"(?<![\w.+-])(?P<it>lib[\w.+-]+): cannot open shared object file": "Install the system package that provides {it}.",
+    r"(?i)shared memory segment[^:\n]{0,40}: No space left|/dev/shm[^:\n]{0,40}: No space left|resize shared memory": (
         "Give it more shared memory: /dev/shm is full (in a container: --shm-size=256m)."
     ),
     r"No space left on device|disk quota exceeded": "Free up space on the disk of {folder}.",
@@ -27,9 +27,9 @@ _WAYS = {
     ),
     r"(?i)invalid locale|locale name|LC_[A-Z]+": "Set LC_ALL=C.UTF-8.",
     r"Exec format error|signal 4\b|[Ii]llegal instruction": "It was built for another processor.",
-    r"GLIBC_[\d.]+|GLIBCXX_[\d.]+|version .* not found": "It needs a newer system.",
+    r"GLIBC_[\d.]+|GLIBCXX_[\d.]+|version \S{1,40} not found": "It needs a newer system.",
     r"pg_control|checkpoint record|invalid page|incorrect checksum|not read file": "Its files are damaged: restore a backup.",
-    r"lock file .* already exists|another server might be running": "Stop the other Postgres that uses {folder}.",
+    r'lock file "[^"\n]*" already exists|another server might be running': "Stop the other Postgres that uses {folder}.",
 }
 
 

@@ -16,7 +16,8 @@ from app.chat.health import Process
 from app.chat.task_runner import TaskRunner
 from app.chat.title import naming
 from app.chat.worker import Worker
-from app.instance import holding
+from app.html.renderers import RENDERERS
+from app.instance import holding, sealing
 from app.live import Reader
 from app.providers.client import make_client
 from app.providers.engines import ENGINES
@@ -50,6 +51,8 @@ async def run(url: str, settings: Settings, *, with_worker: bool) -> AsyncIterat
     await database.open_pool(url, size=settings.pool_size)
     try:
         await holding.take()
+        await sealing.seal_addresses()
+        await sealing.bind_settings()
         await catalog.ensure_builtin(settings)
         async with make_client(settings.ca_file) as client:
             connect = catalog.connector(client, settings)
@@ -63,7 +66,7 @@ async def run(url: str, settings: Settings, *, with_worker: bool) -> AsyncIterat
             reader.begins.append(follower.doubt)
             if work is not None:
                 follower.tells.append(work.configure)
-            parts = (jobs.load, reader.run, follower.run, resolution.run, running.process.pulse.run)
+            parts = (jobs.load, reader.run, follower.run, resolution.run, running.process.pulse.run, RENDERERS.run)
             async with _in_background(*parts, *(work.parts if work else ())):
                 try:
                     yield running
@@ -74,6 +77,7 @@ async def run(url: str, settings: Settings, *, with_worker: bool) -> AsyncIterat
                         seconds = min(settings.drain_seconds, 2.0) if running.is_hurried else settings.drain_seconds
                         await work.drain(seconds)
             await ENGINES.close()
+            await RENDERERS.close()
     finally:
         await database.close_pool()
 

@@ -54,7 +54,7 @@ _TEXT_WORDS = frozenset(("text", "content", "prompt", "body", "title", "draft", 
 _REDACTED = "[redacted]"
 _LONGEST = 500
 
-_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE)
+_URL = re.compile(r"(?<=[a-z0-9+.-])://[^\s'\"<>]+", re.IGNORECASE)  # but for its scheme
 _USERINFO = re.compile(r"(?<=://)[^/?#@\s]*(?:@[^/?#@\s]*)*@")
 _QUERY = re.compile(r"\?[^#\s]*")
 _BEARER = re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]+", re.IGNORECASE)

@@ -1,5 +1,6 @@
 """The app: its routes, what they are given, how their errors look. The only file that wires."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -8,6 +9,7 @@ import httpx
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.middleware import DefineMiddleware
 from litestar.types import ControllerRouterHandler
 
 from app import lifespan
@@ -17,8 +19,8 @@ from app.chat.calls import Connect
 from app.chat.health import Process
 from app.controllers import ROUTES, health
 from app.controllers.errors import EXCEPTION_HANDLERS
-from app.controllers.guard import DEPENDENCIES, Guard
-from app.controllers.limiter import Limiter
+from app.controllers.guard import DEPENDENCIES, Guard, route_checks
+from app.controllers.limiter import PLACES, Limiter
 from app.live import Reader
 from app.settings import Settings
 
@@ -58,11 +60,13 @@ def _guarded(
         exception_handlers=EXCEPTION_HANDLERS,
         openapi_config=None,
         logging_config=None,
-        # The guard stands before routing and knows every answer; Litestar's own limit would come second.
+        # Bodies are read as `opt["body"]` says; Litestar's own limit would come second.
         request_max_body_size=None,
+        # Bodies are read before the limiter: a slow one holds no place.
+        middleware=[*route_checks(settings), DefineMiddleware(Limiter, places=asyncio.Semaphore(PLACES))],
         **options,
     )
-    app.asgi_handler = Guard(Limiter(app.asgi_handler), settings, has_pages=has_pages)
+    app.asgi_handler = Guard(app.asgi_handler, settings, has_pages=has_pages)
     return app
 
 

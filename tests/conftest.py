@@ -27,7 +27,7 @@ from app.settings import take_stored
 from tests.clusters import fresh_database, running_cluster
 from tests.programs import Program
 
-pytest_plugins = ["tests.people"]
+pytest_plugins = ["tests.people", "tests.renderers"]
 
 
 class StartProgram(Protocol):

@@ -105,6 +105,11 @@ class Program:
         """Everything that it printed so far."""
         return self.log_path.read_text()
 
+    @property
+    def owner_link(self) -> str:
+        """The address that creates the owner, as the console of `serve` shows it."""
+        return self.wait_for_line("Create the owner account: ").partition("Create the owner account: ")[2]
+
     def wait_for_line(self, pattern: str, timeout_seconds: float = 20.0) -> str:
         """The first printed line that matches, waited for."""
         deadline = time.monotonic() + timeout_seconds

@@ -23,7 +23,7 @@ async def test_one_turn_from_the_form_to_the_stored_answer(server: StartProgram,
     async with ScriptedServer() as models, httpx.AsyncClient(timeout=20) as browser:
         program = await server(database_url=database_url)
         browser.base_url = httpx.URL(program.base_url)
-        await become_owner(browser)
+        await become_owner(browser, program.owner_link)
         await connect(browser, models.url_for(OPENAI))
         database = await asyncpg.connect(database_url)
 
@@ -88,9 +88,10 @@ async def test_one_turn_from_the_form_to_the_stored_answer(server: StartProgram,
         await database.close()
 
 
-async def become_owner(browser: httpx.AsyncClient) -> None:
-    page = (await browser.get("/first-run")).text
+async def become_owner(browser: httpx.AsyncClient, link: str) -> None:
+    page = (await browser.get(link, follow_redirects=True)).text
     form = {"_csrf": csrf_of(page), "name": "Olive", "email": "olive@example.org", "password": "correct horse battery"}
+    form["token"] = found(r'name="token" value="([^"]+)"', page)
     assert (await browser.post("/first-run", data=form)).status_code == 303
 
 

@@ -237,10 +237,24 @@ async def test_a_database_that_does_not_answer_is_one_sentence_without_its_passw
     assert "hunter2" not in ended.err
 
 
-async def test_whoever_listens_to_the_network_is_shown_the_token_for_the_owner(server: StartProgram) -> None:
-    running = await server("--host", "0.0.0.0")
-    assert f"Make the owner here: {running.base_url}/first-run?token=" in running.text()
-    assert "first-run" not in (await server()).text()
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+async def test_the_address_that_creates_the_owner_is_shown_until_there_is_one(
+    server: StartProgram, database_url: str, tmp_path: pathlib.Path, host: str
+) -> None:
+    running = await server("--host", host, data=tmp_path / "data", database_url=database_url)
+    assert running.owner_link.startswith(f"{running.base_url}/first-run?token=")
+    assert not (tmp_path / "data" / "first-run.html").exists(), "no terminal: no browser"
+    given = {"data": tmp_path / "data", "DATABASE_URL": database_url}
+    again = await parley("owner", "--link", **given, PARLEY_PORT=running.base_url.rpartition(":")[2], PARLEY_HOST=host)
+    assert (again.code, again.out) == (0, f"Create the owner account: {running.owner_link}\n")
+    public = await parley("owner", "--link", **given, PARLEY_PUBLIC_URL="https://chat.example.org/")
+    assert public.out.startswith("Create the owner account: https://chat.example.org/first-run?token=")
+    await run_sql(database_url, "INSERT INTO users (id, name, email, password_hash, is_owner, created_at)"
+                                " VALUES (gen_random_uuid(), 'Olive', 'olive@example.org', 'x', true, now())")  # fmt: skip
+    late = await parley("owner", "--link", **given)
+    assert (late.code, late.sentence[:27]) == (1, "This instance has an owner.")
+    second = await server(data=tmp_path / "data-2", database_url=database_url)
+    assert "first-run" not in second.text()
 
 
 async def test_a_worker_answers_on_a_port_of_its_own_where_one_is_set(

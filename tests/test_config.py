@@ -84,3 +84,31 @@ async def test_with_the_embedded_database_it_works_beside_a_server_and_alone(ser
     running.stop()
     alone = await parley("config", "get", "instance_name", data=running.data)
     assert alone.out == "Beside\n"
+
+
+async def test_another_hub_is_told_to_lack_the_token(database_url: str, tmp_path: pathlib.Path) -> None:
+    await config("set", "hub_token", "-", url=database_url, data=tmp_path, stdin="hf_secret")
+    said = await config("set", "hub_url", "https://mirror.example", url=database_url, data=tmp_path)
+    assert said.out == (
+        "hub_url is https://mirror.example (database).\n"
+        "hub_token is ignored: It is for https://huggingface.co and is not sent elsewhere. Enter it again.\n"
+    )
+    explained = (await config("explain", "hub_token", url=database_url, data=tmp_path)).out
+    assert "  ignored  the stored value cannot be used: It is for https://huggingface.co" in explained
+    said = await config("unset", "hub_url", url=database_url, data=tmp_path)
+    assert said.out == "hub_url is https://huggingface.co (default).\n"
+    assert "(set, not shown)" in (await config("get", "hub_token", url=database_url, data=tmp_path)).out
+
+
+async def test_a_token_of_the_environment_holds_the_hub_of_the_environment(
+    database_url: str, tmp_path: pathlib.Path
+) -> None:
+    environment = {"PARLEY_HUB_TOKEN": "hf_secret"}
+    said = await config("set", "hub_url", "https://mirror.example", url=database_url, data=tmp_path, **environment)
+    sentence = "PARLEY_HUB_TOKEN is for https://huggingface.co alone: set PARLEY_HUB_URL beside it, or take it away."
+    assert (said.code, said.sentence) == (2, f"hub_url: {sentence}")
+    await config("set", "hub_url", "https://mirror.example", url=database_url, data=tmp_path)
+    shown = await config("get", "hub_url", url=database_url, data=tmp_path, **environment)
+    assert shown.out == "https://huggingface.co\n"
+    own = environment | {"PARLEY_HUB_URL": "https://mirror.example"}
+    assert (await config("get", "hub_url", url=database_url, data=tmp_path, **own)).out == "https://mirror.example\n"

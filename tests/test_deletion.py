@@ -24,7 +24,8 @@ async def test_a_minute_after_its_deletion_nothing_of_a_thread_is_left(
     url = EmbeddedPostgres(program.data).url
     words = [word for name, word in WORDS.items() if name not in NOT_OF_THE_THREAD]
     async with ModelServer(key=KEY) as models, browser(program.base_url) as olive:
-        account = {"name": WORDS["name"], "email": EMAIL, "password": PASSWORD}
+        token = program.owner_link.rpartition("=")[2]
+        account = {"name": WORDS["name"], "email": EMAIL, "password": PASSWORD, "token": token}
         await submit(olive, "/first-run", "/first-run", **account)
         connected = {"kind": "openai", "base_url": models.url_for(OPENAI), "name": "Harbour", "key": KEY}
         await submit(olive, "/providers", **connected, allows_private="true")

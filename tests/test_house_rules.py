@@ -27,8 +27,10 @@ LAYERS = [
     {"html"},
     {"providers", "tables"},
     {
+        "children",
         "live", "jobs", "parts", "settings", "certificates", "expected", "errors", "logs", "secrets", "database", "database_url",
-        "embedded", "last_words", "postmaster", "schema", "server_url", "paths", "piccolo_app", "piccolo_conf", "words",
+        "embedded", "last_words", "origins", "postmaster", "principals", "schema", "server_url", "paths", "piccolo_app",
+        "piccolo_conf", "words",
     },
 ]  # fmt: skip
 
@@ -123,6 +125,37 @@ def test_markup_is_made_in_few_places() -> None:
 def test_there_is_one_factory_of_http_clients() -> None:
     makers = [name_of(path) for path in SOURCES if re.search(r"\bAsyncClient\(|ClientSession\(", path.read_text())]
     assert makers == ["app/providers/client.py"]
+
+
+def test_what_runs_answers_cannot_render_them() -> None:
+    """A text that kills its renderer would kill the next worker too, and the one after it."""
+    code = "import sys, app.chat.worker, app.chat.title, app.chat.resolution, app.chat.stop; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60, capture_output=True, text=True
+    )
+    renderers = {"app.html.markdown", "app.html.stream", "app.html.offload", "app.chat.rendering", "nh3", "math_core"}
+    assert not renderers & set(loaded.stdout.split())
+
+
+def test_there_is_one_place_that_sends_keys() -> None:
+    """Nothing else names a header that signs a request in; what has a key says which origin that key is for.
+
+    `bearer` and `bodies` read those of our own visitors, and `logs` leaves out what a log must not hold.
+    """
+    header = re.compile(r"[\"'](?:Proxy-)?Authorization[\"']|\bBasicAuth\(|\bauth=\(", re.IGNORECASE)
+    writers = {name_of(path) for path in SOURCES if header.search(path.read_text())}
+    assert writers == {
+        "app/api/bearer.py",
+        "app/controllers/bodies.py",
+        "app/logs.py",
+        "app/providers/authorization.py",
+    }
+    for path in SOURCES:
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "Account":
+                names = {keyword.arg for keyword in call.keywords}
+                has_key = "key" in names or len(call.args) > 2
+                assert not has_key or "key_origin" in names, f"{name_of(path)}:{call.lineno}"
 
 
 def test_exceptions_are_named() -> None:

@@ -60,7 +60,8 @@ async def test_a_whole_run_leaves_nobodys_words_and_no_key_in_the_log(server: St
         browser(program.base_url) as olive,
         browser(program.base_url) as stranger,
     ):
-        account = {"name": WORDS["name"], "email": EMAIL, "password": PASSWORD}
+        token = program.owner_link.rpartition("=")[2]
+        account = {"name": WORDS["name"], "email": EMAIL, "password": PASSWORD, "token": token}
         assert (await submit(olive, "/first-run", "/first-run", **account)).status_code == 200
         for guess in (PASSWORD + " not", "completely wrong guess"):
             await submit(stranger, "/sign-in", "/sign-in", email=EMAIL, password=guess)
@@ -77,6 +78,11 @@ async def test_a_whole_run_leaves_nobodys_words_and_no_key_in_the_log(server: St
         invitation = await submit(olive, "/invitations", email="")
         found = re.search(r"/invitations/([\w-]{43})", invitation.text)
         assert found is not None
+        connection = await asyncpg.connect(database_url)
+        await connection.execute("UPDATE session SET confirmed_at = NULL")
+        await connection.close()
+        for guess in ("completely wrong guess", PASSWORD):
+            await submit(olive, "/providers/test", **nobody, confirm_password=guess)
 
         model = await _model(database_url)
         models.title = WORDS["title"]

@@ -8,6 +8,7 @@ import uuid
 import msgspec
 
 from app.chat import facts
+from app.chat.removal import lock_naming
 from app.chat.tasks import PAGES
 from app.database import fetch, fetch_row, new_id, transaction
 from app.live import News, tell
@@ -28,6 +29,7 @@ async def add_model(provider: uuid.UUID, kind: str, base_url: str, name: str) ->
 async def remove_model(model: uuid.UUID) -> None:
     """Undo adding a model by name: it leaves the list unless its server lists it too."""
     async with transaction():
+        await lock_naming([model])
         await fetch("DELETE FROM model WHERE id = $1 AND is_by_hand AND seen_since IS NULL", model)
         await fetch("UPDATE model SET is_by_hand = false WHERE id = $1", model)
         await _tell_pages()

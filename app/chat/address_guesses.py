@@ -1,6 +1,6 @@
 """What base URL, and which kind of server, may be meant by what was pasted: a whole endpoint, a doubled path, no scheme. Pure.
 
-A guess never leaves the host that was typed: a key is meant for that one alone.
+A guess never leaves the host that was typed, and no key goes to another origin than that of what was typed.
 """
 
 import ipaddress
@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from app.origins import origin_of
 from app.providers import PROVIDERS
 
 _SCHEME = re.compile(r"(?:([a-z][a-z0-9+.-]*):)?//", re.IGNORECASE)
@@ -29,9 +30,23 @@ class Guess(msgspec.Struct, frozen=True):
     base_url: str
 
 
-def is_in_the_clear(base_url: str, typed_url: str) -> bool:
-    """Whether asking there would send in the clear what the person who typed this URL did not mean to: no key goes there."""
-    return base_url.lower().startswith("http:") and not typed_url.strip(_AROUND).lower().startswith("http:")
+def meant_origin(typed_url: str) -> str:
+    """The origin that a key typed beside this URL is for; '' where that is no address. Without a scheme https is meant."""
+    if (parts := _parts(typed_url)) is None:
+        return ""
+    has_scheme = (scheme := _SCHEME.match(_scheme_put_right(typed_url))) is not None and bool(scheme[1])
+    return origin_of(_url(parts if has_scheme else parts._replace(scheme="https"), ""))
+
+
+def is_elsewhere(base_url: str, typed_url: str) -> bool:
+    """Whether a guess leaves the origin of what was typed. No key goes there before the person has accepted it."""
+    return origin_of(base_url) != meant_origin(typed_url)
+
+
+def is_completion(base_url: str, typed_url: str) -> bool:
+    """Whether the one may be proposed for the other: it is at the same host and port, whatever the scheme."""
+    meant, found = (origin.partition("://")[2] for origin in (meant_origin(typed_url), origin_of(base_url)))
+    return bool(meant) and meant == found
 
 
 def tidied(typed: Guess, kinds: Sequence[str]) -> Guess:
@@ -58,8 +73,7 @@ def guesses(typed: Guess, kinds: Sequence[str]) -> list[Guess]:
 
 def _parts(text: str) -> SplitResult | None:
     """The typed address as an http or https URL; None if it cannot be one."""
-    text = _SCHEME_BEFORE.sub("", text.strip(_AROUND).replace("\\", "/"))
-    text = _MISTYPED.sub(r"\1://", text)
+    text = _scheme_put_right(text)
     scheme = _SCHEME.match(text)
     rest = text[scheme.end() :] if scheme else text
     try:
@@ -72,6 +86,10 @@ def _parts(text: str) -> SplitResult | None:
     if scheme and scheme[1]:
         return parts._replace(scheme=scheme[1].lower()) if scheme[1].lower() in ("http", "https") else None
     return parts._replace(scheme="http" if _is_near(parts) else "https")
+
+
+def _scheme_put_right(text: str) -> str:
+    return _MISTYPED.sub(r"\1://", _SCHEME_BEFORE.sub("", text.strip(_AROUND).replace("\\", "/")))
 
 
 def _is_near(parts: SplitResult) -> bool:

@@ -244,13 +244,13 @@ WHERE id = $1 AND state = 'running' AND worker = $3 AND attempt BETWEEN $2 AND $
 RETURNING attempt
 """
 
-# The thread first, as everywhere; see `_FINISH`.
+# The thread first, as everywhere; see `_FINISH`. The model may have been deleted since the claim; its name is kept.
 _SAY = f"""
 WITH held AS MATERIALIZED (SELECT 1 FROM thread WHERE id = $6 FOR NO KEY UPDATE),
 counted AS ({_COUNT.replace("WHERE", "FROM held WHERE").replace("RETURNING attempt", "RETURNING attempt, message")}),
 answer AS (
-    UPDATE message SET model = $7, model_label = $8, is_demo = $9, tried = coalesce($10::jsonb, tried), error_sentence = $11,
-        retry_at = now() + make_interval(secs => $12)
+    UPDATE message SET model = (SELECT id FROM model WHERE id = $7 FOR KEY SHARE), model_label = $8, is_demo = $9,
+        tried = coalesce($10::jsonb, tried), error_sentence = $11, retry_at = now() + make_interval(secs => $12)
     FROM counted WHERE message.id = counted.message
 ), thread AS (
     UPDATE thread SET version = version + 1 FROM counted WHERE thread.id = $6 RETURNING thread.version

@@ -23,8 +23,8 @@ from app.providers import PROVIDERS
 from app.providers.base import Account, Limits, Model, Provider
 from app.providers.errors import BadAnswer, KeyRejected, NoList, ProviderError
 from app.providers.keeping import EngineOptions
-from app.secrets import unseal
 from app.settings import Settings
+from app.tables.provider import open_address
 from app.words import gettext as _
 
 log = structlog.get_logger()
@@ -35,13 +35,15 @@ FORBIDDEN = 403
 
 
 def connector(client: httpx.AsyncClient, settings: Settings) -> Callable[[Mapping[str, Any]], Provider]:
-    """How a row with kind, provider_name, base_url, key_sealed and allows_private becomes a provider that can be asked."""
+    """How a row with kind, provider_name, the columns of its address (`open_address`) and allows_private becomes a provider."""
 
     def connect(row: Mapping[str, Any]) -> Provider:
+        address = open_address(row)
         account = Account(
             name=row["provider_name"],
-            base_url=row["base_url"],
-            key=unseal(row["key_sealed"]) if row["key_sealed"] else "",
+            base_url=address.base_url,
+            key=address.key,
+            key_origin=address.key_origin,
             allows_private=row["allows_private"],
             models_folder=str(settings.models_folder),
             has_bundled=settings.bundled_models,
@@ -137,7 +139,7 @@ async def _refresh(provider_id: uuid.UUID, connect: Callable[[Mapping[str, Any]]
     if listing.failure and reachability.is_unconnected(listing.failure) and row["state"] != "down":
         await asyncio.sleep(SECOND_LOOK_SECONDS)  # it may be starting again: nothing is called of one that is down
         listing = await ask(provider, lists_models=lists_models)
-    return await keep(provider_id, row["base_url"], listing)
+    return await keep(provider_id, provider.account.base_url, listing)
 
 
 async def refresh_due(seconds: int, connect: Callable[[Mapping[str, Any]], Provider]) -> None:
@@ -197,7 +199,7 @@ SELECT $1, $2::varchar, $3, '', '', $4, '', now() WHERE NOT EXISTS (SELECT 1 FRO
 """
 
 _PROVIDER = """
-SELECT kind, name AS provider_name, base_url, key_sealed, allows_private, lists_models, state FROM provider
+SELECT kind, name AS provider_name, base_url, base_url_sealed, key_sealed, allows_private, lists_models, state FROM provider
 WHERE id = $1 AND is_enabled
 """
 

@@ -58,7 +58,8 @@ _CANDIDATES = f"""(
         'model', m.id, 'model_name', m.name, 'context_window', m.context_window,
         'max_output_tokens', m.max_output_tokens, 'has_reasoning', m.has_reasoning,
         'not_taken', {NOT_TAKEN}, 'engine', m.engine::text, 'provider_id', p.id, 'kind', p.kind,
-        'provider_name', p.name, 'base_url', p.base_url, 'key_sealed', p.key_sealed, 'allows_private', p.allows_private,
+        'provider_name', p.name, 'base_url', p.base_url, 'base_url_sealed', p.base_url_sealed,
+        'key_sealed', p.key_sealed, 'allows_private', p.allows_private,
         {circuit.KEYS}) ORDER BY w.place)
     FROM model AS asked, LATERAL (
         SELECT id, min(place) AS place FROM jsonb_array_elements_text(jsonb_build_array(asked.id) || asked.fallbacks)

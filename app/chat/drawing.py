@@ -1,43 +1,40 @@
 """Messages made ready to be drawn: their bodies as HTML, running ones from the live log."""
 
+import uuid
 from collections.abc import Iterable
 
 from markupsafe import Markup
 
 from app.chat import circuit
 from app.chat.cursor import Cursor
+from app.chat.rendering import PAGE_SECONDS, is_given_up, is_rendered, render_answers
 from app.chat.tree import load_running
-from app.database import fetch
-from app.html.markdown import RENDERER_VERSION
-from app.html.stream import AnswerView, render_parts
+from app.html.feeding import feed
+from app.html.offload import with_formulas
+from app.html.stream import AnswerView, source_of
 from app.live import Row, to_delta
 from app.parts import Part, to_deltas
 from app.tables.message import Message
 from app.tables.thread import Thread
-from app.words import SOURCE, speaking
+from app.words import gettext as _
 
 #: A question is text as it was typed; the blocks of an answer have their own.
 _DIRECTION = Markup(' dir="auto"')
 
 
-async def draw(messages: Iterable[Message]) -> list[Message]:
-    """Give every message its `body`. Stored HTML of an older renderer is made again, and kept."""
+async def draw(messages: Iterable[Message], person: uuid.UUID, *, seconds: float = PAGE_SECONDS) -> list[Message]:
+    """Give every message its `body`, for a page of this person. Answers whose HTML is missing or old are rendered first.
+
+    `seconds`: how long all of them together are waited for.
+    """
     drawn = list(messages)
+    await render_answers(drawn, person, seconds=seconds)
     for message in drawn:
         if not message.is_final:
-            view = view_of(message.short, message.part_list, await load_running(message))
+            view = await view_of(message.short, message.part_list, await load_running(message))
             message.seq = view.seq
-            message.body = Markup(view.html())
+            message.body = Markup(await with_formulas(view.html(), person=str(person)))
             continue
-        if message.html_version != RENDERER_VERSION and message.role == "assistant":
-            with speaking(SOURCE):  # as the worker would: it is stored, whoever looks at it next
-                message.html = render_parts(message.part_list, dom=message.short)
-            await fetch(
-                "UPDATE message SET html = $2, html_version = $3 WHERE id = $1",
-                message.id,
-                message.html,
-                RENDERER_VERSION,
-            )
         message.body = Markup('<div class="body" id="b-{}"{}>{}</div>').format(
             message.short, _DIRECTION if message.role == "user" else "", _inner(message)
         )
@@ -48,13 +45,13 @@ async def draw(messages: Iterable[Message]) -> list[Message]:
     return drawn
 
 
-def view_of(short: str, before: Iterable[Part], rows: Iterable[Row]) -> AnswerView:
+async def view_of(short: str, before: Iterable[Part], rows: Iterable[Row]) -> AnswerView:
     """A running answer as far as the live log goes; what it had before (a continued one) comes first."""
     view = AnswerView(short)
-    view.feed(to_deltas(before), 0)
+    await feed(view, to_deltas(before), 0)
     stored = list(rows)
     if stored:
-        view.feed([to_delta(kind, body) for _, kind, body in stored], stored[-1][0])
+        await feed(view, [to_delta(kind, body) for _, kind, body in stored], stored[-1][0])
     return view
 
 
@@ -67,4 +64,14 @@ def cursor_of(thread: Thread, messages: Iterable[Message]) -> str:
 
 
 def _inner(message: Message) -> Markup:
-    return Markup(message.html) if message.role == "assistant" else Markup.escape(message.content)
+    if message.role != "assistant":
+        return Markup.escape(message.content)
+    if is_rendered(message):
+        return Markup(message.html)
+    message.may_render_again = not is_given_up(message)
+    message.source_note = (
+        _("This answer is not formatted yet; here is its text.")
+        if message.may_render_again
+        else _("This answer could not be formatted; here is its text.")
+    )
+    return Markup(source_of(message.part_list))

@@ -1,8 +1,6 @@
 """How an answer ends: what was measured on the way, and the one guarded statement that makes it final."""
 
-import asyncio
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,17 +10,11 @@ from app.chat import counters
 from app.chat.figures import estimated, filled, speed
 from app.chat.sidebar import told
 from app.database import fetch_row
-from app.html.markdown import RENDERER_VERSION
-from app.html.stream import render_parts
 from app.live import Fenced, Row, to_delta
 from app.parts import FinishReason, Part, ReasoningPart, Usage, encode_parts, fold, join, text_of
 from app.providers.base import ChatRequest
-from app.tables.message import short
-from app.words import SOURCE, speaking
 from app.words import gettext as _
 
-#: Rendering costs about 0.1 ms a kB, highlighting more: beyond this it runs in a thread.
-INLINE_CHARS = 4_000
 #: What a column of counts holds at most.
 MOST_STORED = 2**31 - 1
 
@@ -146,8 +138,9 @@ def _interrupted() -> str:
 
 
 async def finish(ending: Ending, rows: Sequence[Row]) -> None:
-    """Fold the deltas into parts, render them and make the answer final. Raises `Fenced` if it was not ours any more.
+    """Fold the deltas into parts and make the answer final. Raises `Fenced` if it was not ours any more.
 
+    Nothing is rendered: whatever a model wrote, its end is stored. Pages make the HTML (`chat/rendering.py`).
     A continued answer to which nothing came keeps its earlier end: text, figures and all; why it did not go on is added.
     """
     new = fold(to_delta(kind, body) for _, kind, body in rows)
@@ -155,8 +148,6 @@ async def finish(ending: Ending, rows: Sequence[Row]) -> None:
     content = ending.content = text_of(parts)
     if ending.is_without_effect(new):
         return await _keep(ending)
-    with speaking(SOURCE):  # whoever looks at it next
-        html = await _render(parts, ending.row["message"])
     usage = filled(ending.usage, _estimate(ending, new))
     if new:
         ending.note_usage(usage)
@@ -164,7 +155,7 @@ async def finish(ending: Ending, rows: Sequence[Row]) -> None:
     done = await fetch_row(
         _FINISH,
         row["id"], ending.attempt, ending.worker_id, row["message"], row["thread"],
-        ending.status, encode_parts(parts), content, html, RENDERER_VERSION,
+        ending.status, encode_parts(parts), content,
         usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.is_exact,
         ending.first_token_ms, duration_ms,
         speed(usage, first_token_ms=ending.first_token_ms, duration_ms=duration_ms), ending.finish_reason or "failed",
@@ -202,12 +193,6 @@ def _count(ending: Ending, usage: Usage) -> None:
     )  # fmt: skip
 
 
-async def _render(parts: Sequence[Part], message_id: uuid.UUID) -> str:
-    if sum(len(getattr(part, "text", "")) for part in parts) <= INLINE_CHARS:
-        return render_parts(parts, dom=short(message_id))
-    return await asyncio.to_thread(render_parts, parts, dom=short(message_id))
-
-
 def _with_duration(parts: tuple[Part, ...], reasoning_ms: int | None) -> tuple[Part, ...]:
     if parts and isinstance(parts[0], ReasoningPart) and reasoning_ms is not None:
         return (msgspec.structs.replace(parts[0], duration_ms=reasoning_ms), *parts[1:])
@@ -223,7 +208,7 @@ def _estimate(ending: Ending, new: Sequence[Part]) -> Usage:
 
 def _sum(column: str, value: str) -> str:
     """SQL of a count that is added to a continued answer's: unknown if either is, and never more than its column holds."""
-    so_far = f"CASE WHEN $23::boolean THEN message.{column} ELSE 0 END"
+    so_far = f"CASE WHEN $21::boolean THEN message.{column} ELSE 0 END"
     return f"CASE WHEN {so_far} + {value}::bigint IS NOT NULL THEN least({so_far} + {value}::bigint, {MOST_STORED}) END"
 
 
@@ -254,28 +239,28 @@ _LAST_WRITER = """
     model_label = coalesce(message.writers -> -1 ->> 'label', message.model_label)
 """
 
-# The cost of a part is NULL as soon as a count or a price that it needs is; $22: anything came that costs. $23: it was
-# continued, so what is known of its parts is added up, and it is said if that is not all. $24: text came.
+# The cost of a part is NULL as soon as a count or a price that it needs is; $20: anything came that costs. $21: it was
+# continued, so what is known of its parts is added up, and it is said if that is not all. $22: text came.
 _FINISH = _END % (
-    21,
+    19,
     f"""
-    status = $6, parts = $7, content = $8, html = $9, html_version = $10,
-    input_tokens = {_sum("input_tokens", "$11::int")}, output_tokens = {_sum("output_tokens", "$12::int")},
-    cached_tokens = coalesce({_sum("cached_tokens", "$13::int")}, $13, CASE WHEN $23 THEN message.cached_tokens END),
-    usage_is_exact = $14::boolean AND (message.usage_is_exact OR NOT $23),
-    first_token_ms = CASE WHEN $23 THEN coalesce(message.first_token_ms, $15) ELSE $15::int END,
-    duration_ms = CASE WHEN $23 THEN message.duration_ms ELSE 0 END + $16::int,
-    tokens_per_second = $17, finish_reason = $18, error_code = $19, error_sentence = $20,
-    writers = CASE WHEN $23 AND $24::boolean AND message.writers -> -1 ->> 'label' <> message.model_label
+    status = $6, parts = $7, content = $8, html = '', html_version = 0, failed_renders = 0,
+    input_tokens = {_sum("input_tokens", "$9::int")}, output_tokens = {_sum("output_tokens", "$10::int")},
+    cached_tokens = coalesce({_sum("cached_tokens", "$11::int")}, $11, CASE WHEN $21 THEN message.cached_tokens END),
+    usage_is_exact = $12::boolean AND (message.usage_is_exact OR NOT $21),
+    first_token_ms = CASE WHEN $21 THEN coalesce(message.first_token_ms, $13) ELSE $13::int END,
+    duration_ms = CASE WHEN $21 THEN message.duration_ms ELSE 0 END + $14::int,
+    tokens_per_second = $15, finish_reason = $16, error_code = $17, error_sentence = $18,
+    writers = CASE WHEN $21 AND $22::boolean AND message.writers -> -1 ->> 'label' <> message.model_label
         THEN message.writers || jsonb_build_object('model', message.model, 'label', message.model_label)
         ELSE message.writers END,
     (cost, cost_is_partial) = (
-        SELECT CASE WHEN $23 THEN coalesce(message.cost + part.cost, message.cost, part.cost) ELSE part.cost END,
-            $23 AND (message.cost_is_partial OR ($22 AND (message.cost IS NULL) <> (part.cost IS NULL)))
-        FROM (SELECT CASE WHEN $22::boolean THEN (
-            SELECT (($11::int - cached.tokens) * m.input_price + $12::int * m.output_price
+        SELECT CASE WHEN $21 THEN coalesce(message.cost + part.cost, message.cost, part.cost) ELSE part.cost END,
+            $21 AND (message.cost_is_partial OR ($20 AND (message.cost IS NULL) <> (part.cost IS NULL)))
+        FROM (SELECT CASE WHEN $20::boolean THEN (
+            SELECT (($9::int - cached.tokens) * m.input_price + $10::int * m.output_price
                 + CASE cached.tokens WHEN 0 THEN 0 ELSE cached.tokens * m.cached_price END) / 1000000
-            FROM model AS m, LATERAL (SELECT least(coalesce($13::int, 0), $11::int) AS tokens) AS cached
+            FROM model AS m, LATERAL (SELECT least(coalesce($11::int, 0), $9::int) AS tokens) AS cached
             WHERE m.id = message.model
         ) END AS cost) AS part
     )

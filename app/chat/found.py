@@ -1,5 +1,6 @@
 """Model servers that look usable before anybody has connected one: on this machine, and named in the environment."""
 
+import contextlib
 import ipaddress
 import os
 from collections.abc import Mapping
@@ -9,21 +10,33 @@ import httpx
 import msgspec
 
 from app.database import fetch
+from app.errors import Unavailable
+from app.origins import origin_of, shown_url
 from app.providers import PROVIDERS
 from app.providers.base import Account, Limits
 from app.providers.credentials import split_credentials
 from app.providers.errors import ProviderError
+from app.tables.provider import Address, open_base_url
 from app.words import gettext as _
 
 
 class Found(msgspec.Struct, frozen=True):
-    """A model server that could be connected. `key_from` names a variable, never a key; `base_url` has none either."""
+    """A model server that could be connected. `key_from` names a variable, never a key; `base_url` has none either.
+
+    `source`: the variable that the key or else the address comes from.
+    """
 
     kind: str
     name: str
     base_url: str
     key_from: str = ""
+    source: str = ""
     models_count: int | None = None
+
+    @property
+    def shown_url(self) -> str:
+        """What may be seen of the address."""
+        return shown_url(self.base_url)
 
 
 class Hosted(msgspec.Struct, frozen=True):
@@ -56,20 +69,40 @@ SOURCES = (
 )
 
 
-def key_from(source: str, environment: Mapping[str, str] = os.environ) -> str:
-    """The key that one of `SOURCES` holds; empty if it holds none."""
+def address_of(source: str, environment: Mapping[str, str] = os.environ) -> Address:
+    """The address that belongs to one of `SOURCES`, and its key for that origin alone; no key if it holds none.
+
+    A key belongs to the address that the environment gives its service, and to the service itself only where it gives none.
+    """
     text = environment.get(source, "").strip()
-    return text if source in [hosted.key for hosted in HOSTED] else split_credentials(text)[1]
+    service = next((each for each in HOSTED if source in (each.key, each.base_url)), None)
+    if service is None:
+        bare, login = split_credentials(text)
+        base_url = _address(bare)
+    else:
+        bare, login = split_credentials(environment.get(service.base_url, "").strip())
+        base_url = bare or service.usual_url
+    key = text if service is not None and source == service.key else login
+    return Address(base_url, key, origin_of(base_url) if key else "")
 
 
 async def list_found(client: httpx.AsyncClient, environment: Mapping[str, str] = os.environ) -> list[Found]:
     """Ollama on its usual address or OLLAMA_HOST, and the services that the environment names; not what is connected."""
     found = [*await _ollama(client, environment), *filter(None, (_named(each, environment) for each in HOSTED))]
-    taken = {_place(row["base_url"]) for row in await fetch("SELECT base_url FROM provider WHERE is_enabled")}
+    taken = await _taken()
     by_url: dict[str, Found] = {}
     for each in found:
         by_url.setdefault(_place(each.base_url), each)
     return [each for url, each in by_url.items() if url not in taken]
+
+
+async def _taken() -> set[str]:
+    """Where something is connected already. An address that cannot be read any more is nowhere."""
+    found = set()
+    for row in await fetch("SELECT base_url, base_url_sealed FROM provider WHERE is_enabled"):
+        with contextlib.suppress(Unavailable):
+            found.add(_place(open_base_url(row)))
+    return found
 
 
 def _place(url: str) -> str:
@@ -79,9 +112,10 @@ def _place(url: str) -> str:
 
 async def _ollama(client: httpx.AsyncClient, environment: Mapping[str, str]) -> list[Found]:
     host, login = split_credentials(environment.get("OLLAMA_HOST", "").strip())
-    ollama = Found("ollama", "Ollama", _address(host or "127.0.0.1"), "OLLAMA_HOST" if login else "")
+    source = "OLLAMA_HOST" if host else ""
+    ollama = Found("ollama", "Ollama", _address(host or "127.0.0.1"), "OLLAMA_HOST" if login else "", source)
     try:
-        account = Account(name=ollama.name, base_url=ollama.base_url, key=login)
+        account = Account(ollama.name, ollama.base_url, key=login, key_origin=origin_of(ollama.base_url))
         models = await PROVIDERS["ollama"](account, client, Limits()).list_models()
     except ProviderError:
         return [ollama] if host else []
@@ -94,9 +128,8 @@ def _named(service: Hosted, environment: Mapping[str, str]) -> Found | None:
     if not (key or url):
         return None
     name = _("%(name)s-compatible server") % {"name": service.name} if url else service.name
-    return Found(
-        service.kind, name, url or service.usual_url, service.key if key else service.base_url if login else ""
-    )
+    named = service.key if key else service.base_url if login else ""
+    return Found(service.kind, name, url or service.usual_url, named, named or service.base_url)
 
 
 def _address(said: str) -> str:

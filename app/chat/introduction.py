@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from app.chat import catalog
-from app.chat.address_guesses import Guess, guesses, is_in_the_clear, tidied
+from app.chat.address_guesses import Guess, guesses, is_elsewhere, tidied
 from app.chat.catalog import Listing
 from app.providers.base import Provider
 from app.providers.errors import AddressRefused, KeyRejected, ProviderError, TimedOut, Unreachable, WrongKind
@@ -64,12 +64,12 @@ def _worth_a_try(typed: Guess, failure: ProviderError | None, kinds: Sequence[st
 async def _first_good(typed: Guess, found: Sequence[Guess], make: Make) -> Guess | None:
     """The first guess, in order, at which a server of its kind answers in time. All are asked at once.
 
-    Where the key would go in the clear the guess is asked without it: a server that then wants one has answered.
+    At another origin than the typed one the guess is asked without the key: a server that then wants one has answered.
     """
 
     async def is_good(guess: Guess) -> bool:
         failure = (await meet(make(guess))).failure
-        return failure is None or (isinstance(failure, KeyRejected) and is_in_the_clear(guess.base_url, typed.base_url))
+        return failure is None or (isinstance(failure, KeyRejected) and is_elsewhere(guess.base_url, typed.base_url))
 
     tasks = {asyncio.create_task(is_good(guess)): guess for guess in found}
     clock = asyncio.get_running_loop().time

@@ -16,6 +16,8 @@ from app.chat.drawing import draw, view_of
 from app.chat.tree import list_window
 from app.chat.watch import is_signed_in, keys_of
 from app.database import AWAY, fetch
+from app.html.feeding import feed
+from app.html.offload import with_formulas
 from app.live import Lost, News, Reader, Viewer, to_delta
 from app.tables.message import Message
 from app.words import gettext as _
@@ -33,12 +35,12 @@ async def page_stream(
     """States of the answer, each a `<div class="state">`, until it is final; that one says that it is."""
     try:
         with reader.view(keys_of(thread_id, user_id, session_id)) as viewer:
-            async for html in _grow(reader, viewer, message):
+            async for html in _grow(reader, viewer, message, str(user_id)):
                 yield _state(html)
         # Who was signed out meanwhile sees no more.
         messages, _older = await list_window(message.id if await is_signed_in(session_id) else None, size=1)
-        for final in await draw(messages):
-            yield _state(str(final.body))
+        for final in await draw(messages, user_id):
+            yield _state(_note(final) + str(final.body))
             if final.is_final:
                 yield _end(final)
                 return
@@ -47,23 +49,28 @@ async def page_stream(
     yield _COME_BACK
 
 
-async def _grow(reader: Reader, viewer: Viewer, message: Message) -> AsyncIterator[str]:
+async def _grow(reader: Reader, viewer: Viewer, message: Message, person: str) -> AsyncIterator[str]:
     """What the running answer looks like, now and whenever it has grown, until it ends or something was missed."""
     found = await fetch("SELECT id FROM generation WHERE message = $1 AND state <> 'ended'", message.id)
-    view = view_of(message.short, message.part_list, await reader.follow(viewer, found[0]["id"]) if found else [])
+    rows = await reader.follow(viewer, found[0]["id"]) if found else []
+    view = await view_of(message.short, message.part_list, rows)
     is_over = not found
     waits = await _waits(message.id)
     while not is_over:
-        html = view.html() + waits
+        html = await with_formulas(view.html(), person=person) + waits
         yield html
         await asyncio.sleep(max(LEAST_PAUSE_SECONDS, len(html) / CHARS_PER_SECOND))
         items = await viewer.take(timeout_seconds=SILENCE_SECONDS)
         rows = [item[1] for item in items if isinstance(item, tuple) and item[1][0] > view.seq]
         if rows:
-            view.feed([to_delta(kind, body) for _, kind, body in rows], rows[-1][0])
+            await feed(view, [to_delta(kind, body) for _, kind, body in rows], rows[-1][0])
         if rows or any(isinstance(item, News) and item.message == str(message.id) for item in items):
             waits = "" if rows else await _waits(message.id)
         is_over = any(isinstance(item, Lost) or _ends(item, message) for item in items)
+
+
+def _note(message: Message) -> str:
+    return f'<p class="ending">{escape(message.source_note)}</p>' if message.source_note else ""
 
 
 def _end(message: Message) -> str:

@@ -269,7 +269,7 @@ WITH claimed AS (
     WHERE id = $1 AND state = 'queued' AND EXISTS (SELECT 1 FROM worker WHERE id = $2 AND is_alive)
     RETURNING id, kind AS task, model_name, options, worker, attempt, provider
 )
-SELECT c.*, p.kind, p.name AS provider_name, p.base_url, p.key_sealed, p.allows_private,
+SELECT c.*, p.kind, p.name AS provider_name, p.base_url, p.base_url_sealed, p.key_sealed, p.allows_private,
        coalesce(m.engine, '{}') AS engine
 FROM claimed AS c JOIN provider AS p ON p.id = c.provider
 LEFT JOIN model AS m ON m.provider = c.provider AND m.name = c.model_name

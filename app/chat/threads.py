@@ -10,6 +10,7 @@ from app.chat.tree import FAMILY, with_siblings
 from app.database import as_row, fetch, fetch_row, transaction
 from app.errors import NotFound
 from app.live import News, tell
+from app.principals import may_read
 from app.tables.message import Message
 from app.tables.thread import Thread
 from app.words import gettext as _
@@ -87,7 +88,7 @@ def _uuid(value: Any) -> uuid.UUID:
     return value if isinstance(value, uuid.UUID) else uuid.UUID(str(value))
 
 
-_MINE = "SELECT * FROM thread WHERE id = $1 AND \"user\" = $2 AND status <> 'deleted'"
+_MINE = f"SELECT t.* FROM thread AS t WHERE t.id = $1 AND {may_read('$2')}"
 
 _MESSAGE = [column._meta.db_column_name for column in Message._meta.columns]
 _THREAD = [column._meta.db_column_name for column in Thread._meta.columns]
@@ -95,5 +96,5 @@ _THREAD = [column._meta.db_column_name for column in Thread._meta.columns]
 _MY_MESSAGE = f"""
 SELECT {FAMILY}, {", ".join([*(f'm."{name}"' for name in _MESSAGE), *(f't."{name}"' for name in _THREAD)])}
 FROM message AS m JOIN thread AS t ON t.id = m.thread
-WHERE m.id = $1 AND t."user" = $2 AND t.status <> 'deleted'
+WHERE m.id = $1 AND {may_read("$2")}
 """

@@ -183,7 +183,7 @@ FROM named
 # The model that the setting names, for everybody's threads. One that does not answer at the moment is not called.
 _NAMER = f"""
 SELECT m.id AS model, m.name AS model_name, m.engine::text AS engine, p.id AS provider_id, p.kind, p.name AS provider_name,
-    p.base_url, p.key_sealed, p.allows_private
+    p.base_url, p.base_url_sealed, p.key_sealed, p.allows_private
 FROM model AS m JOIN provider AS p ON p.id = m.provider
 WHERE $1 IN (m.name, p.name || '/' || m.name) AND {is_offered()} AND p.is_enabled AND m.is_embedding IS NOT TRUE
     AND NOT ({IS_DOWN} OR {IS_SILENT})

@@ -1,7 +1,8 @@
 """Starting a turn: the question, the empty answer, its generation and its job, all in one transaction or none."""
 
+import contextlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ import asyncpg
 import msgspec
 
 from app.chat.access import is_offered, may_use
+from app.chat.admission import admit, admit_turn
 from app.chat.new_message import NewMessage
 from app.chat.sidebar import told
 from app.chat.title import first_words
@@ -17,12 +19,15 @@ from app.errors import Conflict, Invalid, NotFound
 from app.jobs import enqueue, enqueued
 from app.live import News
 from app.parts import TextPart, encode_parts
+from app.principals import may_write
 from app.tables.message import Message
 from app.words import gettext as _
 from app.words import language
 
 #: The index that lets a thread have one answer at a time that is not ended.
 ONE_ANSWER = "generation_one_per_thread"
+#: The foreign keys of what a turn writes a model into.
+MODEL_KEYS = ("thread_model_fkey", "message_model_fkey")
 #: How often a turn looks again because others came in between. Each of them got something done.
 MOST_LOOKS = 50
 
@@ -45,14 +50,16 @@ async def start_thread(user_id: uuid.UUID, new: NewMessage, *, options: str, sys
 
     Raises `Invalid` when the model is not offered, `NotFound` when the id is another person's.
     """
+    await admit_turn(user_id, new.request_id, new.request_id)
     async with transaction():
-        await fetch(
-            "WITH sent AS (UPDATE users SET draft = '' WHERE id = $2 AND draft <> '')"
-            ' INSERT INTO thread (id, "user", title, model, options, system_prompt, created_at, updated_at)'
-            " VALUES ($1, $2, $3, (SELECT id FROM model WHERE id = $4), $5, $6, now(), now()) ON CONFLICT (id) DO NOTHING",
-            new.request_id, user_id, first_words(new.text), new.model, options, system_prompt,
-        )  # fmt: skip
-        return await start_turn(user_id, new.request_id, new)
+        with _only_known_models():
+            await fetch(
+                "WITH sent AS (UPDATE users SET draft = '' WHERE id = $2 AND draft <> '')"
+                ' INSERT INTO thread (id, "user", title, model, options, system_prompt, created_at, updated_at)'
+                " VALUES ($1, $2, $3, (SELECT id FROM model WHERE id = $4), $5, $6, now(), now()) ON CONFLICT (id) DO NOTHING",
+                new.request_id, user_id, first_words(new.text), new.model, options, system_prompt,
+            )  # fmt: skip
+        return await _begin_turn(user_id, new.request_id, new, None)
 
 
 async def start_turn(
@@ -64,6 +71,11 @@ async def start_turn(
     One statement, so one transaction. Raises `NotFound` (not this person's thread), `Conflict` (an answer is being
     written), `Invalid` (no such model).
     """
+    await admit_turn(user_id, thread_id, new.request_id)
+    return await _begin_turn(user_id, thread_id, new, instead_of)
+
+
+async def _begin_turn(user_id: uuid.UUID, thread_id: uuid.UUID, new: NewMessage, instead_of: uuid.UUID | None) -> Turn:
     question, answer = new_id(), new_id()
     arguments = (
         thread_id, user_id, new.request_id, new.model, question, answer, new_id(),
@@ -85,7 +97,8 @@ async def _turn(arguments: Sequence[Any]) -> asyncpg.Record | None:
     """What stands in the thread now; the turn is begun if it could be."""
     for _attempt in range(MOST_LOOKS):
         try:
-            found = await fetch_row(_TURN, *arguments)
+            with _only_known_models():
+                found = await fetch_row(_TURN, *arguments)
         except asyncpg.UniqueViolationError as error:
             if error.constraint_name == ONE_ANSWER:
                 raise Conflict(_still_written()) from error
@@ -99,8 +112,8 @@ async def _turn(arguments: Sequence[Any]) -> asyncpg.Record | None:
 def _as_written(new: NewMessage, question: uuid.UUID, answer: uuid.UUID, found: asyncpg.Record) -> list[Message]:
     """Both messages as their rows stand now, without asking for them."""
     now = datetime.now(UTC)
-    shared = {"created_at": now, "finished_at": None, "content": "", "html": "", "html_version": 0, "error_code": "",
-              "error_sentence": "", "finish_reason": "", "parts": "[]", "tried": "[]", "writers": "[]",
+    shared = {"created_at": now, "finished_at": None, "content": "", "html": "", "html_version": 0, "failed_renders": 0,
+              "error_code": "", "error_sentence": "", "finish_reason": "", "parts": "[]", "tried": "[]", "writers": "[]",
               "retry_at": None}  # fmt: skip
     return [
         as_row(Message, shared | {
@@ -116,6 +129,7 @@ def _as_written(new: NewMessage, question: uuid.UUID, answer: uuid.UUID, found: 
 
 async def start_sibling(user_id: uuid.UUID, answer: Message, model: uuid.UUID | None) -> Turn:
     """Another answer to the same question ("Try again"), beside the old one, as the new end of the active branch."""
+    await admit(user_id)
     async with transaction():
         thread = await _lock(user_id, _id(answer.thread), model or answer.model)
         answer_id, generation = new_id(), new_id()
@@ -134,6 +148,7 @@ async def continue_answer(user_id: uuid.UUID, answer: Message, *, instead: uuid.
 
     `instead`: goes on if the answer's own model is not offered any more.
     """
+    await admit(user_id)
     async with transaction():
         thread = await _lock(user_id, _id(answer.thread), answer.model, instead)
         if not answer.can_continue:
@@ -161,9 +176,21 @@ async def _lock(user_id: uuid.UUID, thread_id: uuid.UUID, *models: uuid.UUID | N
 
 async def _insert(statement: str, *arguments: Any) -> None:
     try:
-        await fetch(statement, *arguments)
+        with _only_known_models():
+            await fetch(statement, *arguments)
     except asyncpg.UniqueViolationError as error:
         raise Conflict(_still_written()) from error
+
+
+@contextlib.contextmanager
+def _only_known_models() -> Iterator[None]:
+    """A model that was deleted while the thread was waited for is refused as one that was gone before."""
+    try:
+        yield
+    except asyncpg.ForeignKeyViolationError as error:
+        if error.constraint_name in MODEL_KEYS:
+            raise Invalid(_no_model(), field="model") from error
+        raise
 
 
 def _no_model() -> str:
@@ -190,7 +217,7 @@ def _id(value: Any) -> uuid.UUID:
 
 
 # Two statements: after waiting for the lock, what other tables hold must be read with a new snapshot.
-_LOCK = """SELECT 1 FROM thread WHERE id = $1 AND "user" = $2 AND status <> 'deleted' FOR NO KEY UPDATE"""
+_LOCK = f"SELECT 1 FROM thread AS t WHERE t.id = $1 AND {may_write('$2')} FOR NO KEY UPDATE"
 
 _LOOK = f"""
 SELECT t.version, coalesce(l.depth + 1, 0) AS depth, m.id AS model, m.name AS label, p.kind = 'scripted' AS is_demo
@@ -206,7 +233,7 @@ WHERE t.id = $1 ORDER BY array_position($2::uuid[], m.id) LIMIT 1
 # be seen says so (`is_current`), and nothing is done.
 _TURN = f"""
 WITH mine AS MATERIALIZED (
-    SELECT id, version, leaf FROM thread WHERE id = $1 AND "user" = $2 AND status <> 'deleted' FOR NO KEY UPDATE
+    SELECT t.id, t.version, t.leaf FROM thread AS t WHERE t.id = $1 AND {may_write("$2")} FOR NO KEY UPDATE
 ), look AS MATERIALIZED (
     SELECT t.version, l.id AS leaf, coalesce(l.depth + 1, 0) AS depth, q.id AS question, m.id AS model, m.name AS label,
            p.kind = 'scripted' AS is_demo, $10::uuid IS NULL OR o.id IS NOT NULL AS is_known,

@@ -12,6 +12,8 @@ from app.chat.cursor import Cursor
 from app.chat.drawing import view_of
 from app.chat.sidebar import mark_of, signs, untitled
 from app.database import AWAY, fetch_row
+from app.html.feeding import feed
+from app.html.offload import with_formulas
 from app.html.stream import AnswerView, frame
 from app.live import Item, Lost, News, Reader, Row, Viewer, to_delta
 from app.parts import decode_parts
@@ -34,6 +36,20 @@ def keys_of(thread_id: uuid.UUID, user_id: uuid.UUID, session_id: uuid.UUID) -> 
 async def is_signed_in(session_id: uuid.UUID) -> bool:
     """Whether a sign-in that opened a stream still holds. Asked after subscribing, so that its end cannot be missed."""
     return await fetch_row(_SIGNED_IN, session_id) is not None
+
+
+async def until_signed_out(reader: Reader, user_id: uuid.UUID, session_id: uuid.UUID) -> bool:
+    """Waits until a sign-in ends. False if its end could be missed from now on: whatever it opened has to begin again."""
+    try:
+        with reader.view({f"user:{user_id}", f"session:{session_id}"}) as viewer:
+            while await is_signed_in(session_id):
+                items = await viewer.take(timeout_seconds=PING_SECONDS)
+                if any(isinstance(item, Lost) for item in items):
+                    return False
+    except (*AWAY, asyncpg.PostgresError) as error:
+        log.info("socket_lost", error=type(error).__name__)
+        return False
+    return True
 
 
 class Watch:
@@ -78,7 +94,7 @@ class Watch:
         if is_stale:
             lines += self._catch_up(state)
         rows = await self._follow(viewer, state)
-        lines += self._feed(rows)
+        lines += await self._feed(rows)
         # The sidebar may lack what was told before this page listened, or listened again: the page looks. Without an id:
         # where the page stands in the answer is what it said itself, and nothing that was told since shows more.
         return [*lines, _named("sidebar", {"mark": mark_of(state["signs"])})]
@@ -99,7 +115,7 @@ class Watch:
         self._short = short(state["answer"])
         seen = self._cursor.seq if self._cursor.short == self._short else state.get("seen", -1)
         before = decode_parts(state["parts"])
-        self._view = view_of(self._short, before, [row for row in rows if seen < 0 or row[0] <= seen])
+        self._view = await view_of(self._short, before, [row for row in rows if seen < 0 or row[0] <= seen])
         self._cursor = Cursor()
         return rows
 
@@ -110,19 +126,20 @@ class Watch:
             if isinstance(item, tuple):
                 rows += [item[1]] if item[0] == viewer.follows else []
                 continue
-            lines += self._feed(rows)
+            lines += await self._feed(rows)
             rows = []
             if isinstance(item, News):
                 lines += await self._tell_news(viewer, item)
-        return lines + self._feed(rows)
+        return lines + await self._feed(rows)
 
-    def _feed(self, rows: list[Row]) -> list[bytes]:
+    async def _feed(self, rows: list[Row]) -> list[bytes]:
         view = self._view
         if view is None or not rows or rows[-1][0] <= view.seq:
             return []
         begin = view.seq
-        ops = view.feed([to_delta(kind, body) for seq, kind, body in rows if seq > begin], rows[-1][0])
-        return [_event(frame(ops), f"{self._version}.{self._short}.{begin}.{view.seq}")]
+        ops = await feed(view, [to_delta(kind, body) for seq, kind, body in rows if seq > begin], rows[-1][0])
+        html = await with_formulas(frame(ops), person=str(self._user_id))
+        return [_event(html, f"{self._version}.{self._short}.{begin}.{view.seq}")]
 
     async def _tell_news(self, viewer: Viewer, news: News) -> list[bytes]:
         if news.event not in CHANGES or not news.version:
@@ -144,7 +161,7 @@ class Watch:
         else:
             rows = []
         lines = [_named(news.event, _facts(news), self._here())] if is_next else self._catch_up(state)
-        return lines + self._feed(rows)
+        return lines + await self._feed(rows)
 
     def _here(self) -> str:
         return str(Cursor(self._version, self._short if self._view else "", self._view.seq if self._view else 0))

@@ -120,6 +120,9 @@ async def _change(field: Field, text: str | None) -> None:
         raise BadSetting(f"{field.name}: {fault}")
     await changing.save(change, by=None)
     say(f"{field.name} is {_shown(field) or 'empty'} ({effective().sources[field.name]}).")
+    for name, reason in effective().ignored.items():
+        if name in FIELDS and FIELDS[name].address == field.name:
+            say(f"{name} is ignored: {reason}")
 
 
 async def _explain(field: Field) -> None:

@@ -183,7 +183,9 @@ async def _rows() -> list[Finding]:
     owner = (
         Finding("owner", "ok", "there is one")
         if has_owner
-        else Finding("owner", "warn", "there is none", "open the page, or run `parley owner`")
+        else Finding(
+            "owner", "warn", "there is none", "run `parley owner --link` and open that address, or run `parley owner`"
+        )
     )
     health = await gather(patience_seconds=10)
     if health.stored is None:

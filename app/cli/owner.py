@@ -1,6 +1,7 @@
-"""`parley owner`: make the owner, or give them a new name, address and password."""
+"""`parley owner`: make the owner, give them a new name, address and password, or print the address that creates one."""
 
 import sys
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,21 +19,47 @@ def owner(
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input, not from the terminal.")
     ] = False,
+    link: Annotated[
+        bool, typer.Option("--link", help="Print the address, with its token, that creates the owner in a browser.")
+    ] = False,
 ) -> None:
     """Make the owner of a new instance, or let one in again who lost the password."""
-    run(_owner(begin(), email, name, password_stdin=password_stdin))
+    settings = begin()
+    if link:
+        run(_with_database(settings, lambda: _say_link(settings)))
+    else:
+        run(_with_database(settings, lambda: _make_or_reset(email, name, password_stdin=password_stdin)))
 
 
-async def _owner(settings: Settings, email: str | None, name: str | None, *, password_stdin: bool) -> None:
+async def owner_link(settings: Settings, address: str) -> str:
+    """Where the owner is created, with the token that only this console knows; '' once there is an owner."""
+    from app.controllers.first_run import first_run_token
+    from app.tables.user import User
+
+    if await User.has_owner():
+        return ""
+    return f"{(settings.public_url or address).rstrip('/')}/first-run?token={first_run_token()}"
+
+
+async def _with_database(settings: Settings, act: Callable[[], Awaitable[None]]) -> None:
     from app import database
 
     async with opened(settings, "either") as url:
         await prepare_schema(url, may_migrate=not settings.database_url)
         await database.open_pool(url, size=4, name="parley owner")
         try:
-            await _make_or_reset(email, name, password_stdin=password_stdin)
+            await act()
         finally:
             await database.close_pool()
+
+
+async def _say_link(settings: Settings) -> None:
+    """With the port that is set: one that was chosen with --port is not known here."""
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104  not listened on
+    address = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    if not (link := await owner_link(settings, address)):
+        raise CannotStart("This instance has an owner. `parley owner` gives them a new password.")
+    say(f"Create the owner account: {link}")
 
 
 async def _make_or_reset(email: str | None, name: str | None, *, password_stdin: bool) -> None:

@@ -4,14 +4,17 @@ import asyncio
 import contextlib
 import gc
 import ipaddress
+import os
 import signal
 import socket
+import sys
 import time
 from typing import Annotated
 
 import typer
 
 from app import __version__
+from app.cli.browser import can_open, forget_page, open_page
 from app.cli.opening import (
     CannotStart,
     begin,
@@ -23,6 +26,7 @@ from app.cli.opening import (
     say,
     say_if_it_runs,
 )
+from app.cli.owner import owner_link
 from app.settings import Settings, help_of
 
 
@@ -31,14 +35,17 @@ def serve(
     port: Annotated[int | None, typer.Option(help=help_of("port"))] = None,
     no_worker: Annotated[bool, typer.Option("--no-worker", help="Only answer requests; see `parley worker`.")] = False,
     demo: Annotated[bool, typer.Option("--demo", help=help_of("demo"))] = False,
+    no_open: Annotated[
+        bool, typer.Option("--no-open", help="Do not open the page that creates the owner in the browser.")
+    ] = False,
 ) -> None:
     """Start Parley, with its own database unless DATABASE_URL names one."""
     gc.disable()  # until the start is over: nothing that a start makes is garbage
     settings = begin(host=host, port=port, demo=demo or None)
-    run(_serve(settings, with_worker=not no_worker))
+    run(_serve(settings, with_worker=not no_worker, opens_page=not no_open))
 
 
-async def _serve(settings: Settings, *, with_worker: bool) -> None:
+async def _serve(settings: Settings, *, with_worker: bool, opens_page: bool) -> None:
     began = time.monotonic()
     say(f"Parley {__version__}")
     say(f"Data folder: {settings.data}")
@@ -47,7 +54,10 @@ async def _serve(settings: Settings, *, with_worker: bool) -> None:
         async with opened(settings, "host") as url:
             open_keys(settings)
             await prepare_schema(url, may_migrate=not settings.database_url)
-            await _answer(settings, url, listener, with_worker=with_worker, began=began)
+            try:
+                await _answer(settings, url, listener, with_worker=with_worker, opens_page=opens_page, began=began)
+            finally:
+                forget_page(settings.data)
     say("Parley has ended.")
 
 
@@ -77,7 +87,9 @@ def bind(host: str, port: int, advice: str) -> socket.socket:
     return listener
 
 
-async def _answer(settings: Settings, url: str, listener: socket.socket, *, with_worker: bool, began: float) -> None:
+async def _answer(
+    settings: Settings, url: str, listener: socket.socket, *, with_worker: bool, opens_page: bool, began: float
+) -> None:
     from app.logs import without_rich
 
     with without_rich():
@@ -90,12 +102,16 @@ async def _answer(settings: Settings, url: str, listener: socket.socket, *, with
         gc.freeze()
         gc.enable()
         say(f"Started in {time.monotonic() - began:.1f} s. Ctrl-C ends it.")
+        if link:
+            say(f"Create the owner account: {link}")
         say(f"Parley is ready: {address}")
+        if link and opens_page and can_open(os.environ, platform=sys.platform, is_terminal=sys.stdout.isatty()):
+            open_page(link, settings.data)
 
     app = create_app(settings, database_url=url, with_worker=with_worker)
     address = _address_of(listener)
     async with app.lifespan():
-        await _say_token(settings, address)
+        link = await owner_link(settings, address)
         server = Server(app, ready, open_door(settings))
 
         def end(is_hurried: bool) -> None:
@@ -118,13 +134,3 @@ def _address_of(listener: socket.socket) -> str:
         say(f"Listening on every address of this machine, port {port}.")
         host = "127.0.0.1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-async def _say_token(settings: Settings, address: str) -> None:
-    """Who makes the owner from elsewhere must have seen this console."""
-    from app.controllers.first_run import first_run_token
-    from app.tables.user import User
-
-    is_local_only = settings.is_loopback and not settings.trusted_proxies and not settings.public_url
-    if not is_local_only and not await User.has_owner():
-        say(f"Make the owner here: {settings.public_url or address}/first-run?token={first_run_token()}")

@@ -19,6 +19,7 @@ from app.controllers.provider_form import CONNECTABLE
 from app.controllers.providers_page import AnyRequest, find_provider, providers_page
 from app.errors import Conflict
 from app.providers.base import MOST_NAME_CHARS, is_model_name
+from app.tables.provider import open_base_url
 from app.words import gettext as _
 
 log = structlog.get_logger()
@@ -47,7 +48,7 @@ async def create(
     if filled.values is None:
         addition = {"of": provider_id, "typed": filled.typed, "errors": filled.errors}
         return await providers_page(request, current_user, client, addition=addition, status_code=422)
-    model = await added_models.add_model(provider_id, row["kind"], row["base_url"], filled.values.model)
+    model = await added_models.add_model(provider_id, row["kind"], open_base_url(row), filled.values.model)
     log.info("model_added", provider_id=str(provider_id), model_id=str(model))
     return redirect(request, "/providers", flash="model-added", name=filled.values.model)
 

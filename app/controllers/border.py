@@ -1,36 +1,22 @@
-"""What is checked of every request before anything else sees it: its host, its way here, its origin, its body. All pure
-but `read_body`."""
+"""What is checked of every request before anything else sees it: its host, its way here, its origin. All pure."""
 
-import asyncio
 import ipaddress
 import re
 from collections.abc import Iterable
 from urllib.parse import parse_qsl, urlsplit
 
-from litestar.types import Message, Receive, Send
+from litestar.types import Message, Send
 
-from app.errors import Forbidden, Malformed, TooMuch
+from app.errors import Forbidden, Malformed
 from app.words import gettext as _
 
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 OVERRIDES = frozenset({"PUT", "PATCH", "DELETE"})
-FORM = "application/x-www-form-urlencoded"
-MOST_FIELDS = 1_000
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "[::1]", "localhost"})
-PROXY_HEADERS = (b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip", b"forwarded", b"via")
 
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::(?P<port>[0-9]{1,5}))?")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-#: How many times the limit is still read of a body that is too large, and how many times kept for who wrote it.
-MOST_READ = 16
-MOST_KEPT = 8
-
-
-class Disconnected(Exception):
-    """The visitor went away while sending."""
 
 
 class UnknownHost(Malformed):
@@ -39,12 +25,6 @@ class UnknownHost(Malformed):
 
 class OtherOrigin(Forbidden):
     """Another site's page sent the form, or ours under a name that the request's Host does not say."""
-
-
-class BodyTooLarge(TooMuch):
-    """`body` is all of it if that was kept, else empty."""
-
-    body = b""
 
 
 def networks_of(trusted_proxies: Iterable[str]) -> tuple[Network, ...]:
@@ -74,14 +54,6 @@ def parse_address(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address
     """A peer's address. Dual-stack sockets report IPv4 peers as IPv6 (::ffff:192.0.2.1). Raises `ValueError`."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
     return getattr(parsed, "ipv4_mapped", None) or parsed
-
-
-def is_loopback(address: str) -> bool:
-    """Whether a peer's address is this machine's own. One without an address came through a socket file: it is not."""
-    try:
-        return parse_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def name_of(host: str) -> str:
@@ -187,53 +159,3 @@ def without_body(send: Send) -> Send:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     return send_head
-
-
-def parse_form(body: bytes) -> dict[str, list[str]]:
-    """The fields of a form (URL-encoded, UTF-8), NUL taken out, which Postgres does not store. Raises `Malformed`."""
-    try:
-        pairs = parse_qsl(
-            body.decode("ascii"), keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=MOST_FIELDS
-        )
-    except ValueError as error:
-        raise Malformed(_("The form cannot be read: it is not URL-encoded UTF-8, or has too many fields.")) from error
-    fields: dict[str, list[str]] = {}
-    for name, value in pairs:
-        fields.setdefault(name, []).append(value.replace("\0", ""))
-    return fields
-
-
-def length_of(announced: str) -> int:
-    """What Content-Length says, 0 if it says nothing that can be believed."""
-    return int(announced) if announced.isascii() and announced.isdigit() else 0
-
-
-async def read_body(
-    receive: Receive, announced: str, *, max_bytes: int, kept_bytes: int = 0, seconds: float = 60.0
-) -> bytes:
-    """The whole body of a request. Raises `BodyTooLarge`, `Malformed` and `Disconnected`.
-
-    Of a body that is too large the rest is read (up to `MOST_READ` times the limit), because a browser shows an answer
-    only to what it could send, and thrown away, but for the first `kept_bytes`.
-    """
-    length = length_of(announced)
-    chunks: list[bytes] = []
-    size, is_whole = 0, length > MOST_READ * max_bytes
-    try:
-        async with asyncio.timeout(seconds):
-            while not is_whole:
-                message = await receive()
-                if message["type"] != "http.request":
-                    raise Disconnected
-                size += len(message["body"])
-                if size <= max(max_bytes, kept_bytes):
-                    chunks.append(message["body"])
-                is_whole = not message["more_body"] or size > MOST_READ * max_bytes
-    except TimeoutError as error:
-        raise Malformed(_("The request took too long to arrive.")) from error
-    if max(size, length) > max_bytes:
-        sentence = _("That is too large: at most %(most)s bytes can be sent at a time.")
-        refusal = BodyTooLarge(sentence % {"most": f"{max_bytes:,}"})
-        refusal.body = b"".join(chunks) if size <= kept_bytes else b""
-        raise refusal
-    return b"".join(chunks)

@@ -10,6 +10,7 @@ from app.controllers.guard import CurrentUser, owner_only
 from app.controllers.pages import page, with_sidebar
 from app.database import fetch_row
 from app.errors import NotFound
+from app.tables.provider import shown_address
 from app.words import gettext as _
 
 
@@ -21,10 +22,10 @@ async def show(
     provider = await fetch_row(_PROVIDER, provider_id)
     if provider is None:
         raise NotFound(_("There is no such provider."))
-    context = await with_sidebar(current_user, {"provider": provider})
+    context = await with_sidebar(current_user, {"provider": provider, "shown_url": shown_address(provider)})
     return page(request, "providers/disconnection.html", context)
 
 
-_PROVIDER = "SELECT id, name, base_url, key_sealed <> '' AS has_key FROM provider WHERE id = $1"
+_PROVIDER = "SELECT id, name, base_url, shown_url, key_sealed <> '' AS has_key FROM provider WHERE id = $1"
 
 ROUTES = [show]

@@ -26,6 +26,14 @@ class NoOwnerYet(NotSignedIn):
     """Nobody can sign in yet: the first visitor makes the owner."""
 
 
+class Answered(AppError):
+    """The answer to a request, made by a guard: Litestar lets guards only raise."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__("")
+        self.answer = answer
+
+
 def error_response(request: Request[Any, Any, Any], error: AppError) -> Answer:
     """The answer to an error of ours. Who is not signed in is led to where they can."""
     visit = visit_of(request)
@@ -86,6 +94,7 @@ Handler = Callable[[Request[Any, Any, Any], Any], Answer]
 
 EXCEPTION_HANDLERS: dict[int | type[Exception], Handler] = {
     AppError: error_response,
+    Answered: lambda _request, error: error.answer,
     HTTPException: _http_error,
     **dict.fromkeys(GONE, _database_away),
     **dict.fromkeys(UNWRITABLE, _cannot_write),

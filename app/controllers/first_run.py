@@ -2,6 +2,8 @@
 
 import base64
 import hmac
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -10,19 +12,29 @@ from litestar import Request, Response, get, post
 
 from app.chat import catalog
 from app.controllers.access import start_session
+from app.controllers.errors import headers_of
 from app.controllers.forms import Email, Fields, Filled, Name, NewPassword, password_fault, read_form, wrong
-from app.controllers.pages import page, redirect
+from app.controllers.pages import keep_text, kept_text, page, redirect
 from app.controllers.visit import Connection, visit_of
 from app.database import transaction
+from app.errors import TooManyRequests
 from app.secrets import hash_password, keyed_digest
+from app.tables.sign_in_attempt import SignInAttempt
 from app.tables.user import User
 from app.words import gettext as _
 
 log = structlog.get_logger()
 
+TOKEN_COOKIE = "parley-first-run"  # noqa: S105  the name of a cookie
+TOKEN_SECONDS = 3_600
+#: What guesses at the token are counted under, as those at an account are: no email address.
+GUESSES = "first run"
+
+_LIKE_A_TOKEN = re.compile(r"[A-Z2-7]{4}(-[A-Z2-7]{4}){3}")
+
 
 class NewOwner(msgspec.Struct):
-    """`token` is the one on the console; on the instance's own machine nobody is asked for it."""
+    """`token` is the one on the console. It is asked for on this machine too: other accounts, proxies and tunnels reach it."""
 
     name: Name
     email: Email
@@ -31,7 +43,7 @@ class NewOwner(msgspec.Struct):
 
 
 def first_run_token() -> str:
-    """What the console prints and the first visitor from elsewhere must know: 80 bits.
+    """What the console prints and the first visitor must know: 80 bits.
 
     Made from this instance's key, so that all of its processes know the same one. Worth nothing once there is an owner.
     """
@@ -41,10 +53,17 @@ def first_run_token() -> str:
 
 @get("/first-run")
 async def show_first_run(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """The form, once: when there is an owner it leads on. The console's link brings the token along."""
+    """The form, once: when there is an owner it leads on.
+
+    The console's link brings the token along, which goes on in a cookie: addresses are kept in histories and seen on screens.
+    """
     if await User.has_owner():
         return redirect(request, "/")
-    return _first_run_page(request, Fields(token=request.query_params.get("token", "")), Fields())
+    visit = visit_of(request)
+    if token := request.query_params.get("token", ""):
+        keep_text(visit, TOKEN_COOKIE, token[:100], seconds=TOKEN_SECONDS)
+        return redirect(request, "/first-run")
+    return _first_run_page(request, Fields(token=kept_text(visit, TOKEN_COOKIE)), Fields())
 
 
 @post("/first-run")
@@ -52,7 +71,13 @@ async def make_owner(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Of all who send the form at once, one becomes the owner; the others are led to sign in."""
     if await User.has_owner():
         return redirect(request, "/sign-in")
-    filled = _checked(request, read_form(request, NewOwner))
+    filled = _checked(read_form(request, NewOwner))
+    try:
+        if not await _knows_token(request, filled.typed["token"]):
+            filled = wrong(filled, "token", _("This is not the token that the console shows."))
+    except TooManyRequests as error:
+        failed = wrong(filled, "token", error.sentence)
+        return _first_run_page(request, failed.typed, failed.errors, status_code=429, headers=headers_of(error))
     if (values := filled.values) is None:
         return _first_run_page(request, filled.typed, filled.errors, status_code=422)
     password_hash = await hash_password(values.password)
@@ -62,13 +87,21 @@ async def make_owner(request: Request[Any, Any, Any]) -> Response[bytes]:
             return redirect(request, "/sign-in")
         owner = await User.add(name=values.name, email=values.email.lower(), password_hash=password_hash, is_owner=True)
         await start_session(request, owner)
+    visit_of(request).set_cookie(TOKEN_COOKIE, "", seconds=0)
     log.info("owner_made", user_id=str(owner.id))
     return redirect(request, "/" if await catalog.list_models(owner.id) else "/providers")
 
 
-def _checked(connection: Connection, filled: Filled[NewOwner]) -> Filled[NewOwner]:
-    if not visit_of(connection).is_local and not _is_token(filled.typed["token"]):
-        filled = wrong(filled, "token", _("This is not the token that the console shows."))
+async def _knows_token(connection: Connection, token: str) -> bool:
+    """Whether it is the token. A guess counts until it is known to be right. Raises `TooManyRequests`."""
+    async with transaction():
+        await SignInAttempt.begin(visit_of(connection).address, GUESSES)
+        if is_right := _is_token(token):
+            await SignInAttempt.succeed(visit_of(connection).address, GUESSES)
+    return is_right
+
+
+def _checked(filled: Filled[NewOwner]) -> Filled[NewOwner]:
     if filled.values is not None and (fault := password_fault(filled.values.password, email=filled.values.email)):
         filled = wrong(filled, "password", fault)
     return filled
@@ -80,9 +113,18 @@ def _is_token(given: str) -> bool:
     return hmac.compare_digest(letters.encode(), first_run_token().replace("-", "").encode())
 
 
-def _first_run_page(connection: Connection, form: Fields, errors: Fields, *, status_code: int = 200) -> Response[bytes]:
-    context = {"form": form, "errors": errors, "needs_token": not visit_of(connection).is_local}
-    return page(connection, "first_run/show.html", context, status_code=status_code)
+def _first_run_page(
+    connection: Connection,
+    form: Fields,
+    errors: Fields,
+    *,
+    status_code: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response[bytes]:
+    # Whether a token is the right one is said to who sends the form alone: that is counted.
+    asks_token = bool(errors["token"]) or not _LIKE_A_TOKEN.fullmatch(form["token"])
+    context = {"form": form, "errors": errors, "asks_token": asks_token}
+    return page(connection, "first_run/show.html", context, status_code=status_code, headers=headers)
 
 
 ROUTES = [show_first_run, make_owner]

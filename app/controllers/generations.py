@@ -7,7 +7,6 @@ from litestar.params import FromPath
 
 from app.chat.beginning import answering_model
 from app.chat.drawing import draw
-from app.chat.pace import pace
 from app.chat.stop import stop
 from app.chat.threads import my_message, my_thread
 from app.chat.tree import list_window
@@ -18,7 +17,6 @@ from app.controllers.pages import page, redirect
 from app.controllers.threads import Answer, Asked
 from app.controllers.visit import visit_of
 from app.errors import Conflict
-from app.settings import settings
 from app.tables.user import User
 from app.words import gettext as _
 
@@ -30,7 +28,6 @@ async def create(request: Asked, current_user: CurrentUser, message_id: FromPath
     if message.role != "assistant":
         raise Conflict(_("Only an answer can be tried again."))
     model = id_field(request, "model") if field(request, "model") else await answering_model(current_user, thread)
-    pace.take(current_user.id, per_minute=settings.max_turns_per_minute)
     turn = await start_sibling(current_user.id, message, model)
     return await _show(request, current_user, turn.thread, turn.answer)
 
@@ -47,7 +44,6 @@ async def destroy(request: Asked, current_user: CurrentUser, message_id: FromPat
 async def continue_(request: Asked, current_user: CurrentUser, message_id: FromPath[uuid.UUID]) -> Answer:
     """Go on where the answer broke off: with the model that wrote it or, if it is not offered any more, the composer's."""
     message, thread = await my_message(current_user.id, message_id)
-    pace.take(current_user.id, per_minute=settings.max_turns_per_minute)
     await continue_answer(current_user.id, message, instead=await answering_model(current_user, thread))
     return await _show(request, current_user, thread.id, message.id)
 
@@ -57,9 +53,8 @@ async def _show(request: Asked, user: User, thread_id: uuid.UUID, message_id: uu
         return redirect(request, f"/threads/{thread_id}#message-{message_id}")
     thread = await my_thread(user.id, thread_id)
     messages, _older = await list_window(message_id, size=1)
-    return page(
-        request, "messages/_turn.html", {"thread": thread, "messages": await draw(messages), "request_id": None}
-    )
+    context = {"thread": thread, "messages": await draw(messages, user.id), "request_id": None}
+    return page(request, "messages/_turn.html", context)
 
 
 ROUTES = [create, destroy, continue_]

@@ -9,6 +9,7 @@ from litestar import Request, Response, delete, get, post
 from litestar.params import FromPath
 
 from app.controllers.access import start_session
+from app.controllers.confirmation import Confirmed
 from app.controllers.forms import (
     Email,
     Fields,
@@ -48,7 +49,7 @@ class Acceptance(msgspec.Struct):
     password: NewPassword
 
 
-@post("/invitations", guards=[owner_only])
+@post("/invitations", guards=[owner_only, Confirmed("invite")])
 async def invite(request: Request[Any, Any, Any], current_user: CurrentUser) -> Response[bytes]:
     """The link is on the page that comes next, once, and nowhere else."""
     filled = read_form(request, NewInvitation)

@@ -16,11 +16,16 @@ MOST_HELD_SECONDS = 0.05
 
 
 class Limiter:
-    """ASGI middleware. A place is held until the answer begins: an event stream holds none."""
+    """ASGI middleware of every route; all share `places`.
 
-    def __init__(self, app: ASGIApp, *, places: int = PLACES, most_held_seconds: float = MOST_HELD_SECONDS) -> None:
+    A place is held until the answer begins: an event stream holds none.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, places: asyncio.Semaphore, most_held_seconds: float = MOST_HELD_SECONDS
+    ) -> None:
         self._app = app
-        self._free = asyncio.Semaphore(places)
+        self._free = places
         self._most_held_seconds = most_held_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -8,6 +8,7 @@ from litestar import Response, delete, post
 from litestar.params import FromPath
 
 from app.chat import tasks
+from app.chat.admission import admit
 from app.controllers.forms import read_form
 from app.controllers.guard import CurrentUser, owner_only
 from app.controllers.model_page import AnyRequest, drawn, my_model
@@ -46,6 +47,7 @@ async def _start(
     if not tasks.can_be_kept(row["kind"]):
         raise Conflict(_("The server of this model loads it by itself."))
     if row["task"] is None:
+        await admit(user.id)
         await tasks.start_task(kind, row["provider"], row["name"], user=user.id)
     elif row["task_kind"] != kind:
         raise Conflict(_("Something is being done with this model already. Wait for it, or cancel it."))

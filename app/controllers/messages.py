@@ -11,7 +11,6 @@ from litestar.params import FromPath, FromQuery
 
 from app.chat import options
 from app.chat.drawing import draw
-from app.chat.pace import pace
 from app.chat.page_stream import page_stream
 from app.chat.requests import Sent, list_sent
 from app.chat.threads import my_message, my_thread
@@ -38,7 +37,6 @@ async def create(request: Asked, current_user: CurrentUser, thread_id: FromPath[
     visit = visit_of(request)
     try:
         message = read_message(request)
-        pace.take(current_user.id, per_minute=settings.max_turns_per_minute)
         turn = await start_turn(current_user.id, thread_id, message)
     except AppError as error:
         if error.status_code == 404:
@@ -47,7 +45,7 @@ async def create(request: Asked, current_user: CurrentUser, thread_id: FromPath[
     if not visit.is_partial:
         return redirect(request, f"/threads/{thread_id}#message-{turn.answer}")
     messages = turn.messages or (await list_window(turn.answer, size=2))[0]
-    context = {"thread": {"id": thread_id}, "messages": await draw(messages), "request_id": new_id()}
+    context = {"thread": {"id": thread_id}, "messages": await draw(messages, current_user.id), "request_id": new_id()}
     return page(request, "messages/_turn.html", context)
 
 
@@ -71,7 +69,7 @@ async def index(
         messages, older = await list_window(before)
     else:
         messages, older = await list_window(thread.leaf)
-    context = {"thread": thread, "messages": await draw(messages), "older": older}
+    context = {"thread": thread, "messages": await draw(messages, current_user.id), "older": older}
     if not visit_of(request).is_partial:
         return page(request, "messages/index.html", await with_sidebar(current_user, context))
     template = "messages/_turn.html" if after is not None else "messages/_window.html"
@@ -84,7 +82,8 @@ async def show(request: Asked, current_user: CurrentUser, message_id: FromPath[u
     message, thread = await my_message(current_user.id, message_id)
     if not visit_of(request).is_partial:
         return redirect(request, f"/threads/{thread.id}#message-{message.id}")
-    return page(request, "messages/_message.html", {"thread": thread, "message": (await draw([message]))[0]})
+    (drawn,) = await draw([message], current_user.id)
+    return page(request, "messages/_message.html", {"thread": thread, "message": drawn})
 
 
 @get("/messages/{message_id:uuid}/text")

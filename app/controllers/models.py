@@ -151,7 +151,7 @@ async def list_page(
 
 async def _keeper(row: Any, connect: Connect) -> Keeper:
     account = await fetch_row(
-        "SELECT kind, name AS provider_name, base_url, key_sealed, allows_private FROM provider WHERE id = $1",
+        "SELECT kind, name AS provider_name, base_url, base_url_sealed, key_sealed, allows_private FROM provider WHERE id = $1",
         row["provider"],
     )
     provider = connect(account) if account else None

@@ -3,22 +3,22 @@
 from typing import Annotated, Any, TypeVar
 
 import asyncpg
-import httpx
 import msgspec
 from litestar import Request
 from msgspec import Meta
 
 from app.chat.address_guesses import Guess
-from app.chat.found import SOURCES, key_from
+from app.chat.found import SOURCES, address_of
 from app.controllers.addresses import address_fault
 from app.controllers.forms import Filled, Name, OptionalName, read_form, wrong
-from app.controllers.logins import given_login, kept_login
+from app.controllers.logins import given_login, kept_login, moved_login
+from app.controllers.stored_address import completed_url, find_stored, lost_key
+from app.controllers.visit import visit_of
 from app.database import fetch
-from app.errors import Unavailable
+from app.origins import is_same_url, origin_of
 from app.providers import PROVIDERS
 from app.providers.credentials import split_credentials
-from app.providers.errors import AddressRefused, BadAnswer, KeyRejected, ProviderError, WrongKind
-from app.secrets import unseal
+from app.providers.errors import AddressRefused, BadAnswer, KeyRejected, ProviderError, WrongKind, WrongOrigin
 from app.words import gettext as _
 
 Key = Annotated[str, Meta(max_length=2000, extra={"is_secret": True})]
@@ -33,7 +33,9 @@ _AROUND = " \t\"'`<>"
 
 
 class NewProvider(msgspec.Struct):
-    """`source` names a variable of the environment that holds the key. No address: the one of the kind's service.
+    """`source` names a variable of the environment: its own address is connected, with the key that it holds.
+
+    No address: the one of the kind's service.
 
     `proposal`: a kind and an address that we proposed and that is taken in the place of what was typed. `login`: user and
     password of an earlier address of this form, sealed (`logins.py`).
@@ -50,7 +52,10 @@ class NewProvider(msgspec.Struct):
 
 
 class ProviderChange(msgspec.Struct):
-    """An empty key leaves the key as it is. `proposal` and `login` are those of `NewProvider`."""
+    """An empty key leaves the key as it is, at its own origin. `proposal` and `login` are those of `NewProvider`.
+
+    `keyless`: another origin, of which the form has said that the stored key does not go there.
+    """
 
     name: Name
     base_url: Url = ""
@@ -58,6 +63,7 @@ class ProviderChange(msgspec.Struct):
     allows_private: bool = False
     proposal: Url = ""
     login: Sealed = ""
+    keyless: Url = ""
 
 
 P = TypeVar("P", NewProvider, ProviderChange)
@@ -69,8 +75,11 @@ def read_provider(request: Request[Any, Any, Any], form: type[P]) -> Filled[P]:
     typed, values = filled.typed, filled.values
     address, login = split_credentials(typed["base_url"])
     kind, _space, proposed = typed["proposal"].partition(" ")
-    typed["base_url"] = _trimmed(proposed or address)
-    typed["login"] = kept_login(login or given_login(typed["login"], typed["base_url"]), typed["base_url"])
+    typed["base_url"], kept = _trimmed(proposed or address), typed["login"]
+    login = login or (moved_login(kept, address, proposed) if proposed else given_login(kept, typed["base_url"]))
+    typed["login"] = kept_login(login, typed["base_url"])
+    if "keyless" in typed and any((visit_of(request).form or {}).get("key", [])):
+        typed["keyless"] = ""  # the key that was typed is lost with this form: without it nothing is agreed any more
     if proposed and "kind" in typed:
         typed["kind"] = kind
     if values is not None:
@@ -99,6 +108,9 @@ async def checked(
     form = filled.values
     if form is None:
         return filled
+    own = address_of(form.source) if isinstance(form, NewProvider) and form.source else find_stored(of)
+    if fault := completed_url(form, own):
+        return wrong(filled, "base_url", fault)
     form.base_url = form.base_url or PROVIDERS[kind].usual_url.rstrip("/")
     key, login = form.key.strip(), given_login(form.login, form.base_url)
     form.key = login or key
@@ -109,9 +121,24 @@ async def checked(
     if login and key:
         sentence = _("The address contains a user name and a password. Enter either those or a key, not both.")
         return wrong(filled, "key", sentence)
-    if isinstance(form, NewProvider) and form.source:
-        form.key = key_from(form.source)
+    if isinstance(form, NewProvider):
+        return await _from_environment(filled, form)
+    if of is not None and (fault := lost_key(form, of)):
+        filled.typed["keyless"] = origin_of(form.base_url)
+        return wrong(filled, "key", fault)
     return await alone(filled, kind, of)
+
+
+async def _from_environment(filled: Filled[P], form: NewProvider) -> Filled[P]:
+    """The form with the key of its variable, which goes nowhere but to the variable's own address."""
+    if form.source:
+        own = address_of(form.source)
+        if origin_of(form.base_url) != origin_of(own.base_url):
+            sentence = _("%(source)s is used at %(origin)s only. For this address enter a key below.")
+            named = {"source": form.source, "origin": origin_of(own.base_url) or _("the address in the environment")}
+            return wrong(filled, "base_url", sentence % named)
+        form.key = own.key
+    return await alone(filled, form.kind)
 
 
 async def alone(filled: Filled[P], kind: str, of: asyncpg.Record | None = None) -> Filled[P]:
@@ -119,13 +146,15 @@ async def alone(filled: Filled[P], kind: str, of: asyncpg.Record | None = None) 
 
     Who has two keys there may connect both. A change that leaves address and key as they are is nobody's twin.
     """
-    form = filled.values
-    if form is None or (of is not None and form.base_url == of["base_url"] and not form.key):
+    form, stored = filled.values, find_stored(of)
+    if form is None or (stored is not None and is_same_url(form.base_url, stored.base_url) and not form.key):
         return filled
-    key = form.key or (_key_of(of) if of is not None else "")
-    for row in await fetch("SELECT id, name, base_url, key_sealed FROM provider WHERE kind = $1", kind):
-        is_other = of is None or row["id"] != of["id"]
-        if is_other and _is_same_url(row["base_url"], form.base_url) and _key_of(row) == key:
+    key = form.key or (stored.key if stored is not None and stored.key_origin == origin_of(form.base_url) else "")
+    for row in await fetch(
+        "SELECT id, name, base_url, base_url_sealed, key_sealed FROM provider WHERE kind = $1", kind
+    ):
+        other = find_stored(row) if of is None or row["id"] != of["id"] else None
+        if other is not None and is_same_url(other.base_url, form.base_url) and other.key == key:
             sentence = _("%(name)s is connected to this address already.")
             return wrong(filled, "base_url", sentence % {"name": row["name"]})
     return filled
@@ -141,22 +170,10 @@ def _trimmed(url: str) -> str:
     return url.strip(_AROUND).rstrip("/#?")
 
 
-def _key_of(row: asyncpg.Record) -> str | None:
-    """None for one that cannot be read any more: it is no key of today."""
-    try:
-        return unseal(row["key_sealed"]) if row["key_sealed"] else ""
-    except Unavailable:
-        return None
-
-
-def _is_same_url(one: str, other: str) -> bool:
-    return httpx.URL(one.rstrip("/")) == httpx.URL(other)
-
-
 def field_of(error: ProviderError | None) -> str:
     """The field that is wrong if asking for models failed like this. '' where the server may only be away."""
     match error:
-        case KeyRejected():
+        case KeyRejected() | WrongOrigin():
             return "key"
         case WrongKind():
             return "kind"

@@ -13,8 +13,10 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from app.chat import catalog, facts, introduction
-from app.chat.address_guesses import Guess, is_in_the_clear
+from app.chat.address_guesses import Guess, is_elsewhere, meant_origin
 from app.chat.calls import Connect
+from app.chat.removal import remove_provider
+from app.controllers.confirmation import Confirmed
 from app.controllers.forms import Filled, wrong
 from app.controllers.guard import CurrentUser, owner_only
 from app.controllers.pages import page, redirect
@@ -31,13 +33,15 @@ from app.controllers.provider_form import (
     read_provider,
 )
 from app.controllers.providers_page import AnyRequest, Test, find_provider, has_key, kinds, providers_page
+from app.controllers.stored_address import find_stored, key_for, sealed_key
 from app.controllers.visit import visit_of
 from app.database import fetch, new_id, transaction
 from app.errors import Conflict
 from app.live import News, tell
+from app.origins import is_same_url, origin_of
 from app.providers import PROVIDERS
 from app.providers.base import Account, Limits, Provider
-from app.secrets import seal, unseal
+from app.tables.provider import seal_base_url, seal_key
 from app.words import gettext as _
 
 log = structlog.get_logger()
@@ -62,7 +66,7 @@ async def index(
     return await providers_page(request, current_user, client)
 
 
-@post("/providers", guards=[owner_only], status_code=303)
+@post("/providers", guards=[owner_only, Confirmed("connect")], status_code=303)
 async def create(
     request: AnyRequest,
     current_user: CurrentUser,
@@ -81,7 +85,7 @@ async def create(
     return redirect(request, "/providers")
 
 
-@post("/providers/test", guards=[owner_only], status_code=200)
+@post("/providers/test", guards=[owner_only, Confirmed("test")], status_code=200)
 async def test(
     request: AnyRequest, current_user: CurrentUser, client: NamedDependency[httpx.AsyncClient]
 ) -> Response[Any]:
@@ -99,7 +103,7 @@ async def test(
     return await providers_page(request, current_user, client, filled=filled, test=found, proposal=proposal)
 
 
-@patch("/providers/{provider_id:uuid}", guards=[owner_only])
+@patch("/providers/{provider_id:uuid}", guards=[owner_only, Confirmed("change-provider")])
 async def update(
     request: AnyRequest,
     current_user: CurrentUser,
@@ -116,19 +120,19 @@ async def update(
         typed = {"typed": filled.typed, "errors": filled.errors, "is_key_lost": has_key(request)}
         change_context = {"of": provider_id, "proposal": proposal, **typed}
         return await providers_page(request, current_user, client, change=change_context, status_code=422)
-    sealed = seal(change.key) if change.key else row["key_sealed"]
-    await fetch(_CHANGE, provider_id, change.name, change.base_url, sealed, change.allows_private)
+    sealed = (*seal_base_url(change.base_url), sealed_key(row, change.base_url, change.key))
+    await fetch(_CHANGE, provider_id, change.name, *sealed, change.allows_private)
     await facts.forget_refused(provider_id)
     await catalog.keep(provider_id, change.base_url, listing)
     return redirect(request, "/providers", flash="saved")
 
 
-@delete("/providers/{provider_id:uuid}", guards=[owner_only], status_code=303)
+@delete("/providers/{provider_id:uuid}", guards=[owner_only, Confirmed("disconnect")], status_code=303)
 async def destroy(request: AnyRequest, provider_id: FromPath[uuid.UUID]) -> Response[Any]:
     """Disconnect a provider: its models leave the list, threads and answers stay."""
     if (await find_provider(provider_id))["kind"] not in CONNECTABLE:
         raise Conflict(_("This one comes with Parley and cannot be disconnected."))
-    await fetch("DELETE FROM provider WHERE id = $1", provider_id)
+    await remove_provider(provider_id)
     await tell(News(key="everybody", event="catalog"))
     log.info("provider_disconnected", provider_id=str(provider_id))
     return redirect(request, "/providers")
@@ -161,10 +165,11 @@ async def _ask_change(request: AnyRequest, row: asyncpg.Record, client: httpx.As
     filled = await checked(request, sent, row["kind"], row)
     if change is None:
         return filled, None, None
-    key = change.key or (unseal(row["key_sealed"]) if row["key_sealed"] else "")
+    key = change.key or key_for(row, change.base_url)[0]
     make = _make(msgspec.structs.replace(change, key=key), change.name, client)
-    typed = Guess(row["kind"], change.base_url)
-    if filled.values is not None and change.base_url == row["base_url"] and not change.key:
+    typed, stored = Guess(row["kind"], change.base_url), find_stored(row)
+    is_same = stored is not None and is_same_url(change.base_url, stored.base_url)
+    if filled.values is not None and is_same and not change.key:
         return filled, await catalog.ask(make(typed), lists_models=row["lists_models"]), None
     return await _ask(request, change, filled, typed, [row["kind"]], make)
 
@@ -179,7 +184,9 @@ async def _ask(
     if listing is None and "base_url" not in filled.errors:
         return filled, None, None
     failure = listing.failure if listing else None
-    proposal = await find_proposal(request, typed, failure, kinds, make, allows_private=form.allows_private)
+    proposal = None
+    if filled.typed["base_url"] in ("", typed.base_url):  # a proposal for a stored address would show all of it
+        proposal = await find_proposal(request, typed, failure, kinds, make, allows_private=form.allows_private)
     field = field_of(failure) or ("base_url" if proposal or listing is None else "")
     if not field:
         return filled, listing, None
@@ -194,17 +201,18 @@ async def _insert(provider_id: uuid.UUID, filled: Filled[NewProvider], new: NewP
         await fetch("SELECT pg_advisory_xact_lock($1)", PROVIDERS_LOCK)
         filled = await alone(filled, new.kind)
         if filled.values is not None:
-            sealed = seal(new.key) if new.key else ""
-            await fetch(_INSERT, provider_id, new.kind, _name(new), new.base_url, sealed, new.allows_private)
+            sealed = (*seal_base_url(new.base_url), seal_key(new.key, origin_of(new.base_url)))
+            await fetch(_INSERT, provider_id, new.kind, _name(new), *sealed, new.allows_private)
     return filled
 
 
 def _make(form: NewProvider | ProviderChange, name: str, client: httpx.AsyncClient) -> introduction.Make:
-    """How a guess is asked with the key of a form, which never goes in the clear where https was typed."""
+    """How a guess is asked: with the key of a form only at the origin that was typed there."""
+    origin = meant_origin(form.base_url)
 
     def make(guess: Guess) -> Provider:
-        key = "" if is_in_the_clear(guess.base_url, form.base_url) else form.key
-        account = Account(name, guess.base_url, key, allows_private=form.allows_private)
+        key = "" if is_elsewhere(guess.base_url, form.base_url) else form.key
+        account = Account(name, guess.base_url, key=key, key_origin=origin, allows_private=form.allows_private)
         return PROVIDERS[guess.kind](account, client, Limits())
 
     return make
@@ -215,12 +223,13 @@ def _name(new: NewProvider) -> str:
 
 
 _INSERT = """
-INSERT INTO provider (id, kind, name, base_url, key_sealed, allows_private, error, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, '', now())
+INSERT INTO provider (id, kind, name, base_url, base_url_sealed, shown_url, key_sealed, allows_private, error, created_at)
+VALUES ($1, $2, $3, '', $4, $5, $6, $7, '', now())
 """
 
 _CHANGE = """
-UPDATE provider SET name = $2, base_url = $3, key_sealed = $4, allows_private = $5 WHERE id = $1
+UPDATE provider SET name = $2, base_url = '', base_url_sealed = $3, shown_url = $4, key_sealed = $5, allows_private = $6
+WHERE id = $1
 """
 
 ROUTES = [index, create, test, update, destroy, refresh]

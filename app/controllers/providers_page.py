@@ -18,6 +18,7 @@ from app.database import fetch, fetch_row
 from app.errors import NotFound
 from app.providers import PROVIDERS
 from app.settings import settings
+from app.tables.provider import shown_address
 from app.tables.user import User
 from app.words import gettext as _
 
@@ -55,7 +56,13 @@ async def providers_page(
     """The whole page. `filled`: the form of a new provider; `change`, `addition`: one of the forms of a connected one."""
     rows = await fetch(_LIST)
     providers = [
-        dict(row) | {"label": PROVIDERS[row["kind"]].label(), "is_ours": row["kind"] not in CONNECTABLE} for row in rows
+        dict(row)
+        | {
+            "label": PROVIDERS[row["kind"]].label(),
+            "is_ours": row["kind"] not in CONNECTABLE,
+            "shown_url": shown_address(row),
+        }
+        for row in rows
     ]
     known = {
         "providers": [each for each in providers if each["kind"] != "llamacpp" or each["models_count"]],
@@ -94,8 +101,8 @@ def _starter(rows: list[asyncpg.Record]) -> dict[str, Any] | None:
 
 
 _LIST = """
-SELECT p.id, p.kind, p.name, p.base_url, p.allows_private, p.key_sealed <> '' AS has_key, p.state, p.error, p.refreshed_at,
-       p.lists_models, p.version,
+SELECT p.id, p.kind, p.name, p.base_url, p.shown_url, p.allows_private, p.key_sealed <> '' AS has_key, p.state, p.error,
+       p.refreshed_at, p.lists_models, p.version,
        (SELECT count(*) FROM model AS m WHERE m.provider = p.id AND m.gone_at IS NULL) AS models_count,
        (SELECT count(*) FROM model AS m WHERE m.provider = p.id AND m.gone_at IS NULL AND m.is_hidden) AS hidden_count,
        (SELECT count(*) FROM model AS m WHERE m.provider = p.id AND m.gone_at IS NULL AND NOT m.is_bundled) AS own_count,

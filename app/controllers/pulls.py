@@ -75,7 +75,7 @@ async def destroy(request: AnyRequest, current_user: CurrentUser, task_id: FromP
 
 async def _look_up(new: NewPull, connect: Connect) -> Pull:
     row: asyncpg.Record | None = await fetch_row(
-        "SELECT kind, name AS provider_name, base_url, key_sealed, allows_private FROM provider"
+        "SELECT kind, name AS provider_name, base_url, base_url_sealed, key_sealed, allows_private FROM provider"
         " WHERE id = $1 AND is_enabled",
         new.provider,
     )

@@ -6,7 +6,6 @@ from litestar import get, post
 from litestar.params import FromPath
 
 from app.chat.drawing import draw
-from app.chat.pace import pace
 from app.chat.threads import my_message
 from app.chat.tree import list_window
 from app.chat.turn import start_turn
@@ -17,7 +16,6 @@ from app.controllers.pages import page, redirect, with_sidebar
 from app.controllers.threads import Answer, Asked, Headers, beside, composer_context, read_message
 from app.controllers.visit import visit_of
 from app.errors import AppError, Conflict
-from app.settings import settings
 from app.tables.message import Message
 from app.tables.thread import Thread
 from app.tables.user import User
@@ -37,7 +35,6 @@ async def create(request: Asked, current_user: CurrentUser, message_id: FromPath
     question, thread = await my_question(current_user.id, message_id)
     try:
         message = read_message(request)
-        pace.take(current_user.id, per_minute=settings.max_turns_per_minute)
         turn = await start_turn(current_user.id, thread.id, message, instead_of=question.id)
     except AppError as error:
         if error.status_code == 404:
@@ -55,7 +52,7 @@ async def create(request: Asked, current_user: CurrentUser, message_id: FromPath
     if not visit_of(request).is_partial:
         return redirect(request, f"/threads/{thread.id}#message-{turn.question}")
     messages, _older = await list_window(turn.answer, size=2)
-    context = {"thread": thread, "messages": await draw(messages), "request_id": None}
+    context = {"thread": thread, "messages": await draw(messages, current_user.id), "request_id": None}
     return page(request, "messages/_turn.html", context)
 
 

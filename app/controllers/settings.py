@@ -10,9 +10,10 @@ from litestar.params import FromPath, FromQuery
 
 from app.chat.access import is_offered
 from app.controllers.border import is_ours
+from app.controllers.confirmation import Confirmed
 from app.controllers.guard import CurrentUser, owner_only
 from app.controllers.pages import page, redirect, with_sidebar
-from app.controllers.visit import visit_of
+from app.controllers.visit import Connection, visit_of
 from app.database import fetch
 from app.errors import Malformed, NotFound
 from app.instance import changing, words
@@ -52,6 +53,12 @@ class Shown(msgspec.Struct, frozen=True):
         return self.stored.changed_at if self.stored else None
 
 
+async def _is_sensitive(connection: Connection) -> bool:
+    """Whether a form that has no fault changes a setting that matters for security."""
+    change = await changing.check_texts(_texts(connection, _known(connection.path_params["group"])))
+    return not change.faults and any(FIELDS[name].is_sensitive for name in changing.changed_by(change))
+
+
 @get("/settings", guards=[owner_only])
 async def index(request: AnyRequest) -> Response[Any]:
     """The first page of them."""
@@ -64,7 +71,7 @@ async def show(request: AnyRequest, current_user: CurrentUser, group: FromPath[s
     return await _page(request, current_user, _known(group))
 
 
-@put("/settings/{group:str}", guards=[owner_only])
+@put("/settings/{group:str}", guards=[owner_only, Confirmed("settings", only_if=_is_sensitive)])
 async def update(request: AnyRequest, current_user: CurrentUser, group: FromPath[str]) -> Response[Any]:
     """Sets what is filled in, takes back what is empty: all of it, or nothing if anything is wrong."""
     texts = _texts(request, _known(group))
@@ -102,7 +109,7 @@ def _lockout(request: AnyRequest, public_url: str) -> dict[str, str]:
     return {"public_url": sentence % {"host": host}}
 
 
-def _texts(request: AnyRequest, group: str) -> dict[str, str]:
+def _texts(request: Connection, group: str) -> dict[str, str]:
     """What was typed for the settings of this page. A secret is never shown: left empty it stays as it is.
 
     Raises `Malformed` for what is no field of this page.

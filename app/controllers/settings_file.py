@@ -8,10 +8,11 @@ from litestar import Request, Response, get, post, put
 from msgspec import Meta
 
 from app.controllers.addresses import address_fault
+from app.controllers.confirmation import Confirmed
 from app.controllers.forms import LEAST_PASSWORD_CHARS, MOST_PASSWORD_CHARS, Fields, Filled, read_form, wrong
 from app.controllers.guard import CurrentUser, owner_only
 from app.controllers.pages import page, with_sidebar
-from app.controllers.visit import visit_of
+from app.controllers.visit import Connection, visit_of
 from app.errors import Invalid, Unavailable
 from app.instance import words
 from app.instance.exporting import make_file
@@ -40,13 +41,17 @@ class Import(msgspec.Struct):
     passphrase: Passphrase = ""
 
 
+async def _has_passphrase(connection: Connection) -> bool:
+    return any((visit_of(connection).form or {}).get("new_passphrase", []))
+
+
 @get("/settings/file", guards=[owner_only])
 async def show(request: AnyRequest, current_user: CurrentUser) -> Response[Any]:
     """Both forms."""
     return await _page(request, current_user)
 
 
-@post("/settings/file", guards=[owner_only], status_code=200)
+@post("/settings/file", guards=[owner_only, Confirmed("export", only_if=_has_passphrase)], status_code=200)
 async def download(request: AnyRequest, current_user: CurrentUser) -> Response[Any]:
     """The file. It is asked for by a form, because a passphrase has no place in an address."""
     filled = read_form(request, Export)
@@ -65,7 +70,7 @@ async def download(request: AnyRequest, current_user: CurrentUser) -> Response[A
     return Response(encode(file), headers=headers, media_type="application/json")
 
 
-@put("/settings/file", guards=[owner_only])
+@put("/settings/file", guards=[owner_only, Confirmed("import")])
 async def take(request: AnyRequest, current_user: CurrentUser) -> Response[Any]:
     """Looks at all of a file, stores what it holds, and says what became of it."""
     filled = read_form(request, Import)
@@ -126,6 +131,7 @@ async def _page(
         "errors": filled.errors if filled else Fields(),
         "outcome": outcome,
         "least_chars": LEAST_PASSWORD_CHARS,
+        "asks_password": (session := visit_of(request).session) is not None and not session.is_confirmed,
     }
     return page(request, "settings/file.html", await with_sidebar(owner, context), status_code=status_code)
 

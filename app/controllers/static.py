@@ -42,6 +42,7 @@ BUNDLES = {
         "js/copy.js",
         "js/focus.js",
         "js/busy.js",
+        "js/confirmation.js",
         "js/sidebar.js",
         "js/palette.js",
         "js/speech.js",

@@ -16,7 +16,6 @@ from app.chat.drawing import cursor_of, draw
 from app.chat.missing_model import find_missing
 from app.chat.models import count_hidden
 from app.chat.new_message import NewMessage, check_text
-from app.chat.pace import pace
 from app.chat.presets import list_presets
 from app.chat.tasks import can_be_kept
 from app.chat.threads import choose_leaf, delete_thread, is_busy, my_message, my_thread, save_options
@@ -68,7 +67,6 @@ async def create(request: Asked, current_user: CurrentUser) -> Answer:
             raise Invalid(
                 _("Some options cannot be used. They are marked below, and nothing was sent."), field="options"
             )
-        pace.take(current_user.id, per_minute=settings.max_turns_per_minute)
         stored = msgspec.json.encode(chosen.parameters).decode()
         turn = await start_thread(current_user.id, message, options=stored, system_prompt=chosen.system_prompt)
     except AppError as error:
@@ -182,7 +180,8 @@ async def show_branch(request: Asked, current_user: CurrentUser, thread_id: From
         return redirect(request, f"/threads/{thread.id}#message-{message.id}")
     thread = await my_thread(current_user.id, thread_id)
     messages, older = await list_window(thread.leaf)
-    return page(request, "messages/_window.html", {"thread": thread, "messages": await draw(messages), "older": older})
+    context = {"thread": thread, "messages": await draw(messages, current_user.id), "older": older}
+    return page(request, "messages/_window.html", context)
 
 
 async def show_thread(
@@ -196,7 +195,7 @@ async def show_thread(
 ) -> Answer:
     """The whole page of a thread. `context` wins: errors, a draft that was not accepted."""
     messages, older = await list_window(thread.leaf)
-    drawn = await draw(messages)
+    drawn = await draw(messages, user.id)
     known = {
         "thread": thread,
         "messages": drawn,

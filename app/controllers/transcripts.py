@@ -15,6 +15,7 @@ from app.controllers.guard import CurrentUser
 from app.controllers.pages import page_text, with_sidebar
 from app.controllers.threads import Asked
 from app.tables.thread import Thread
+from app.tables.user import User
 
 #: Stands in the page where its messages come.
 _MARK: Final = "\ufdd2"
@@ -28,15 +29,19 @@ async def show(
     thread = await my_thread(current_user.id, thread_id)
     context = {"thread": thread, "mark": _MARK, "is_printing": print_now}
     text = page_text(request, "transcripts/show.html", await with_sidebar(current_user, context))
-    return Stream(_pieces(request, thread, text), media_type="text/html; charset=utf-8", headers={"vary": "hx-request"})
+    return Stream(
+        _pieces(request, current_user, thread, text),
+        media_type="text/html; charset=utf-8",
+        headers={"vary": "hx-request"},
+    )
 
 
-async def _pieces(request: Asked, thread: Thread, text: str) -> AsyncIterator[bytes]:
+async def _pieces(request: Asked, user: User, thread: Thread, text: str) -> AsyncIterator[bytes]:
     head, _, foot = text.partition(_MARK)
     yield head.encode("utf-8", "replace")
     for end in await list_ends(thread.leaf):
         messages, _older = await list_window(end)
-        context = {"thread": thread, "messages": await draw(messages), "older": None}
+        context = {"thread": thread, "messages": await draw(messages, user.id), "older": None}
         yield page_text(request, "messages/_window.html", context).encode("utf-8", "replace")
     yield foot.encode("utf-8", "replace")
 

@@ -8,6 +8,7 @@ import structlog
 from litestar import Request, Response, get, patch
 from litestar.params import FromPath
 
+from app.controllers.confirmation import Confirmed
 from app.controllers.forms import Fields, Filled, read_form
 from app.controllers.guard import CurrentUser, owner_only
 from app.controllers.pages import keep_text, kept_text, page, redirect, with_sidebar
@@ -46,7 +47,7 @@ async def show_deactivation(
     return page(request, "users/deactivation.html", await with_sidebar(current_user, {"person": person}))
 
 
-@patch("/users/{user_id:uuid}", guards=[owner_only])
+@patch("/users/{user_id:uuid}", guards=[owner_only, Confirmed("users")])
 async def change_user(
     request: Request[Any, Any, Any], user_id: FromPath[uuid.UUID], current_user: CurrentUser
 ) -> Response[bytes]:

@@ -5,16 +5,20 @@ import base64
 import hmac
 import re
 import secrets
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from litestar.connection import ASGIConnection
 from structlog.contextvars import bind_contextvars
 
+from app.principals import Principal
 from app.secrets import keyed_digest, new_token
 from app.settings import settings
 from app.tables.session import Session
 from app.tables.user import User
+
+if TYPE_CHECKING:
+    from app.controllers.uploads import Upload
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -24,6 +28,9 @@ PERSON_COOKIE = "parley-person"
 LANGUAGE_COOKIE = "parley-language"
 #: How long a browser remembers both: as long as browsers keep any cookie.
 PERSON_DAYS = 400
+
+#: Browsers take the prefix for a promise that the cookie is Secure, and refuse it on plain http.
+COOKIES = ("__Host-parley", "parley")
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
@@ -40,8 +47,6 @@ class Visit(msgspec.Struct, kw_only=True):
     headers: dict[bytes, bytes]
     #: Whether cookies are marked Secure.
     is_secure: bool
-    #: The request certainly comes from this machine and through no proxy.
-    is_local: bool
     address: str
     host: str
     token: str | None
@@ -50,8 +55,15 @@ class Visit(msgspec.Struct, kw_only=True):
     form: dict[str, list[str]] | None = None
     #: The files that came with it: the name of a field → what the file holds.
     files: dict[str, bytes] = {}
+    #: The files that are still to come, where the route takes them as a stream.
+    upload: "Upload | None" = None
+    #: The JSON that a program sent, where the route takes that; and that it is answered in JSON.
+    json: bytes | None = None
+    is_program: bool = False
     user: User | None = None
     session: Session | None = None
+    #: Who asks, once that was looked up (`find_principal`).
+    principal: Principal | None = None
     is_loaded: bool = False
     loading: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
     #: Cookies to set with the answer.
@@ -77,7 +89,7 @@ class Visit(msgspec.Struct, kw_only=True):
 
     def forget(self) -> None:
         """Take the visitor's cookies away."""
-        self.token = self.user = self.session = None
+        self.token = self.user = self.session = self.principal = None
         self.set_cookie(self.cookie_name, "", seconds=0)
         self.set_cookie(PERSON_COOKIE, "", seconds=0)
 
@@ -108,8 +120,25 @@ class Visit(msgspec.Struct, kw_only=True):
         return b"hx-request" in self.headers
 
     @property
+    def media_type(self) -> str:
+        """What kind of body the request says that it has, without its parameters."""
+        return self.header(b"content-type").partition(";")[0].strip().lower()
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the request says that a body comes with it."""
+        return self.header(b"content-length") not in ("", "0") or b"transfer-encoding" in self.headers
+
+    @property
+    def has_cookie(self) -> bool:
+        """Whether a browser sent a cookie of ours, valid or not."""
+        return any(self.cookie(name) for name in COOKIES)
+
+    @property
     def wants_json(self) -> bool:
         """Whether a program asks, or an event stream: no page would be seen."""
+        if self.is_program:
+            return True
         accept = self.header(b"accept")
         return "text/html" not in accept and ("application/json" in accept or "text/event-stream" in accept)
 
@@ -136,6 +165,12 @@ async def find_user(connection: Connection) -> User | None:
     return visit.user
 
 
+async def find_principal(connection: Connection) -> Principal | None:
+    """Who asks, if anybody that is known."""
+    await find_user(connection)
+    return visit_of(connection).principal
+
+
 def cookie_of(header: str, name: str) -> str:
     """The value of one cookie, '' if it was not sent."""
     for pair in header.split(";"):
@@ -154,6 +189,9 @@ async def _find_session(visit: Visit, token: str) -> None:
     if (found := await Session.find_by_token(token)) is None:
         return
     visit.user, visit.session, is_stale = found
+    visit.principal = Principal(
+        kind="session", person=visit.user.id, session=visit.session.id, is_owner=visit.user.is_owner
+    )
     bind_contextvars(user_id=str(visit.user.id))
     visit.keep_language(visit.user.language)  # it was chosen in another browser, maybe
     if is_stale and await visit.session.mark_seen(settings.session_days, visit.address):

@@ -1,9 +1,10 @@
 """Bare addresses in Markdown become links: `https://a.example/b_(c).` is `<https://a.example/b_(c)>.`"""
 
 import re
+from collections import deque
 from typing import Final
 
-from app.html.events import NO_SCHEME, parser
+from app.html.events import NO_SCHEME, list_ranges
 
 _START: Final = re.compile(r"(?<![A-Za-z0-9@/.:-])(?:https?://(?=[^\W_])|www\.(?=[^\W_]))", re.IGNORECASE)
 #: What an address ends before: spaces, what Markdown and HTML enclose it in, CJK, and punctuation that is no ASCII.
@@ -26,7 +27,7 @@ def with_links(source: str) -> str:
     if not has_addresses(source):
         return source
     found = list(_START.finditer(source))
-    texts = _text_ranges(source) if found else []
+    texts = deque(_text_ranges(source) if found else ())
     pieces: list[str] = []
     position = place = byte = 0
     for match in found:
@@ -34,7 +35,7 @@ def with_links(source: str) -> str:
         byte += len(source[place:start].encode())
         place = start
         while texts and texts[0][1] <= byte:
-            texts.pop(0)
+            texts.popleft()
         if not texts or texts[0][0] > byte or start < position:
             continue
         address = _address_at(source, start)
@@ -75,7 +76,7 @@ def _text_ranges(source: str) -> list[tuple[int, int]]:
     """Byte ranges of text outside of links, in order."""
     found: list[tuple[int, int]] = []
     depth = 0
-    for event, span in parser.events_with_range(source):
+    for event, span in list_ranges(source):
         if not isinstance(event, dict):
             continue
         ((kind, value),) = event.items()

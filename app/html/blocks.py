@@ -8,34 +8,40 @@ import re
 from typing import Final
 
 from app.html import details, math
-from app.html.events import parser
-from app.html.fence import Fence, opened_by
-from app.html.joints import JOINT, with_joints
-from app.html.markdown import normal, render
+from app.html.bounds import Cost, Room, byte_length
+from app.html.cells import FEW_CELLS, CellCount
+from app.html.fence import Fence, Rest, opened_by
+from app.html.markdown import Drawn, draw_within, normal
 from app.html.quick import Quick
 from app.html.spine import Change, Spine
+from app.html.tops import find_tops
 
 MAX_OPEN_CHARS: Final = 16_000
 
 _FENCE_LINE: Final = re.compile(r"`{3,}[^`\n]*\n|~{3,}")
 _MARKERS: Final = frozenset("-+*0123456789")
 _ALWAYS_CHECKED_CHARS: Final = 512
+_FED_AT_ONCE: Final = 2_000  # what is behind a line is copied for each line
 
 
 class Blocks:
     """One text or reasoning part while it grows: `feed` it, then `step`."""
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, room: Room | None = None) -> None:
         self._prefix = prefix
+        self._room = room or Room()  # what the message has left, which finished blocks take from
         self._open = ""
         self._kind = ""
         self._checked_length = 0
         self._is_behind_blank = False
         self._ends_in_return = False
         self._details: details.Details | None = None
-        self._fence: Fence | None = None
+        self._fence: Fence | Rest | None = None
         self._is_fence_shown = False
         self._quick: Quick | None = None
+        self._quick_bytes = 0  # that it may still take
+        self._display = math.Display()
+        self._cells = CellCount()
         self._finished: list[str] = []
         self._spine: Spine | None = Spine()  # what the last step left in the tail; None: something that is over
         self._is_stale = False
@@ -46,13 +52,20 @@ class Blocks:
             text = self._without_returns(text)
         text = normal(text)
         if self._quick:
-            if len(self._open) + len(text) < MAX_OPEN_CHARS and self._quick.takes(text):
+            if self._may_take(text) and self._quick.takes(text):
                 self._open += text
+                self._quick_bytes -= byte_length(text)
                 return
             self._settle(self._quick)
         self._is_stale = True
+        for start in range(0, len(text), _FED_AT_ONCE):
+            self._take(text[start : start + _FED_AT_ONCE])
+
+    def _take(self, text: str) -> None:
         while text:
-            if self._fence:
+            if self._room.is_spent and not self._fence:
+                text = self._begin_rest(text)
+            elif self._fence:
                 text = self._fence.feed(text)
                 if self._fence.is_closed:
                     self._finish_fence(self._fence)
@@ -67,7 +80,7 @@ class Blocks:
             return finished, self._quick.change()
         if self._fence and self._is_fence_shown:
             code = self._fence.take_new()
-            return finished, Change(" code", True, code) if code else None
+            return finished, Change(self._fence.path, True, code) if code else None
         if not self._is_stale:
             return finished, None
         return finished, self._redraw()
@@ -95,12 +108,26 @@ class Blocks:
             self._fence.take_new()
             spine, self._spine, self._is_fence_shown = self._spine, None, True
             return spine.change(new) if spine else Change("", False, new)
-        new = self._draw(self._open)
+        new, cost, _is_source = self._draw(self._open)
         self._quick = Quick.begin(self._open, new)
+        self._quick_bytes = self._room.html_bytes - cost.html_bytes
         if self._spine:
             return self._spine.change(new)
         self._spine = Spine(new)
         return Change("", False, new)
+
+    def _may_take(self, text: str) -> bool:
+        """Whether a piece is known to fit without a look at the whole block."""
+        return len(self._open) + len(text) < MAX_OPEN_CHARS and byte_length(text) <= self._quick_bytes
+
+    def _begin_rest(self, text: str) -> str:
+        """From here on the message has no room: gives back all text that is not yet finished, for `Rest`."""
+        rest = (self._open + text).lstrip("\n")  # an HTML parser drops the first line end in a pre
+        self._open, self._details = "", None
+        if rest:
+            self._fence, self._is_fence_shown = Rest(), False
+            self._room.was_exceeded = True
+        return rest
 
     def _settle(self, quick: Quick) -> None:
         if self._spine:
@@ -123,7 +150,7 @@ class Blocks:
         rest = text[end:]
         if self._open.endswith("\n"):
             rest = self._end_line() + rest
-        if len(self._open) >= MAX_OPEN_CHARS:
+        if self._is_long():
             self._cut_long()
         return rest
 
@@ -136,7 +163,8 @@ class Blocks:
             start = self._open.rfind("\n", 0, -1) + 1
             if (place := opened.feed(self._open[start:])) is not None:
                 return self._finish_details(start + place) + text[end:]
-        if len(self._open) >= MAX_OPEN_CHARS:
+            self._cells.take(self._open[start:])
+        if self._is_long():
             self._details = None
             self._cut_long()
         return text[end:]
@@ -162,6 +190,7 @@ class Blocks:
         line = self._open[self._open.rfind("\n", 0, -1) + 1 :]
         if details.opens(line) and not details.is_code_behind(self._open.removesuffix(line)):
             return self._begin_details(line)
+        self._cells.take(line)
         self._is_behind_blank = not line.strip()
         if not self._is_behind_blank:
             if self._may_end_block(line):
@@ -181,20 +210,21 @@ class Blocks:
             ("BlockQuote", ">"),
         ):
             return False
+        return not self._has_grown_little() and not self._display.is_open(self._open)
+
+    def _has_grown_little(self) -> bool:
         grown = len(self._open) - self._checked_length
-        if len(self._open) > _ALWAYS_CHECKED_CHARS and grown * 8 < len(self._open):
-            return False
-        return not math.ends_within_display(self._open)
+        return len(self._open) > _ALWAYS_CHECKED_CHARS and grown * 8 < len(self._open)
 
     def _check_line(self) -> None:
         """All top-level blocks but the last are finished; a heading, a rule and a fence's first line are, too."""
-        tops = self._tops()
+        tops = find_tops(self._open)
         self._checked_length = len(self._open)
-        if not tops:
+        if not tops.number:
             return
-        self._kind = tops[-1][0]
-        if len(tops) > 1:
-            self._finish_until(tops[-1][1])
+        self._kind = tops.kind
+        if tops.number > 1:
+            self._finish_until(tops.place)
         if self._kind in ("Heading", "Rule"):
             self._finish_all()
         elif self._kind == "CodeBlock" and (fence := opened_by(self._open)):
@@ -202,13 +232,18 @@ class Blocks:
 
     def _check_first(self, first: str) -> None:
         """A blank line and then a character at the margin: a list goes on only if this can be its next marker."""
-        if self._kind == "List" and first in _MARKERS:
+        if (self._kind == "List" and first in _MARKERS) or self._has_grown_little():
             return
-        tops = self._tops()
-        if len(tops) < 2 or tops[-1][1] != len(self._open) - 1 or (tops[-2][0] == "List" and first in _MARKERS):
+        tops = find_tops(self._open)
+        is_first = tops.number > 1 and tops.place == len(self._open) - 1
+        if not is_first or (tops.kind_before == "List" and first in _MARKERS):
+            self._checked_length = len(self._open)
             return
-        self._finish_until(tops[-1][1])
+        self._finish_until(tops.place)
         self._kind, self._checked_length = "", 0
+
+    def _is_long(self) -> bool:
+        return len(self._open) >= MAX_OPEN_CHARS or self._cells.number > FEW_CELLS
 
     def _cut_long(self) -> None:
         """No person writes such a block; cutting it bounds what a character more can cost."""
@@ -216,46 +251,31 @@ class Blocks:
         self._finish_until(cut)
         self._kind, self._checked_length = "", 0
 
-    def _tops(self) -> list[tuple[str, int]]:
-        """Kind and place of the line of every top-level block in the open text."""
-        found: list[tuple[str, int]] = []
-        depth = 0
-        source = with_joints(self._open)
-        for event, span in parser.events_with_range(math.masked(source)):
-            if isinstance(event, str):
-                if event == "Rule" and not depth:
-                    found.append(("Rule", span["start"]))
-            elif "Start" in event:
-                if not depth:
-                    start = event["Start"]
-                    found.append((start if isinstance(start, str) else next(iter(start)), span["start"]))
-                depth += 1
-            elif "End" in event:
-                depth -= 1
-        return [(kind, self._line_at(source, start)) for kind, start in found]
-
-    def _line_at(self, source: str, byte: int) -> int:
-        place = byte if source.isascii() else len(source.encode()[:byte].decode().replace(JOINT, ""))
-        return self._open.rfind("\n", 0, place) + 1
-
     def _finish_until(self, place: int) -> None:
-        self._finished.append(self._draw(self._open[:place]))
+        html, cost, is_source = self._draw(self._open[:place])
+        self._room.spend(cost, is_source=is_source)
+        self._finished.append(html)
         self._open = self._open[place:]
+        self._display, self._cells = math.Display(), CellCount()
+        for line in self._open.split("\n")[:-1]:
+            self._cells.take(line)
 
     def _finish_all(self) -> None:
         self._finish_until(len(self._open))
         self._kind, self._checked_length = "", 0
 
-    def _finish_fence(self, fence: Fence) -> None:
-        self._finished.append(fence.html())
+    def _finish_fence(self, fence: Fence | Rest) -> None:
+        html = fence.html()
+        self._room.spend(Cost(byte_length(html)))
+        self._finished.append(html)
         if self._is_fence_shown:
             self._spine = None
         self._fence, self._is_fence_shown = None, False
         self._kind, self._checked_length = "", 0
         self._is_stale = True
 
-    def _draw(self, source: str) -> str:
-        return render(source, is_done=False, prefix=self._prefix) if source else ""
+    def _draw(self, source: str) -> Drawn:
+        return draw_within(source, self._room, prefix=self._prefix) if source else Drawn("", Cost(0), False)
 
     def _without_returns(self, text: str) -> str:
         """One kind of line end, also where a cut went through the middle of one."""
@@ -263,3 +283,10 @@ class Blocks:
             text = text[1:]
         self._ends_in_return = text.endswith("\r")
         return text
+
+
+def draw_by_block(text: str, prefix: str, room: Room) -> str:
+    """A part as a page has drawn it that watched it grow."""
+    blocks = Blocks(prefix, room)
+    blocks.feed(text)
+    return blocks.finish()

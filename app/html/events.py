@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import pyromark
 
+from app.html import bounds
+from app.html.bounds import Meter, Unbounded
 from app.html.tags import OpenTags
 
 MAX_DEPTH: Final = 60  # elements within each other; browsers flatten beyond 512, the sanitiser is quadratic in it
@@ -27,7 +29,7 @@ OPTIONS: Final = (
     | _Options.ENABLE_TASKLISTS
     | _Options.ENABLE_MATH
 )
-parser: Final = pyromark.Markdown(options=OPTIONS)
+_parser: Final = pyromark.Markdown(options=OPTIONS)
 
 #: Behind the scheme of a link whose text was written without it: see addresses.py. A noncharacter, as a joint is.
 NO_SCHEME: Final = "\ufdd1"
@@ -63,21 +65,33 @@ _ALIGN: Final = {"None": "", "Left": ' align="left"', "Center": ' align="center"
 _STANDING: Final = {"SoftBreak": "<br>\n", "HardBreak": "<br>\n", "Rule": "<hr>"}
 
 
-class TooDeep(Exception):
+class TooDeep(Unbounded):
     """The source nests deeper than `MAX_DEPTH`; no person wrote this."""
 
 
-def draw(source: str) -> str:
-    """HTML with marker tags, everything else escaped. Raises `TooDeep`."""
-    return "".join(_Drawing(parser.events(source)).pieces())
+def list_events(source: str) -> Iterator[Any]:
+    """What the parser finds. Raises `Unbounded`."""
+    return bounds.bounded(_parser.events(source), source)
+
+
+def list_ranges(source: str) -> Iterator[Any]:
+    """The same, each with its place in the encoded source."""
+    return bounds.bounded(_parser.events_with_range(source), source)
+
+
+def draw(source: str, meter: Meter) -> str:
+    """HTML with marker tags, everything else escaped. Raises `Unbounded`."""
+    return "".join(_Drawing(list_events(source), meter).pieces())
 
 
 class _Drawing:
     """One pass over the events of one text."""
 
-    def __init__(self, events: Iterator[Any]) -> None:
+    def __init__(self, events: Iterator[Any], meter: Meter) -> None:
         self.events = events
         self.out: list[str] = []
+        self.meter = meter
+        meter.begin(self.out)
         self.depth = 0
         self.image_depth = 0
         self.image_from = 0
@@ -93,6 +107,7 @@ class _Drawing:
     def pieces(self) -> list[str]:
         out = self.out
         for event in self.events:
+            self.meter.look()
             if isinstance(event, str):
                 out.append(self._standing(event))
                 continue
@@ -123,12 +138,16 @@ class _Drawing:
             case "Code":
                 self.out.append(f'<code dir="ltr">{escape(value, False)}</code>')
             case "InlineMath":
+                self.meter.count_marker(bounds.most_formula_bytes(value))
                 self.out.append(f"<var>{escape(value, False)}</var>")
             case "DisplayMath":
+                self.meter.count_marker(bounds.most_formula_bytes(value))
                 self.out.append(f"<samp>{escape(value, False)}</samp>")
             case "FootnoteReference":
+                self.meter.count_marker(bounds.footnote_bytes(value))
                 self.out.append(f"<dfn>{escape(value, False)}</dfn>")
             case "TaskListMarker":
+                self.meter.count_marker(bounds.CHECKBOX_BYTES)
                 self.out.append('<input checked=""> ' if value else "<input> ")
             case "InlineHtml":
                 self.tags.draw(value, self.depth)
@@ -146,6 +165,7 @@ class _Drawing:
         elif self.image_depth:
             pass
         elif name == "TableCell":
+            self.meter.count_cell()
             align = _ALIGN[self.columns[self.column]] if self.column < len(self.columns) else ""
             self.out.append(f'<{self.cell} dir="auto"{align}>')
             self.column += 1
@@ -173,14 +193,17 @@ class _Drawing:
             case "List":
                 self.out.append("<ul>" if detail is None else "<ol>" if detail == 1 else f'<ol start="{int(detail)}">')
             case "CodeBlock":
+                self.meter.count_marker(bounds.CODE_BYTES)
                 info = detail["Fenced"].strip() if isinstance(detail, dict) else ""
                 self.out.append(f'<pre title="{escape(info)}"><code>' if info else "<pre><code>")
             case "Link":
                 self._start_link(detail)
             case "Table":
                 self.columns = list(detail)
+                self.meter.check_columns(len(self.columns))
                 self.out.append("<table>")
             case "FootnoteDefinition":
+                self.meter.count_marker(bounds.footnote_bytes(detail))
                 self.out.append(f'<section title="{escape(detail)}">')
             case _:
                 self.out.append(_START.get(name, ""))
@@ -216,6 +239,7 @@ class _Drawing:
             address = f"mailto:{address}"
         if _ALLOWED_ADDRESS.match(address):
             titled = f' title="{escape(title)}"' if title else ""
+            self.meter.count_marker(bounds.LINK_BYTES)
             self.out.append(f'<a href="{escape(address)}"{titled}>')
             self.links.append("</a>")
         else:
@@ -240,6 +264,7 @@ class _Drawing:
             self.out.append(shown)  # a link within a link does not exist
         elif _ALLOWED_ADDRESS.match(address) and not address.lower().startswith("mailto:"):
             title = f' title="{escape(self.image["title"])}"' if self.image["title"] else ""
+            self.meter.count_marker(bounds.LINK_BYTES)
             self.out.append(f'<a class="image-link" href="{escape(address)}"{title}>{shown}</a>')
         else:
             self.out.append(f"{alt} ({escape(_short(address), False)})" if alt and address else shown)

@@ -1,16 +1,47 @@
-"""An open fenced code block: only what is new is escaped and sent, however long the block has become."""
+"""Text that is only escaped: an open fenced code block, and what a message has no room to format. What is new is sent."""
 
 import re
 from html import escape
 from typing import Final
 
+from app.html import source
 from app.html.markdown import code_block
 
-_OPENING: Final = re.compile(r"( {0,3})(`{3,}(?=[^`\n]*\n)|~{3,})(.*)\n")
+_OPENING: Final = re.compile(r"( {0,3})(`{3,}+(?=[^`\n]*\n)|~{3,}+)(.*)\n")
+
+
+class Rest:
+    """The text behind the place where a message has become as much HTML as it may."""
+
+    path: Final = " pre"
+
+    def __init__(self) -> None:
+        self.is_closed = False
+        self._pieces: list[str] = []
+        self._sent_pieces = 0
+
+    def feed(self, text: str) -> str:
+        """Takes everything."""
+        self._pieces.append(escape(text, False))
+        return ""
+
+    def finish(self) -> None:
+        """Nothing is held back."""
+
+    def html(self) -> str:
+        return f"{source.HEAD}{''.join(self._pieces)}{source.FOOT}"
+
+    def take_new(self) -> str:
+        """The text since the last call."""
+        new = "".join(self._pieces[self._sent_pieces :])
+        self._sent_pieces = len(self._pieces)
+        return new
 
 
 class Fence:
     """The code behind one opening line. A line that may become the closing fence is held back until that is known."""
+
+    path: Final = " code"
 
     def __init__(self, indent: int, mark: str, info: str) -> None:
         self.head, _code, self.foot = code_block(info, "")
@@ -67,7 +98,7 @@ class Fence:
         return line[min(spaces, self.indent) :]
 
 
-def opened_by(source: str) -> Fence | None:
+def opened_by(line: str) -> Fence | None:
     """The fence that this text, exactly one line, opens."""
-    match = _OPENING.fullmatch(source)
+    match = _OPENING.fullmatch(line)
     return Fence(len(match[1]), match[2], match[3]) if match else None

@@ -1,20 +1,18 @@
 """Source code to HTML with Pygments' short classes, coloured by static/css/highlight.css."""
 
-import re
 import time
 from html import escape
+from importlib import import_module
 from typing import Final
 
 from pygments.lexer import Lexer
-from pygments.lexers import get_lexer_by_name
 from pygments.token import STANDARD_TYPES, _TokenType
-from pygments.util import ClassNotFound
+
+from app.html.languages import LANGUAGES, LEXERS
 
 MAX_CODE_CHARS: Final = 100_000
 CLASS_PREFIX: Final = "h-"
 _DEADLINE_SECONDS: Final = 0.5
-_NAME: Final = re.compile(r"[\w+#.-]{1,40}")
-_PLAIN: Final = frozenset({"", "text", "plain", "plaintext", "txt", "output", "none"})
 
 
 def highlight(code: str, language: str) -> str:
@@ -35,6 +33,14 @@ def highlight(code: str, language: str) -> str:
     return "".join(out) if seen == len(code) else escape(code, False)
 
 
+def preload() -> None:
+    """Import what later calls may need, without using it: that takes fifteen times as long, and most is never used."""
+    for name in LEXERS:
+        _lexer_class(name)
+    for name in ("cocoa", "lua", "php", "vim"):  # imported by their lexers when these are first used
+        import_module(f"pygments.lexers._{name}_builtins")
+
+
 def _nearest(kind: _TokenType) -> str:
     parent = kind.parent
     while parent is not None and parent not in STANDARD_TYPES:
@@ -43,9 +49,14 @@ def _nearest(kind: _TokenType) -> str:
 
 
 def _lexer(language: str) -> Lexer | None:
-    if language.lower() in _PLAIN or not _NAME.fullmatch(language):
+    name = LANGUAGES.get(language.lower())
+    if name is None:
         return None
-    try:
-        return get_lexer_by_name(language.lower(), stripnl=False, ensurenl=False)
-    except ClassNotFound:
-        return None
+    # `handlecodeblocks`: code within Markdown could name any lexer that there is.
+    return _lexer_class(name)(stripnl=False, ensurenl=False, handlecodeblocks=False)
+
+
+def _lexer_class(name: str) -> type[Lexer]:
+    module, _, kind = LEXERS[name].partition(":")
+    found: type[Lexer] = getattr(import_module(module), kind)
+    return found

@@ -118,7 +118,7 @@ def _quantity(source: str) -> str:
 
 # A part of mhchem, as https://mhchem.github.io/MathJax-mhchem/ describes it.
 _PIECE: Final = re.compile(
-    r"\s*(?P<arrow><=>>|<<=>|<=>|<-->|<->|->|<-)(?:\[(?P<over>[^\]]*)\])?(?:\[(?P<under>[^\]]*)\])?\s*"
+    r"\s*(?P<arrow><=>>|<<=>|<=>|<-->|<->|->|<-)(?:\[(?P<over>[^\[\]]*)\])?(?:\[(?P<under>[^\[\]]*)\])?\s*"
     r"|(?P<state>\((?:s|l|g|aq)\))"
     r"|(?P<atom>[A-Z][a-z]?)"
     r"|[\^](?:\{(?P<above>[^{}]*)\}|(?P<charge>\d*[+-]|\d+))"

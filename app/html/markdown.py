@@ -1,27 +1,27 @@
 """Markdown to safe HTML. The only door for text that a model, a tool or a person wrote.
 
 Two walls: `events.py` escapes everything it does not draw itself, and nh3 keeps only what stands on a short list.
-What needs attributes (code with its copy button, formulas, footnotes, checkboxes) is drawn after nh3, by us.
+What needs attributes (code with its copy button, footnotes, checkboxes) is drawn after nh3, by us; formulas and the
+colours of code come last, in a child process: see pieces.py.
 """
 
 import re
-from collections.abc import Callable
 from html import escape, unescape
-from typing import Final
+from typing import Final, NamedTuple
 
 import nh3
 
-from app.html import details, math, mathml
+from app.html import details, math, pieces
 from app.html.addresses import with_links
-from app.html.cells import with_all_cells
+from app.html.bounds import Cost, Meter, Room, Unbounded, byte_length
+from app.html.cells import check_tables, with_all_cells
 from app.html.events import NO_SCHEME, TooDeep, draw
 from app.html.joints import JOINT, with_joints, without_joints
+from app.html.source import as_source
 from app.words import gettext as _
 
 RENDERER_VERSION: Final = 2
-MAX_CHARS: Final = 500_000
-MAX_FORMULAS: Final = 200
-MAX_HIGHLIGHTED_CHARS: Final = 100_000
+MAX_CHARS: Final = 200_000  # at once; a longer text is drawn block by block
 
 _TAGS: Final = (
     "p h2 h3 h4 h5 h6 ul ol li blockquote pre code em strong del a br hr table thead tbody tr th td "
@@ -47,47 +47,85 @@ _cleaner: Final = nh3.Cleaner(
     url_relative="deny",
 )
 
-_CODE: Final = re.compile(r'<pre(?: title="([^"]*)")?><code>(.*?)</code></pre>', re.DOTALL)
-_FORMULA: Final = re.compile(r"<(var|samp)>(.*?)</\1>", re.DOTALL)
-_REFERENCE: Final = re.compile(r"<dfn>(.*?)</dfn>", re.DOTALL)
+_CODE: Final = re.compile(r'<pre(?: title="([^"]*)")?><code>([^<]*+)</code></pre>')
+_REFERENCE: Final = re.compile(r"<dfn>([^<]*+)</dfn>")
 _DEFINITION: Final = re.compile(r'<section title="([^"]*)">')
-_DEAD_LINK: Final = re.compile(r'<a(?: (?:title|class)="[^"]*")* target="[^"]*" rel="[^"]*">(.*?)</a>', re.DOTALL)
+_DEAD_LINK: Final = re.compile(
+    r'<a(?: (?:title|class)="[^"]*")* target="[^"]*" rel="[^"]*">((?:[^<]++|<(?!/?a[ >]))*+)</a>'
+)
 _LANGUAGE: Final = re.compile(r"[\w+#.-]{1,40}")
 _PLAIN_ID: Final = re.compile(r"[a-z0-9-]")
 
 
-def render(text: str, *, is_done: bool = True, prefix: str = "") -> str:
-    """Safe HTML. `is_done`: highlight code too. `prefix` keeps the footnotes of two messages on a page apart.
+def render(text: str, *, prefix: str = "") -> str:
+    """Complete HTML, made in this process, which a hostile formula or code may hang or abort: for tests."""
+    return pieces.draw_all(render_marked(text, prefix=prefix))
 
-    Holds for any input; what no person wrote (too long, nested too deep) comes back as its source in a `pre`.
+
+def render_marked(text: str, *, prefix: str = "") -> str:
+    """Safe HTML but for its formulas and the colours of its code, which `pieces` adds.
+
+    Holds for any input; what no person wrote (too long, nested too deep) comes back as its source in a `pre`. `prefix`
+    keeps the footnotes of two messages on a page apart.
     """
+    return draw_whole(text, prefix, Room())
+
+
+def draw_whole(text: str, prefix: str, room: Room) -> str:
+    """A part of a final message, which takes from the room that its message has left."""
+    html, cost, is_source = draw_within(text, room, prefix=prefix)
+    room.spend(cost, is_source=is_source)
+    return html
+
+
+class Drawn(NamedTuple):
+    """HTML of a text, what it takes of its message's room, and whether it is the source because it has none."""
+
+    html: str
+    cost: Cost
+    is_source: bool
+
+
+def draw_within(text: str, room: Room, *, prefix: str) -> Drawn:
+    """As `render_marked`, in the room that a message has left."""
     text = normal(text)
-    if len(text) > MAX_CHARS:
-        return _as_source(text)
     try:
-        html = _cleaner.clean(_drawn(text, 0))
-    except TooDeep:
-        return _as_source(text)
-    return _with_markers_drawn(html, is_done, prefix)
+        html, cost = _drawn(text, room)
+    except Unbounded:
+        html = as_source(text)
+        return Drawn(html, Cost(byte_length(html)), True)
+    html = pieces.with_most_formulas(_with_markers_drawn(html, prefix), room.formulas)
+    return Drawn(html, cost._replace(formulas=pieces.count_formulas(html)), False)
 
 
-def _drawn(text: str, depth: int) -> str:
+def _drawn(text: str, room: Room) -> tuple[str, Cost]:
+    if len(text) > MAX_CHARS:
+        raise Unbounded
+    meter = Meter(room, text)
+    html = _cleaner.clean(_marked(text, meter, 0))
+    return html, meter.cost_of(html)
+
+
+def _marked(text: str, meter: Meter, depth: int) -> str:
     """`depth` counts the disclosures around."""
     if not details.has_details(text):
-        return _drawn_blocks(text)
+        return _marked_blocks(text, meter)
     if depth == details.MAX_DEPTH:
         raise TooDeep
-    drawn = [
-        details.draw(part, lambda inner: _drawn(inner, depth + 1)) if is_disclosure else _drawn_blocks(part)
+    marked = [
+        details.draw(part, lambda inner: _marked(inner, meter, depth + 1))
+        if is_disclosure
+        else _marked_blocks(part, meter)
         for part, is_disclosure in details.parts(text)
         if part
     ]
-    return "".join(drawn)
+    return "".join(marked)
 
 
-def _drawn_blocks(text: str) -> str:
+def _marked_blocks(text: str, meter: Meter) -> str:
+    check_tables(text, meter)
     source = with_joints(with_links(math.without_prices(math.with_dollars(text))))
-    html = without_joints(draw(with_all_cells(source)))
+    html = without_joints(draw(with_all_cells(source), meter))
     return html.replace(f"https://{NO_SCHEME}", "").replace(NO_SCHEME, "") if NO_SCHEME in html else html
 
 
@@ -129,13 +167,11 @@ def language_of(info: str) -> str:
     return found.group() if found and found.group().isascii() else ""
 
 
-def _with_markers_drawn(html: str, is_done: bool, prefix: str) -> str:
+def _with_markers_drawn(html: str, prefix: str) -> str:
     if "<a " in html:
         html = _DEAD_LINK.sub(r"\1", html)  # to no address that there can be: the sanitiser took it
     if "<pre" in html:
-        html = _CODE.sub(_code_drawer(is_done), html)
-    if "<var>" in html or "<samp>" in html:
-        html = _FORMULA.sub(_formula_drawer(), html)
+        html = _CODE.sub(lambda match: "".join(code_block(unescape(match[1] or ""), match[2])), html)
     if "<table>" in html:
         html = html.replace("<table>", '<div class="table" tabindex="0"><table>').replace("</table>", "</table></div>")
     if "<input" in html:
@@ -143,36 +179,6 @@ def _with_markers_drawn(html: str, is_done: bool, prefix: str) -> str:
     if "<dfn>" in html or "<section" in html:
         html = _with_footnotes(html, prefix)
     return html
-
-
-def _code_drawer(is_done: bool) -> Callable[[re.Match[str]], str]:
-    left = MAX_HIGHLIGHTED_CHARS if is_done else 0
-
-    def drawn(match: re.Match[str]) -> str:
-        nonlocal left
-        info, code = unescape(match[1] or ""), match[2]
-        language = language_of(info)
-        if language and 0 < len(code) <= left:
-            from app.html.highlight import highlight  # Pygments is slow to import and a start does not need it
-
-            left -= len(code)
-            code = highlight(unescape(code), language)
-        return "".join(code_block(info, code))
-
-    return drawn
-
-
-def _formula_drawer() -> Callable[[re.Match[str]], str]:
-    left = MAX_FORMULAS
-
-    def drawn(match: re.Match[str]) -> str:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            return f'<code class="math-error" dir="ltr">{match[2]}</code>'
-        return mathml.formula(unescape(match[2]), match[1] == "samp")
-
-    return drawn
 
 
 def _checkbox(is_checked: bool) -> str:
@@ -199,8 +205,3 @@ def _with_footnotes(html: str, prefix: str) -> str:
 def _footnote_id(label: str, prefix: str) -> str:
     plain = "".join(c if _PLAIN_ID.match(c) else f"_{ord(c):x}" for c in unescape(label).casefold())
     return f"{escape(prefix)}fn-{plain}"
-
-
-def _as_source(text: str) -> str:
-    shown = escape(text.lstrip("\n"), False)  # an HTML parser drops the first line end in a pre
-    return f'<pre tabindex="0" dir="auto">{shown}</pre>'

@@ -5,10 +5,11 @@ then, and a price takes no emphasis, link or table apart.
 """
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from app.html.events import parser
+from app.html.events import list_ranges
 
 _ENVIRONMENTS: Final = (
     rb"(?:align|alignat|flalign|equation|gather|multline|eqnarray|aligned|gathered|split|cases|array|[bBpvV]?matrix)\*?"
@@ -25,12 +26,19 @@ def has_delimiters(source: str) -> bool:
     return "\\(" in source or "\\[" in source or "$$" in source or "\\begin{" in source
 
 
-def ends_within_display(source: str) -> bool:
-    """Whether a display formula that has begun is not yet closed."""
-    if "$$" not in source and "\\[" not in source and "\\begin{" not in source:
-        return False
-    opened = _scanned(source.encode())[1]
-    return opened is not None and opened.group() != rb"\("
+class Display:
+    """Of a text that grows by whole lines: whether a display formula has begun and is not yet closed."""
+
+    def __init__(self) -> None:
+        self._scan = _Scan()
+
+    def is_open(self, source: str) -> bool:
+        if "$$" not in source and "\\[" not in source and "\\begin{" not in source:
+            return False
+        self._scan.read(source.encode())
+        self._scan.found.clear()
+        opened = self._scan.opened
+        return opened is not None and opened.group() != rb"\("
 
 
 def with_dollars(source: str) -> str:
@@ -60,12 +68,13 @@ def _replaced(source: str, by: Callable[[int, bytes], bytes]) -> str:
 
 def _formulas(source: str, raw: bytes) -> Iterator[tuple[int, int, bytes]]:
     """Start, end and the new text of every formula that is not code."""
-    code: list[tuple[int, int]] | None = None
-    for start, end, opening in _scanned(raw)[0]:
-        code = _code_ranges(source) if code is None else code
+    scan = _Scan()
+    scan.read(raw)
+    code = deque(_code_ranges(source) if scan.found else ())
+    for start, end, opening in scan.found:
         body = raw[start:end] if opening.startswith(_BEGIN) else raw[start + 2 : end - 2]
         while code and code[0][1] <= start:
-            code.pop(0)
+            code.popleft()
         if (code and code[0][0] < end) or not body.strip():
             continue
         rewritten = _one_line(body, opening)
@@ -73,23 +82,32 @@ def _formulas(source: str, raw: bytes) -> Iterator[tuple[int, int, bytes]]:
             yield start, end, rewritten
 
 
-def _scanned(raw: bytes) -> tuple[list[tuple[int, int, bytes]], re.Match[bytes] | None]:
-    """Start, end and opening mark of every formula; and the mark that is open at the end."""
-    found: list[tuple[int, int, bytes]] = []
-    opened: re.Match[bytes] | None = None
-    closing = b""
-    for token in _DELIMITER.finditer(raw):
+class _Scan:
+    """The marks of formulas in a text. It may grow between two readings, which go on where the last one ended."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[int, int, bytes]] = []  # start, end and opening mark of every formula
+        self.opened: re.Match[bytes] | None = None
+        self._closing = b""
+        self._position = 0
+
+    def read(self, raw: bytes) -> None:
+        for token in _DELIMITER.finditer(raw, self._position):
+            self._position = token.end()
+            self._take(token, raw)
+        self._position = max(self._position, len(raw.rstrip(b" \t\n")))  # a blank line may follow
+
+    def _take(self, token: re.Match[bytes], raw: bytes) -> None:
         text = token.group()
-        if opened is not None and text == closing:
-            found.append((opened.start(), token.end(), opened.group()))
-            opened = None
+        if self.opened is not None and text == self._closing:
+            self.found.append((self.opened.start(), token.end(), self.opened.group()))
+            self.opened = None
         elif text.startswith(b"\n"):
-            opened = None
-        elif text in _CLOSING and (opened is None or opened.group() in (rb"\(", rb"\[")):
-            opened, closing = token, _CLOSING[text]
-        elif opened is None and text.startswith(_BEGIN) and _is_bare(raw, token.start()):
-            opened, closing = token, rb"\end" + text.removeprefix(_BEGIN)
-    return found, opened
+            self.opened = None
+        elif text in _CLOSING and (self.opened is None or self.opened.group() in (rb"\(", rb"\[")):
+            self.opened, self._closing = token, _CLOSING[text]
+        elif self.opened is None and text.startswith(_BEGIN) and _is_bare(raw, token.start()):
+            self.opened, self._closing = token, rb"\end" + text.removeprefix(_BEGIN)
 
 
 def _is_bare(raw: bytes, place: int) -> bool:
@@ -101,7 +119,7 @@ def _is_bare(raw: bytes, place: int) -> bool:
 def _code_ranges(source: str) -> list[tuple[int, int]]:
     """Byte ranges of code, in order."""
     found: list[tuple[int, int]] = []
-    for event, span in parser.events_with_range(source):
+    for event, span in list_ranges(source):
         if isinstance(event, dict):
             start = event.get("Start")
             is_block = isinstance(start, dict) and "CodeBlock" in start
@@ -159,22 +177,23 @@ def without_prices(source: str) -> str:
 def _wrong_dollars(source: str, raw: bytes) -> list[int]:
     """Where a dollar opens what Markdown takes for a formula, and is none."""
     found: list[int] = []
-    for event, span in parser.events_with_range(source):
-        if not isinstance(event, dict):
+    for event, span in list_ranges(source):
+        is_inline = "InlineMath" in event  # of an event without a value this asks for a part of its name
+        if not is_inline and "DisplayMath" not in event:
             continue
         start, end = span["start"], span["end"]
         before = raw[max(0, start - _SEEN_BEFORE) : start].decode(errors="ignore")
         after = raw[end : end + 4].decode(errors="ignore")
-        if "InlineMath" in event and not _is_formula(before, event["InlineMath"], after):
+        if is_inline and not _is_formula(before, event["InlineMath"], after):
             found.append(start)
-        elif "DisplayMath" in event and not _is_display(before[-1:], event["DisplayMath"], after[:1]):
+        elif not is_inline and not _is_display(before[-1:], event["DisplayMath"], after[:1]):
             found += [start, start + 1]
     return found
 
 
 def _is_formula(before: str, body: str, after: str) -> bool:
     """Pandoc's rule (no digit behind the closing dollar), and what else tells a formula from prices and variables."""
-    if _IS_TEXT.search(body) or _is_prose(body) or _IN_ADDRESS.search(before):
+    if _IS_TEXT.search(body) or _is_prose(body) or _is_in_address(before):
         return False
     before = before[-1:]
     if _LONE_INDEX.fullmatch(body):
@@ -186,6 +205,10 @@ def _is_formula(before: str, body: str, after: str) -> bool:
     if body.startswith("|") and (before in tuple(")]}+?.") or body.startswith("|^")):
         return False  # "\d+$|\w+$" is a regular expression
     return not (before.isascii() and before.isalnum()) or _SURELY_LATEX.match(body) is not None
+
+
+def _is_in_address(before: str) -> bool:
+    return ("://" in before or "www." in before) and _IN_ADDRESS.search(before) is not None
 
 
 def _is_display(before: str, body: str, after: str) -> bool:

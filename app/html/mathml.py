@@ -2,16 +2,19 @@
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
-from html import escape
 from typing import Final
 
 import math_core
 
+from app.html.bounds import most_formula_bytes
 from app.html.latex import is_bounded, readable
+from app.html.nesting import MAX_EXPANSIONS, is_shallow
+from app.html.pieces import not_drawn
 
 MAX_FORMULA_CHARS: Final = 10_000
 MAX_FORMULA_DEPTH: Final = 60
+#: Longest space, shift or line, in its unit: more would push everything else off the page.
+MAX_LENGTH: Final = 100.0
 
 _TAG_NAMES: Final = (
     "math mi mn mo ms mtext mspace mrow mfrac msqrt mroot mstyle mpadded mphantom menclose merror "
@@ -47,12 +50,16 @@ _STYLES: Final = {
 _TOKEN: Final = re.compile(r'<(/?)([a-z]+)((?: [a-z]+="[^"<>]*")*)(/?)>|[^<>]+')
 _ATTRIBUTE: Final = re.compile(r' ([a-z]+)="([^"]*)"')
 _COLOUR: Final = re.compile(r"color: ?(#[0-9A-Fa-f]{3,8})")
+_NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?")
+_LENGTHS: Final = frozenset(
+    {"width", "height", "depth", "voffset", "lspace", "rspace", "minsize", "maxsize", "linethickness"}
+)
 _PLAIN_VALUE: Final = re.compile(r"[\w.%+#-]*")
-_MARKUP: Final = re.compile(r"<[^>]*>|&\w+(?=;)")
+_MARKUP: Final = re.compile(r"<[^<>]*+>|&\w+(?=;)")
 _WIDE_CHARS: Final = 24  # within a line, more than these may not fit on a phone
 
 _converter: Final = math_core.LatexToMathML(
-    fancy_error=False, max_expansions=200, ignore_unknown_commands=True, allow_unreliable_rendering=True
+    fancy_error=False, max_expansions=MAX_EXPANSIONS, ignore_unknown_commands=True, allow_unreliable_rendering=True
 )
 
 
@@ -61,31 +68,30 @@ def formula(latex: str, is_display: bool) -> str:
 
     An unknown command stands in the formula as its name. A long formula within a line can be scrolled.
     """
-    return _remembered(latex, is_display) if len(latex) <= 400 else _converted(latex, is_display)
-
-
-def _converted(latex: str, is_display: bool) -> str:
     for source in _attempts(latex):
         try:
-            mathml = _checked(_converter.convert_with_local_state(source, displaystyle=is_display), is_display)
+            mathml = _converter.convert_with_local_state(source, displaystyle=is_display)
+            if len(mathml) > most_formula_bytes(latex):
+                break
+            mathml = _checked(mathml, is_display)
         except (math_core.LatexError, _NotAllowed):
             continue
         is_wide = not is_display and len(_MARKUP.sub("", mathml)) > _WIDE_CHARS
         css = "formula display" if is_display else "formula wide" if is_wide else "formula"
         return f'<span class="{css}" dir="ltr">{mathml}</span>'
-    return f'<code class="math-error" dir="ltr">{escape(latex, False)}</code>'
+    return not_drawn(latex)
 
 
 def _attempts(latex: str) -> Iterator[str]:
     """The formula; and its lines under each other, where they are given without the environment they need."""
-    if len(latex) > MAX_FORMULA_CHARS or not is_bounded(latex):
+    if len(latex) > MAX_FORMULA_CHARS or not (is_shallow(latex) and is_bounded(latex)):
         return
-    yield (source := readable(latex))
+    source = readable(latex)
+    if not is_shallow(source):
+        return
+    yield source
     if "&" in source or r"\\" in source:
         yield rf"\begin{{aligned}}{source}\end{{aligned}}"
-
-
-_remembered: Final = lru_cache(maxsize=1024)(_converted)  # an open paragraph is drawn again for every few characters
 
 
 class _NotAllowed(Exception):
@@ -133,8 +139,13 @@ def _attributes(source: str) -> str:
             classes += [c for d in declared for s, c in _STYLES.items() if d == s or d.startswith(s + ":")]
         elif name == "class":
             classes += [c for c in value.split() if c.startswith("menclose-")]
-        elif name not in _ATTRIBUTES:
+        elif name not in _ATTRIBUTES or (name in _LENGTHS and not _is_short(value)):
             raise _NotAllowed
         elif _PLAIN_VALUE.fullmatch(value) or name == "notation":
             kept += f' {name}="{value}"'
     return kept + (f' class="{" ".join(sorted(set(classes)))}"' if classes else "")
+
+
+def _is_short(length: str) -> bool:
+    number = _NUMBER.match(length)
+    return number is None or abs(float(number[0])) <= MAX_LENGTH

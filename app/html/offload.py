@@ -1,13 +1,33 @@
-"""Rendering that may take long or crash: where it happens, and what the page gets if it fails.
+"""Rendering that may take long or crash happens in child processes; here is how a page asks for it.
 
 The page stores what comes back as a cache; a text that failed twice is shown as its source.
 """
 
-import asyncio
+import re
 from collections.abc import Sequence
+from typing import Final, TypeVar
 
+import msgspec
+
+from app.children.pool import Busy, Failed
+from app.html import pieces
+from app.html.pieces import Code, Formula
+from app.html.remembered import Remembered
+from app.html.render_requests import DrawPieces, RenderParts, decode_answer, encode_request
+from app.html.renderers import RENDERERS
 from app.html.stream import render_parts
-from app.parts import Part
+from app.parts import Part, ReasoningPart, TextPart
+from app.words import SOURCE, speaking
+
+#: Markdown of so many characters without code and formulas is rendered here: to ask a child would take longer.
+MAX_CHARS_HERE: Final = 4_000
+_MAY_NEED_CHILD: Final = re.compile(r"```|~~~|\$|\\[(\[b]")
+#: So many formulas or blocks of code of a message may fail one by one; then the others are not tried.
+MAX_FAILURES: Final = 2
+
+_Piece = TypeVar("_Piece", Formula, Code)
+#: Formulas of open paragraphs, which are drawn again for every few characters.
+FORMULAS: Final = Remembered[Formula](max_chars=4_000_000)
 
 
 class RenderFailed(Exception):
@@ -19,5 +39,66 @@ class RenderersBusy(Exception):
 
 
 async def render_message(parts: Sequence[Part], *, dom: str, person: str = "") -> str:
-    """The body of a final message. `person`: whose request it is; nobody gets all renderers. Raises both errors above."""
-    return await asyncio.to_thread(render_parts, parts, dom=dom)
+    """The body of a final message. `person`: whose request it is; nobody gets all renderers. Raises both errors above.
+
+    A formula or a block of code that cannot be drawn is shown as its source, and fails nothing else.
+    """
+    if _is_light(parts):
+        with speaking(SOURCE):  # as a child does: it is stored, whoever looks at it next
+            html = render_parts(parts, dom=dom)
+    else:
+        (html,) = await _ask(RenderParts(parts, dom), 1, person)
+    html = pieces.with_formulas(html, await _draw_formulas(pieces.formulas_in(html), person))
+    return pieces.with_colours(html, await _draw_each(pieces.code_in(html), person))
+
+
+def _is_light(parts: Sequence[Part]) -> bool:
+    texts = [part.text for part in parts if isinstance(part, TextPart | ReasoningPart)]
+    return sum(map(len, texts)) <= MAX_CHARS_HERE and not any(map(_MAY_NEED_CHILD.search, texts))
+
+
+async def with_formulas(html: str, *, person: str = "") -> str:
+    """What an `AnswerView` gave, with its formulas drawn. Raises nothing: as a last resort, their source is shown."""
+    wanted = pieces.formulas_in(html)
+    try:
+        return pieces.with_formulas(html, await _draw_formulas(wanted, person))
+    except RenderersBusy:
+        return pieces.with_formulas(html, {each: known for each in wanted if (known := FORMULAS.find(each))})
+
+
+async def _draw_formulas(wanted: Sequence[Formula], person: str) -> dict[Formula, str]:
+    """Those that a page showed before look the same again, those that could not be drawn too."""
+    drawn = {each: known for each in wanted if (known := FORMULAS.find(each))}
+    for each, html in (await _draw_each([each for each in wanted if each not in drawn], person)).items():
+        drawn[each] = html or pieces.not_drawn(each.latex)
+        FORMULAS.keep(each, drawn[each])
+    return drawn
+
+
+async def _draw_each(wanted: Sequence[_Piece], person: str) -> dict[_Piece, str]:
+    """All at once; after a failure one by one, to find the one that cannot be drawn: its HTML is ''."""
+    if not wanted:
+        return {}
+    try:
+        return dict(zip(wanted, await _ask(DrawPieces(wanted), len(wanted), person), strict=True))
+    except RenderFailed:
+        if len(wanted) == 1:
+            return {wanted[0]: ""}
+    drawn: dict[_Piece, str] = {}
+    for each in wanted:
+        drawn |= await _draw_each([each], person)
+        if sum(not html for html in drawn.values()) == MAX_FAILURES:
+            break
+    return drawn
+
+
+async def _ask(request: RenderParts | DrawPieces, count: int, person: str) -> list[str]:
+    try:
+        answer = decode_answer(await RENDERERS.ask(encode_request(request), person=person))
+    except (Failed, msgspec.DecodeError):
+        raise RenderFailed from None
+    except Busy:
+        raise RenderersBusy from None
+    if len(answer) != count:
+        raise RenderFailed
+    return answer

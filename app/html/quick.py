@@ -17,12 +17,14 @@ _QUIET: Final = re.compile(f"(?:{_CALM}| )+")
 _QUIET_END: Final = re.compile(f"(?:{_CALM})\\Z")
 # A line whose place in the blocks is settled: container marks, then a letter.
 _SETTLED_LINE: Final = re.compile(r"[ \t>#*+\-\d.)|]*(?:[a-zA-Z]|[^\x00-\x7f\s])")
-_CLOSING: Final = re.compile(r"(?:</(?:p|li|ul|ol|blockquote|h[2-6])>)+\Z")
+#: Behind no other closing tag: a search begins once at a row of them, not at each one.
+_FIRST: Final = "(?<!</p>)(?<!</li>)(?<!</ul>)(?<!</ol>)(?<!</blockquote>)(?<!</h[2-6]>)"
+_CLOSING: Final = re.compile(rf"{_FIRST}(?:</(?:p|li|ul|ol|blockquote|h[2-6])>)++\Z")
 _CLOSING_CELL: Final = re.compile(
-    r'</td>((?:<td dir="auto"(?: align="[a-z]+")?></td>)*)</tr></tbody></table></div>(?:</(?:li|ul|ol|blockquote)>)*\Z'
+    r'(?<!">)</td>((?:<td dir="auto"(?: align="[a-z]+")?></td>)*)</tr></tbody></table></div>(?:</(?:li|ul|ol|blockquote)>)*\Z'
 )
 #: What a word more belongs to: it may be the beginning of an address, or stand behind a dollar that it makes a price.
-_LAST_WORD: Final = re.compile(f"[^{STOPS}]*\\Z")
+_LAST_WORD: Final = re.compile(f"(?<![^{STOPS}])[^{STOPS}]*+\\Z")
 _MOST_OF_A_WORD: Final = 256
 _CLOSING_CODE: Final = re.compile(r"</code></pre></div>(?:</(?:li|ul|ol|blockquote)>)+\Z")
 
@@ -96,7 +98,7 @@ class Quick:
 
 
 def _last_word(text: str) -> str:
-    match = _LAST_WORD.search(text, max(0, len(text) - _MOST_OF_A_WORD))
+    match = _LAST_WORD.search(text[-_MOST_OF_A_WORD:])
     return match[0] if match else ""
 
 

@@ -7,9 +7,10 @@ share, or new content for it; everything left of the spine stays as it is in the
 import re
 from typing import NamedTuple
 
-_TAG = re.compile(r"<(/?)([a-z0-9]+)[^>]*>")  # nh3 and we escape < and > in attributes
+_TAG = re.compile(r"<(/?)([a-z0-9]++)[^<>]*+>")  # nh3 and we escape < and > in attributes
 _PARAGRAPH = re.compile(r"<p[ >]")
-_EMPTY = frozenset({"br", "hr", "input"})
+# Without content; and formulas, which look different on the page: nothing in them has an address.
+_CLOSED = frozenset({"br", "hr", "input", "var", "samp"})
 
 
 class Change(NamedTuple):
@@ -67,9 +68,11 @@ class Spine:
         start, marked = self._marks[-1]
         opened = list(marked)
         for tag in _TAG.finditer(self.html, start, place):
+            if tag[2] in _CLOSED:
+                continue
             if tag[1]:
                 opened.pop()
-            elif tag[2] not in _EMPTY:
+            else:
                 opened.append(tag.end())
         if place > start:
             self._marks.append((place, tuple(opened)))
@@ -86,8 +89,10 @@ def _closing_places(html: str, start: int, depth: int) -> list[int]:
     closed: list[tuple[int, int]] = []
     within = 0
     for tag in _TAG.finditer(html, start):
+        if tag[2] in _CLOSED:
+            continue
         if not tag[1]:
-            within += tag[2] not in _EMPTY
+            within += 1
         elif within:
             within -= 1
         else:

@@ -3,14 +3,18 @@
     <div class="body" id="b-x"> ..finished blocks.. <div class="tail" id="t-x" data-seq="57">..open block..</div></div>
 
 Both are one function of the deltas, so that a page loaded mid-stream and one that watched from the start are equal.
+Both are marked HTML (pieces.py): formulas are drawn afterwards, so that none is converted here.
 """
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import Final, Literal, NamedTuple, assert_never
 
-from app.html.blocks import Blocks
-from app.html.markdown import normal, render
+from app.html.blocks import Blocks, draw_by_block
+from app.html.bounds import Room
+from app.html.markdown import draw_whole, normal
+from app.html.source import as_source
 from app.html.spine import Change
 from app.parts import (
     Delta,
@@ -56,8 +60,23 @@ def frame(ops: Iterable[Op]) -> str:
 
 
 def render_parts(parts: Sequence[Part], *, dom: str, reasoning_label: str | None = None) -> str:
-    """What stands in the body of a final message. Files and errors are not drawn here: the message's template does."""
-    return "".join(_part(part, _footnote_prefix(dom, number), reasoning_label) for number, part in enumerate(parts, 1))
+    """What stands in the body of a final message, as marked HTML (pieces.py): formulas and colours are still to come.
+
+    Files and errors are not drawn here: the message's template does. Each text is drawn at once, so that what resolves
+    late does. A message that exceeds a bound is drawn as its stream was, block by block: only what exceeds it is source,
+    and nothing else changes when the answer ends.
+    """
+    room, blocks_room = Room(), Room()
+    whole = _draw_parts(parts, dom, reasoning_label, room, draw_whole)
+    if not room.was_exceeded and room.has_most_left:
+        return whole
+    by_block = _draw_parts(parts, dom, reasoning_label, blocks_room, draw_by_block)
+    return by_block if room.was_exceeded or blocks_room.was_exceeded else whole
+
+
+def source_of(parts: Sequence[Part]) -> str:
+    """The same with every text as it was written, escaped: for an answer that cannot be rendered. Nothing in it is parsed."""
+    return "".join(_part(part, None, lambda text: as_source(normal(text))) for part in parts)
 
 
 class AnswerView:
@@ -69,35 +88,45 @@ class AnswerView:
         self._tail = f"#t-{dom}"
         self._key: tuple[str, int] | None = None
         self._part_number = 0
-        self._blocks = Blocks("")
+        self._room = Room()
+        self._blocks = Blocks("", self._room)
         self._call = _Call()
         self._done: list[str] = []
         self._thoughts: list[str] = []
-        # Of the batch that is being fed: what is finished and goes before the tail; how much was done when the tail moved
+        # Since the last step: what is finished and goes before the tail; how much was done when the tail moved
         # away; whether another part is open now.
         self._new: list[str] = []
         self._moved_at: int | None = None
         self._is_switched = False
 
     def feed(self, deltas: Iterable[Delta], seq: int) -> list[Op]:
-        """Takes the next deltas, of which the last is number `seq`; what a page that shows the ones before must do.
+        """Takes the next deltas, of which the last is number `seq`, and steps."""
+        for delta in deltas:
+            self.take(delta)
+        return self.step(seq)
+
+    def take(self, delta: Delta) -> None:
+        """Takes the next delta. What it changes is found by `step`."""
+        if not isinstance(delta, ToolCallDelta) and not delta.text:
+            return
+        key = _key(delta)
+        if key != self._key:
+            self._switch(key)
+        if isinstance(delta, ToolCallDelta):
+            self._call.feed(delta)
+        else:
+            self._blocks.feed(delta.text)
+
+    def step(self, seq: int) -> list[Op]:
+        """What a page must do that shows the answer as it was at the last step; the last delta is number `seq`.
 
         The targets of all operations stand on the page before the first is done, as htmx looks them up beforehand: put
-        the operations of one call into one frame, and those of two calls into two.
+        the operations of one step into one frame, and those of two steps into two.
         """
         self.seq = seq
+        ops = self._ops() if self._key else []
         self._new, self._moved_at, self._is_switched = [], None, False
-        for delta in deltas:
-            if not isinstance(delta, ToolCallDelta) and not delta.text:
-                continue
-            key = _key(delta)
-            if key != self._key:
-                self._switch(key)
-            if isinstance(delta, ToolCallDelta):
-                self._call.feed(delta)
-            else:
-                self._blocks.feed(delta.text)
-        return self._ops() if self._key else []
+        return ops
 
     def _ops(self) -> list[Op]:
         finished, change = self._part.step()
@@ -114,7 +143,7 @@ class AnswerView:
         return ops
 
     def html(self) -> str:
-        """The whole body, as a fresh page draws it."""
+        """The whole body, as a fresh page draws it, its formulas apart."""
         return f'<div class="body" id="b-{self._dom}">{"".join(self._done)}{self._open_html()}</div>'
 
     def _open_html(self) -> str:
@@ -146,7 +175,7 @@ class AnswerView:
         if key[0] == "tool_call":
             self._call = _Call()
         else:
-            self._blocks = Blocks(_footnote_prefix(self._dom, self._part_number))
+            self._blocks = Blocks(_footnote_prefix(self._dom, self._part_number), self._room)
 
     def _put(self, finished: str) -> None:
         if finished:
@@ -207,15 +236,24 @@ def _footnote_prefix(dom: str, part_number: int) -> str:
     return f"{dom}-{part_number}-"
 
 
-def _part(part: Part, prefix: str, reasoning_label: str | None) -> str:
+def _draw_parts(
+    parts: Sequence[Part], dom: str, reasoning_label: str | None, room: Room, draw: Callable[..., str]
+) -> str:
+    return "".join(
+        _part(part, reasoning_label, functools.partial(draw, prefix=_footnote_prefix(dom, number), room=room))
+        for number, part in enumerate(parts, 1)
+    )
+
+
+def _part(part: Part, reasoning_label: str | None, html_of: Callable[[str], str]) -> str:
     match part:
         case TextPart(text=text):
-            return render(text, prefix=prefix)
+            return html_of(text)
         case ReasoningPart(text=text):
             if not text.strip():
                 return ""
             label = reasoning_label or _thought_for(part.duration_ms)
-            return _reasoning_html(label, render(text, prefix=prefix))
+            return _reasoning_html(label, html_of(text))
         case ToolCallPart(name=name, arguments=arguments):
             return _call_html(name, escape(_cut(normal(arguments), MOST_DRAWN), False))
         case ToolResultPart(content=content, is_error=is_error):

@@ -11,6 +11,7 @@ from app.database import transaction
 from app.errors import Conflict
 from app.instance import holding
 from app.instance.rules import faults_of
+from app.origins import origin_of
 from app.settings import FIELDS, OPTIONS, Effective, effective, over_stored
 from app.settings.values import from_text, sentence_of
 from app.tables.setting import Setting
@@ -20,11 +21,15 @@ log = structlog.get_logger()
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What is wanted, looked at: nothing may be stored while there is a fault. `faults`: setting → a sentence."""
+    """What is wanted, looked at: nothing may be stored while there is a fault. `faults`: setting → a sentence.
+
+    `origins`: what secrets among the chosen ones are for, where it is not the address that holds after the change.
+    """
 
     chosen: Mapping[str, Any]
     taken_back: tuple[str, ...] = ()
     faults: Mapping[str, str] = {}
+    origins: Mapping[str, str] = {}
 
 
 async def check_texts(texts: Mapping[str, str]) -> Change:
@@ -49,10 +54,16 @@ async def check(change: Change, held: Effective | None = None, *, with_model: bo
     Without `with_model` the default model may be one that comes later.
     """
     held = held or effective()
-    after = dict(change.chosen) | {name: FIELDS[name].default for name in change.taken_back}
-    changed = [name for name, value in after.items() if getattr(held.values, name) != value]
-    together = await faults_of(msgspec.structs.replace(held.values, **after), changed, with_model=with_model)
+    together = await faults_of(
+        msgspec.structs.replace(held.values, **_after(change)), changed_by(change, held), with_model=with_model
+    )
     return msgspec.structs.replace(change, faults=together | dict(change.faults))
+
+
+def changed_by(change: Change, held: Effective | None = None) -> list[str]:
+    """The settings that get another value than they hold now, or than they have in `held`."""
+    values = (held or effective()).values
+    return [name for name, value in _after(change).items() if getattr(values, name) != value]
 
 
 def fixed_fault(name: str) -> str:
@@ -86,7 +97,11 @@ async def store(change: Change, *, by: uuid.UUID | None, with_model: bool = True
     await Setting.lock()
     rows = await Setting.list_all()
     stored = {row.name: row.value for row in rows if not row.fault}
-    chosen = {name: value for name, value in change.chosen.items() if name not in stored or stored[name] != value}
+    chosen = {
+        name: value
+        for name, value in change.chosen.items()
+        if name not in stored or stored[name] != value or FIELDS[name].address
+    }
     new = msgspec.structs.replace(change, chosen=chosen)
     if (await check(new, over_stored(stored), with_model=with_model)).faults:
         raise Conflict(
@@ -94,6 +109,18 @@ async def store(change: Change, *, by: uuid.UUID | None, with_model: bool = True
         )
     taken_back = [row.name for row in rows if row.name in change.taken_back]
     if chosen or taken_back:
-        await Setting.change(chosen=chosen, taken_back=taken_back, by=by)
+        after = {name: value for name, value in stored.items() if name not in taken_back} | chosen
+        origins = {name: origin for name, origin in _origins(chosen, after).items() if name not in change.origins}
+        await Setting.change(chosen=chosen, taken_back=taken_back, by=by, origins={**change.origins, **origins})
         # Which ones; never their values.
         log.info("settings_changed", chosen=sorted(chosen), taken_back=taken_back)
+
+
+def _after(change: Change) -> dict[str, Any]:
+    return dict(change.chosen) | {name: FIELDS[name].default for name in change.taken_back}
+
+
+def _origins(chosen: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
+    """The origins that the chosen secrets are for, by the addresses that hold over what is stored after the change."""
+    values = over_stored({name: value for name, value in after.items() if FIELDS[name].is_live}).values
+    return {name: origin_of(getattr(values, address)) for name in chosen if (address := FIELDS[name].address)}

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from app.database_url import BadAddress, to_dsn
+from app.origins import origin_of
 from app.server_url import url_fault
-from app.settings import Effective, Settings, refusal
+from app.settings import FIELDS, Effective, Settings, over_stored, refusal
 from app.words import gettext as _
 
 #: "none", a file of the hub, or an address: what a starter model may be.
@@ -57,6 +58,7 @@ def broken(after: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
         yield names, _("The longest answer must be smaller than the context window.")
     if fault := url_fault(after.hub_url):
         yield ("hub_url",), fault
+    yield from _secrets_left_behind(after)
     if after.public_url and (fault := _site_fault(after.public_url)):
         yield ("public_url",), fault
     if after.database_url and (fault := _database_fault(after.database_url)):
@@ -66,6 +68,32 @@ def broken(after: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
             ("starter_model",),
             _("Write hf:organisation/repository/file.gguf, an address that ends in .gguf, or none."),
         )
+
+
+def strayed_secrets(values: Settings, origins: Mapping[str, str]) -> dict[str, str]:
+    """The stored secrets that are for another origin than the address that holds, each with a sentence.
+
+    `origins`: setting → what it was stored for; empty where an older version did not say.
+    """
+    found = {}
+    for name, origin in origins.items():
+        address = FIELDS[name].address if name in FIELDS else ""
+        if address and origin and origin != origin_of(getattr(values, address)):
+            found[name] = _("It is for %(origin)s and is not sent elsewhere. Enter it again.") % {"origin": origin}
+    return found
+
+
+def _secrets_left_behind(after: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """An address that a secret of the environment is not for: that one goes with the address of the environment alone."""
+    given = over_stored({})
+    for name, field in FIELDS.items():
+        if not field.address or not given.is_locked(name):
+            continue
+        origin = origin_of(getattr(given.values, field.address))
+        if origin != origin_of(getattr(after, field.address)):
+            sentence = _("%(secret)s is for %(origin)s alone: set %(variable)s beside it, or take it away.")
+            named = {"secret": field.variable, "origin": origin, "variable": FIELDS[field.address].variable}
+            yield (field.address,), sentence % named
 
 
 def _site_fault(url: str) -> str:

@@ -17,9 +17,10 @@ from app.instance.file import (
     Secrets,
     seal_secrets,
 )
+from app.origins import hides_path, origin_of
 from app.providers import PROVIDERS
-from app.secrets import unseal
 from app.settings import FIELDS
+from app.tables.provider import open_address
 from app.tables.setting import Setting
 
 
@@ -28,9 +29,11 @@ async def make_file(words: str = "") -> File:
 
     Raises `Unavailable` if a secret cannot be read.
     """
-    stored = {row.name: row.value for row in await Setting.list_all() if not row.fault}
+    settings = [row for row in await Setting.list_all() if not row.fault]
+    stored = {row.name: row.value for row in settings}
     providers = await fetch(_PROVIDERS, [kind for kind, provider in PROVIDERS.items() if not provider.is_builtin])
     added = await list_added([row["id"] for row in providers])
+    addresses = [open_address(row) for row in providers]
     file = File(
         made_at=datetime.now(UTC).replace(microsecond=0),
         settings={name: value for name, value in stored.items() if not FIELDS[name].is_secret},
@@ -38,11 +41,12 @@ async def make_file(words: str = "") -> File:
             FileProvider(
                 kind=row["kind"],
                 name=row["name"],
-                base_url=row["base_url"],
+                base_url=origin_of(address.base_url) if hides_path(address.base_url) else address.base_url,
+                hides_path=hides_path(address.base_url),
                 allows_private=row["allows_private"],
                 models=added.get(row["id"], []),
             )
-            for row in providers
+            for row, address in zip(providers, addresses, strict=True)
         ],
         presets=[_preset(row) for row in await fetch(_PRESETS)],
         slash_prompts=[
@@ -54,7 +58,9 @@ async def make_file(words: str = "") -> File:
         return file
     kept = Secrets(
         settings={name: value for name, value in stored.items() if FIELDS[name].is_secret},
-        keys=[unseal(row["key_sealed"]) if row["key_sealed"] else "" for row in providers],
+        origins={row.name: row.origin for row in settings if row.origin},
+        keys=[address.key if address.key_origin == origin_of(address.base_url) else "" for address in addresses],
+        base_urls=[address.base_url for address in addresses],
     )
     return msgspec.structs.replace(file, secrets=await seal_secrets(kept, words))
 
@@ -74,7 +80,7 @@ def _preset(row: Any) -> FilePreset:
 
 
 _PROVIDERS = """
-SELECT id, kind, name, base_url, allows_private, key_sealed FROM provider
+SELECT id, kind, name, base_url, base_url_sealed, allows_private, key_sealed FROM provider
 WHERE kind = ANY($1) AND is_enabled ORDER BY created_at, id
 """
 

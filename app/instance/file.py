@@ -14,7 +14,7 @@ from app.providers.base import MOST_NAME_CHARS
 from app.words import gettext as _
 
 #: The newest version of the format that is read here.
-VERSION = 1
+VERSION = 2
 MOST_BYTES = 2_000_000
 
 _PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*$"
@@ -25,11 +25,15 @@ Prompt = Annotated[str, Meta(max_length=100_000, pattern=_NO_NUL)]
 
 
 class FileProvider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A connected provider. Its key is among the secrets. `models`: those that were added by name."""
+    """A connected provider. Its key is among the secrets. `models`: those that were added by name.
+
+    `hides_path`: there is more of its address than the origin, which may be a secret: all of it is among the secrets.
+    """
 
     kind: Annotated[str, Meta(max_length=30)]
     name: FileName
     base_url: Annotated[str, Meta(max_length=2000, pattern=_PLAIN)]
+    hides_path: bool = False
     allows_private: bool = False
     models: Annotated[list[AddedName], Meta(max_length=5000)] = []
 
@@ -75,7 +79,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """All of it. `settings` are those that were set; their types are looked at with their limits."""
 
     format: Literal["parley-settings"] = "parley-settings"
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
     parley: Annotated[str, Meta(max_length=100)] = __version__
     made_at: datetime
     settings: dict[str, Any] = {}
@@ -86,10 +90,15 @@ class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Secrets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is sealed: secret settings, and the keys of the file's providers in their order, '' for none."""
+    """What is sealed: secret settings, and of the file's providers, in their order, addresses and keys, '' for none.
+
+    A key is for the address beside it, and a setting for the one in `origins`. Files of version 1 have neither.
+    """
 
     settings: dict[str, str] = {}
+    origins: dict[str, str] = {}
     keys: list[Annotated[str, Meta(max_length=2000)]] = []
+    base_urls: list[Annotated[str, Meta(max_length=2000)]] = []
 
 
 class _Head(msgspec.Struct):

@@ -8,7 +8,7 @@ import asyncpg
 import structlog
 
 from app.database import AWAY, Outage
-from app.instance.consistency import usable
+from app.instance.consistency import strayed_secrets, usable
 from app.live import News
 from app.settings import over_stored, take_stored
 from app.tables.setting import NEWS, Setting
@@ -26,7 +26,9 @@ async def take() -> None:
         with speaking(SOURCE):  # the log, and pages in any language
             rows = await Setting.list_all()
             stored, broken = usable({row.name: row.value for row in rows if not row.fault}, over_stored({}))
-        ignored = {row.name: row.fault for row in rows if row.fault} | broken
+            strayed = strayed_secrets(over_stored(stored).values, {row.name: row.origin for row in rows})
+        ignored = {row.name: row.fault for row in rows if row.fault} | broken | strayed
+        stored = {name: value for name, value in stored.items() if name not in strayed}
         for name, fault in ignored.items():
             log.warning("setting_ignored", setting=name, reason=fault)
         take_stored(stored, ignored)

@@ -6,19 +6,26 @@ from typing import Any
 
 import msgspec
 
-from app.chat.added_models import add_model, list_added
 from app.chat.slash import read_slash_text
 from app.database import fetch, fetch_row, new_id, transaction
 from app.errors import Invalid
 from app.instance import changing, holding
 from app.instance.file import File, FileModel, FilePreset, FileProvider, FileSlashPrompt, Secrets
+from app.instance.file_providers import (
+    addresses_in,
+    has_matching_secrets,
+    lost_keys,
+    lost_path,
+    no_origin,
+    store_provider,
+)
 from app.instance.words import labels
 from app.providers import PROVIDERS
 from app.providers.base import is_model_name
-from app.secrets import seal
 from app.settings import FIELDS, effective
 from app.settings.values import from_json, sentence_of
-from app.tables.setting import Setting
+from app.tables.provider import Address
+from app.tables.setting import Setting, Stored
 from app.words import gettext as _
 
 #: What is wrong with a provider's address, as a sentence: (address, whether it may be private) → '' for nothing.
@@ -34,15 +41,16 @@ class Outcome(msgspec.Struct, frozen=True):
 
 async def check_file(file: File, secrets: Secrets, check_address: CheckAddress) -> dict[str, Any]:
     """The settings of a file that can be stored, with their types. Raises `Invalid` with the first thing that is wrong."""
-    if secrets.keys and len(secrets.keys) != len(file.providers):
+    if not has_matching_secrets(file.providers, secrets):
         raise _wrong(_("its secrets do not belong to its providers"))
     if not set(secrets.settings) <= {name for name, field in FIELDS.items() if field.is_secret}:
         raise _wrong(_("its secrets are not all secrets of this version"))
     if any(FIELDS[name].is_secret for name in file.settings if name in FIELDS):
         raise _wrong(_("a secret stands there in the clear"))
-    values = _settings(file.settings | secrets.settings)
-    for number, provider in enumerate(file.providers):
-        await _check_provider(provider, secrets.keys[number] if secrets.keys else "", check_address)
+    bound = {name: value for name, value in secrets.settings.items() if not _lacks_origin(name, secrets)}
+    values = _settings(file.settings | bound)
+    for provider, address in zip(file.providers, addresses_in(file.providers, secrets), strict=True):
+        await _check_provider(provider, address, check_address)
     for prompt in file.slash_prompts:
         _check_slash_prompt(prompt)
     change = await changing.check(changing.Change(values), with_model=False)
@@ -53,15 +61,16 @@ async def check_file(file: File, secrets: Secrets, check_address: CheckAddress) 
 
 async def take_in(file: File, secrets: Secrets, values: dict[str, Any], *, by: uuid.UUID) -> Outcome:
     """Store what was checked: together or not at all. It holds in this process when this returns."""
-    before = {row.name: row.value for row in await Setting.list_all() if not row.fault}
-    values = {name: value for name, value in values.items() if name not in before or before[name] != value}
+    rows = {row.name: row for row in await Setting.list_all() if not row.fault}
+    values = {name: value for name, value in values.items() if not _is_here(rows.get(name), value, secrets)}
     changed = [labels()[name] for name in values]
-    skipped = _locked(file, secrets)
+    skipped = [*_locked(file, secrets), *_without_origin(file, secrets)]
     async with transaction():
-        await changing.store(changing.Change(values), by=by, with_model=False)
-        for number, provider in enumerate(file.providers):
-            if await _store_provider(provider, secrets.keys[number] if secrets.keys else ""):
+        await changing.store(changing.Change(values, origins=secrets.origins), by=by, with_model=False)
+        for provider, address in zip(file.providers, addresses_in(file.providers, secrets), strict=True):
+            if await store_provider(provider, address):
                 changed.append(_("Provider %(name)s") % {"name": provider.name})
+                skipped += lost_path(provider, address)
         for preset in file.presets:
             changed.append(_("Preset %(name)s") % {"name": preset.name})
             if not await _store_preset(preset, by):
@@ -98,6 +107,20 @@ def _locked(file: File, secrets: Secrets) -> list[str]:
     return [f"{labels()[name]}: {changing.fixed_fault(name)}" for name in names]
 
 
+def _is_here(row: Stored | None, value: Any, secrets: Secrets) -> bool:
+    return row is not None and row.value == value and row.origin == secrets.origins.get(row.name, "")
+
+
+def _lacks_origin(name: str, secrets: Secrets) -> bool:
+    """Whether it is a secret for some address, and an older version did not say for which."""
+    return bool(FIELDS[name].address) and not secrets.origins.get(name)
+
+
+def _without_origin(file: File, secrets: Secrets) -> list[str]:
+    said = [f"{labels()[name]}: {no_origin()}" for name in secrets.settings if _lacks_origin(name, secrets)]
+    return said + lost_keys(file.providers, secrets)
+
+
 def _check_slash_prompt(prompt: FileSlashPrompt) -> None:
     try:
         read_slash_text(prompt.text)
@@ -105,46 +128,20 @@ def _check_slash_prompt(prompt: FileSlashPrompt) -> None:
         raise _wrong(f"/{prompt.name}: {error.sentence}") from error
 
 
-async def _check_provider(provider: FileProvider, key: str, check_address: CheckAddress) -> None:
+async def _check_provider(provider: FileProvider, address: Address, check_address: CheckAddress) -> None:
     if provider.kind not in PROVIDERS or PROVIDERS[provider.kind].is_builtin:
         raise _wrong(_("%(name)s is of a kind that this version does not connect") % {"name": provider.name})
-    if not (key.isprintable() and key.isascii()):
+    if not (address.key.isprintable() and address.key.isascii()):
         raise _wrong(_("the key of %(name)s has letters that no key has") % {"name": provider.name})
     if not all(map(is_model_name, provider.models)):
         raise _wrong(_("a model of %(name)s has an invalid name") % {"name": provider.name})
-    if fault := await check_address(provider.base_url, provider.allows_private):
+    if fault := await check_address(address.base_url, provider.allows_private):
         raise _wrong(f"{provider.name}: {fault}")
 
 
 def _wrong(reason: str) -> Invalid:
     sentence = _("Nothing was stored. In the file: %(reason)s.") % {"reason": reason.rstrip(".")}
     return Invalid(sentence, field="file")
-
-
-async def _store_provider(provider: FileProvider, key: str) -> bool:
-    """False if it was here already, just so. A key is given only to the address that it was exported with."""
-    here = await fetch_row(_FIND_PROVIDER, provider.kind, provider.name, provider.base_url)
-    if here is None:
-        sealed = seal(key) if key else ""
-        columns = (provider.kind, provider.name, provider.base_url, sealed, provider.allows_private)
-        await fetch(_ADD_PROVIDER, provider_id := new_id(), *columns)
-        await _add_models(provider_id, provider)
-        return True
-    has_new_models = await _add_models(here["id"], provider)
-    if not key and here["allows_private"] == provider.allows_private:
-        return has_new_models
-    await fetch(_CHANGE_PROVIDER, here["id"], seal(key) if key else here["key_sealed"], provider.allows_private)
-    return True
-
-
-async def _add_models(provider_id: uuid.UUID, provider: FileProvider) -> bool:
-    """Whether one of the models that were added by name is new here."""
-    here = (await list_added([provider_id])).get(provider_id, [])
-    as_listed = PROVIDERS[provider.kind].model_name
-    new = [name for name in dict.fromkeys(provider.models) if not {name, as_listed(name)} & set(here)]
-    for name in new:
-        await add_model(provider_id, provider.kind, provider.base_url, name)
-    return bool(new)
 
 
 async def _store_preset(preset: FilePreset, owner: uuid.UUID) -> bool:
@@ -171,21 +168,6 @@ async def _store_slash_prompt(prompt: FileSlashPrompt, owner: uuid.UUID) -> bool
         await fetch_row(_STORE_SLASH_PROMPT, new_id(), owner, prompt.name, prompt.description, prompt.text) is not None
     )
 
-
-# Locked before its models are added, as in `circuit.py`.
-_FIND_PROVIDER = """
-SELECT id, key_sealed, allows_private FROM provider WHERE kind = $1 AND name = $2 AND base_url = $3 AND is_enabled LIMIT 1
-FOR NO KEY UPDATE
-"""
-
-_ADD_PROVIDER = """
-INSERT INTO provider (id, kind, name, base_url, key_sealed, allows_private, error, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, '', now())
-"""
-
-_CHANGE_PROVIDER = """
-UPDATE provider SET key_sealed = $2, allows_private = $3, refreshed_at = NULL WHERE id = $1
-"""
 
 _FIND_MODEL = """
 SELECT m.id FROM model AS m JOIN provider AS p ON p.id = m.provider

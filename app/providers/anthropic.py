@@ -4,10 +4,10 @@ https://platform.claude.com/docs/en/api/overview. What is said there stands in `
 """
 
 import re
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import httpx
@@ -100,8 +100,7 @@ class Anthropic(Provider):
 
 
 class _VersionedWire(Wire):
-    def _authorization(self) -> dict[str, str]:
-        return {"anthropic-version": VERSION} | super()._authorization()
+    headers: ClassVar[Mapping[str, str]] = {"anthropic-version": VERSION}
 
 
 class _Count(msgspec.Struct):

@@ -11,12 +11,14 @@ from typing import NamedTuple
 import httpx
 import msgspec
 
+from app.origins import origin_of
 from app.providers import addresses, failures
 from app.providers.addresses import Fault
+from app.providers.authorization import Authorization
 from app.providers.base import Account
 from app.providers.errors import AddressRefused, BadAnswer, ProviderError, TimedOut
 from app.providers.keeping import SourceRefused
-from app.providers.sources import can_be_fetched, origin_of
+from app.providers.sources import can_be_fetched
 from app.providers.unreachable import unreachable
 from app.words import gettext as _
 
@@ -38,7 +40,7 @@ class Target(msgspec.Struct, frozen=True):
 
     @property
     def is_at_hub(self) -> bool:
-        return origin_of(self.url) == origin_of(self.hub_url) is not None
+        return bool(origin_of(self.url)) and origin_of(self.url) == origin_of(self.hub_url)
 
 
 class Answer(NamedTuple):
@@ -81,8 +83,9 @@ async def fetch(client: httpx.AsyncClient, target: Target, headers: dict[str, st
     linked_bytes, linked_sha256, came_from = None, "", ""
     for number in range(MAX_REDIRECTS + 1):
         await _check(url, target, came_from)
-        own = {"Authorization": f"Bearer {target.hub_token}"} if not number and _takes_token(target) else {}
-        response = await _send(client, url, target, {**headers, **own}, within_seconds, came_from)
+        token = target.hub_token if not number and target.is_at_hub else ""  # never along with a redirect
+        sign_in = Authorization(_("the hub"), token, origin_of(target.hub_url))
+        response = await _send(client, url, target, headers, sign_in, within_seconds, came_from)
         if response.status_code not in _REDIRECTS:
             await _check_answer(response, url, target)
             return Answer(response, url.host, linked_bytes, linked_sha256)
@@ -108,13 +111,20 @@ async def _check(url: httpx.URL, target: Target, came_from: str) -> None:
 
 
 async def _send(
-    client: httpx.AsyncClient, url: httpx.URL, target: Target, headers: dict[str, str], seconds: float, came_from: str
+    client: httpx.AsyncClient,
+    url: httpx.URL,
+    target: Target,
+    headers: dict[str, str],
+    sign_in: Authorization,
+    seconds: float,
+    came_from: str,
 ) -> httpx.Response:
     account = Account(url.host, base_url=f"{url.scheme}://{url.netloc.decode('ascii')}")
     addresses.may_be_private.set(_allows_private(url, target))
     try:
         async with asyncio.timeout(seconds):
-            return await client.send(client.build_request("GET", url, headers=headers), stream=True)
+            request = client.build_request("GET", url, headers=headers)
+            return await client.send(request, stream=True, auth=sign_in)
     except TimeoutError:
         sentence = _("%(name)s did not answer within %(seconds)s seconds.")
         raise TimedOut(sentence % {"name": url.host, "seconds": f"{seconds:g}"}) from None
@@ -175,11 +185,6 @@ def _next(response: httpx.Response, url: httpx.URL) -> httpx.URL:
 
 def _allows_private(url: httpx.URL, target: Target) -> bool:
     return target.allows_private or (target.is_at_hub and origin_of(str(url)) == origin_of(target.hub_url))
-
-
-def _takes_token(target: Target) -> bool:
-    token = target.hub_token
-    return bool(token) and target.is_at_hub and token.isascii() and token.isprintable()
 
 
 def _linked(response: httpx.Response) -> tuple[int | None, str]:

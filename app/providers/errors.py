@@ -8,6 +8,7 @@ ProviderError                `sentence` for the person, `is_retryable`, `retry_a
 ├── RateLimited        retry   429, with what `Retry-After` asked for
 ├── AddressRefused             an address that is never called, or a private one that the owner did not allow
 ├── KeyRejected                401, 403
+├── WrongOrigin                the key is for another address, so it was not sent, and neither was the request
 ├── ModelMissing               the server does not have this model
 ├── PromptTooLong              the server says that the prompt does not fit its context window
 ├── BadRequest                 another 4xx: it refused what we sent, with its own reason (cleaned, shortened)
@@ -77,6 +78,10 @@ class AddressRefused(ProviderError):
 
 class KeyRejected(ProviderError):
     code = "key_rejected"
+
+
+class WrongOrigin(ProviderError):
+    code = "wrong_origin"
 
 
 class ModelMissing(ProviderError):

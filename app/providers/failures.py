@@ -47,16 +47,18 @@ USUAL_PATHS = ("", "/v1", "/v1beta", "/api")
 _MAX_MESSAGE_CHARS = 300
 _TOO_LONG = re.compile(
     r"context[ _]length|context[ _]window|context[ _]size|maximum context|prompt is too long|too many (input )?tokens"
-    r"|exceeds? the (available|maximum) context|input (length|is too long)|input token count.{0,80}exceeds"
+    r"|exceeds? the (available|maximum) context|input (length|is too long)|input token count(?:(?!input token).){0,80}exceeds"
     r"|reduce the length of the (messages|prompt|input)|max_new_tokens.{0,3} must be <=|must have less than \d+ tokens"
     r"|exceed(s|ed)? (the )?(model )?(token limit|max(imum)? (input |prompt )?length)|contains at least \d+ input tokens",
     re.IGNORECASE,
 )
 _NO_MODEL = re.compile(
-    r"models?\b.{0,200}\b(not found|does not exist|not exist|not available|decommissioned)|no such model|^model: \S"
+    r"models?\b(?:(?!models?\b).){0,200}\b(not found|does not exist|not exist|not available|decommissioned"
+    r"|is unavailable|not loaded)"
+    r"|no such model|^model: \S"
     r"|(invalid|unknown) model|not a valid model|no endpoints found for|no models? (is |are )?loaded"
     r"|model \S{1,200} (is|has been) deprecated|(failed|unable|could not|cannot)( to)? (find|load|access) (the )?model"
-    r"|models?\b.{0,200}\b(is unavailable|not loaded)|deployment\b.{0,80}\bdoes not exist|LLM Provider NOT provided",
+    r"|deployment\b(?:(?!deployment\b).){0,80}\bdoes not exist|LLM Provider NOT provided",
     re.IGNORECASE | re.DOTALL,
 )
 #: LiteLLM and its router. One that says when to try again has the model, and rests it.
@@ -74,9 +76,10 @@ _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.|\x9b[0-?]*[ -/]*[@-~]", re.DOTALL
 )
 _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
-_HIDDEN_ELEMENTS = re.compile(r"<(script|style|head)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+_HIDDEN_ELEMENTS = re.compile(r"<(script|style|head)\b.*?(?:</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL)
 _TAGS = re.compile(r"<[^<>]{0,2000}>")
-_SECRETS = re.compile(r"\b(?:sk|pk|gsk|xai|hf|AIza)[-_][\w-]{12,}|\bBearer\s+\S+|(?<=://)[^\s/@]+@|(?<=\w)\?[^\s]*=\S*")
+_SECRETS = re.compile(r"\b(?:sk|pk|gsk|xai|hf|AIza)[-_][\w-]{12,}|\bBearer\s+\S+|(?<=://)[^\s/@]+@")
+_QUERY = re.compile(r"(?<=\w)\?\S*")
 
 
 def address(account: Account) -> str:
@@ -107,6 +110,7 @@ def shown(account: Account, text: str) -> str:
     text = " ".join(_INVISIBLE.sub(" ", _TAGS.sub(" ", text)).split())
     for secret in _secrets(account):
         text = text.replace(secret, "•••")
+    text = _QUERY.sub(lambda query: "•••" if "=" in query[0] else query[0], text)
     text = _SECRETS.sub("•••", text)
     return text if len(text) <= _MAX_MESSAGE_CHARS else text[: _MAX_MESSAGE_CHARS - 1].rstrip() + "…"
 

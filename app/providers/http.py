@@ -4,21 +4,21 @@ What is streamed is read by `answers`.
 """
 
 import asyncio
-import base64
 import codecs
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
-from typing import Any, TypeVar
-from urllib.parse import unquote_to_bytes
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
+from typing import Any, ClassVar, TypeVar
 
 import httpx
 import msgspec
 
+from app.origins import origin_of
 from app.providers import addresses, failures, lenient
 from app.providers.answer_size import too_large
 from app.providers.answers import AnswerStream, Reader
+from app.providers.authorization import Authorization
 from app.providers.base import Account, Limits
-from app.providers.credentials import is_basic
-from app.providers.errors import BadAnswer, KeyRejected, TimedOut, Unreachable
+from app.providers.credentials import split_credentials
+from app.providers.errors import BadAnswer, TimedOut, Unreachable
 from app.providers.unreachable import refused_plain_http, unreachable_by
 from app.words import gettext as _
 
@@ -40,6 +40,8 @@ class Wire:
     """
 
     content_type = "application/json"
+    headers: ClassVar[Mapping[str, str]] = {}
+    """What every request of a protocol says beside its key."""
 
     def __init__(
         self,
@@ -104,7 +106,7 @@ class Wire:
         return AnswerStream(self.account, self.limits, response, reader).events()
 
     async def _send(self, method: str, path: str, body: dict[str, Any] | None, accept: str) -> httpx.Response:
-        headers = {"Accept": accept, **self._authorization()}
+        headers = {"Accept": accept, **self.headers}
         content = b"" if body is None else self.encode(body)
         if content:
             headers |= {"Content-Type": self.content_type, "Content-Length": str(len(content))}
@@ -116,26 +118,18 @@ class Wire:
             url = base.copy_with(userinfo=b"", path=base.path.rstrip("/") + path)
             url = url.copy_merge_params(httpx.QueryParams(query)) if query else url
             request = self.client.build_request(method, url, headers=headers, content=_pieces(content))
-            return await self.client.send(request, stream=True)
+            return await self.client.send(request, stream=True, auth=self._authorization())
         except failures.REQUEST_ERRORS as error:
             # Not chained: aiohttp's errors carry the request's headers, and with them the key, to whatever logs them.
             raise await unreachable_by(self.account, error, is_question=method == "POST") from None
 
-    def _authorization(self) -> dict[str, str]:
+    def _authorization(self) -> Authorization:
         """The account's key, or else what stands before the host of its base URL."""
-        if not self.account.key:
-            try:
-                login = unquote_to_bytes(httpx.URL(self.account.base_url).userinfo)
-            except httpx.InvalidURL:
-                return {}
-            return {"Authorization": f"Basic {base64.b64encode(login).decode()}"} if login else {}
-        if not (self.account.key.isascii() and self.account.key.isprintable()):
-            sentence = _("The key of %(name)s has characters in it that no key has.")
-            raise KeyRejected(sentence % {"name": self.account.name})
-        key = self.account.key
-        if is_basic(key):
-            return {"Authorization": key}
-        return {self.key_header: key} if self.key_header else {"Authorization": f"Bearer {key}"}
+        account = self.account
+        if account.key:
+            return Authorization(account.name, account.key, account.key_origin, header=self.key_header)
+        bare, login = split_credentials(account.base_url)
+        return Authorization(account.name, login, origin_of(bare))
 
     async def _check(self, response: httpx.Response) -> None:
         """Raises for everything that is not a success in a form that we read."""

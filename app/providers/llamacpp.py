@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import msgspec
 
+from app.origins import origin_of
 from app.parts import TextPart, text_of
 from app.providers import model_files
 from app.providers.base import Account, ChatMessage, ChatRequest, Event, Limits, Model, Provider, TokenCount
@@ -88,7 +89,8 @@ class LlamaCpp(Provider, LlamaCppKeeping):
             yield engine
 
     def _wire(self, engine: Engine, prefix: str = "") -> Wire:
-        account = Account(self.account.name, base_url=engine.address + prefix, key=engine.key)
+        origin = origin_of(engine.address)
+        account = Account(self.account.name, base_url=engine.address + prefix, key=engine.key, key_origin=origin)
         return Wire(account, self.client, self.limits)
 
 

@@ -3,7 +3,15 @@
 import asyncio
 from typing import Any
 
-from app.providers.errors import NOTHING_THERE, AddressRefused, BadAnswer, KeyRejected, ModelMissing, ProviderError
+from app.providers.errors import (
+    NOTHING_THERE,
+    AddressRefused,
+    BadAnswer,
+    KeyRejected,
+    ModelMissing,
+    ProviderError,
+    WrongOrigin,
+)
 from app.providers.http import Wire
 
 #: A server that accepts a question and takes this long to answer counts as there.
@@ -20,7 +28,7 @@ async def takes_questions(wire: Wire, path: str, body: dict[str, Any]) -> bool:
             await wire.ask("POST", path, body)
     except TimeoutError:
         return True
-    except KeyRejected:
+    except (KeyRejected, WrongOrigin):
         raise
     except ModelMissing as error:
         return path not in error.sentence  # else it is the path that is not found, in which the word "models" stands

@@ -38,7 +38,7 @@ _ALIVE = (
     r"ping|pong|(stream[-_ ]?)?keep[-_ ]?alive|heart[-_ ]?beat|alive|tick|([\w.]+ )?(processing|working|waiting|loading|thinking)"
     r"|loading (the )?model|warming up|in progress|please wait|queued|pending|connected|no-?op|ok"
 )
-_KEEP_ALIVE = re.compile(rf"\W*({_ALIVE})[\W\d]*", re.IGNORECASE)
+_KEEP_ALIVE = re.compile(rf"\W*+({_ALIVE})[\W\d]*", re.IGNORECASE)
 #: An object of nothing but such a word, and perhaps when or for what.
 _ALIVE_OBJECT = re.compile(rf'\{{\s*"({_ALIVE}|type|event|object|status)"\s*:[^{{}}\[\]]*\}}', re.IGNORECASE)
 _EMPTY = re.compile(r'[\s.:*~_-]*|\s*(null|none|undefined|\[\s*\]|\{\s*\}|"\s*")\s*', re.IGNORECASE)

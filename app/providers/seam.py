@@ -26,7 +26,7 @@ _OPERATORS = "—–=+&"  # with a space before them, one follows
 #: Emphasis, code, a quotation, a formula or a link begins, unless the mark ends what was open.
 _OPENING_MARK = re.compile(r"(\*{1,3}|`|\"|\$|\[)(?=[^\W_])")
 _MARKS = re.compile(r"[*`\"$\[]{1,3}")
-_ADDRESS = re.compile(r"(?:\w+://|www\.|[\w.]+@|\w*/)\S*$")
+_ADDRESS = re.compile(r"/|www\.|[\w.]@")
 
 #: English word endings that are not words by themselves.
 _ENDINGS = frozenset(
@@ -95,7 +95,7 @@ def space_between(written: str, begun: str, known: frozenset[str] = frozenset())
         return ""
     if before.isalnum():
         return " " if opens or _begins_word(written, begun, known) else ""
-    if before.isspace() or _ADDRESS.search(written[-200:]):
+    if before.isspace() or _ends_in_address(written):
         return ""
     if before in ".,:" and after.isdigit() and written[-2:-1].isdigit():
         return ""
@@ -122,7 +122,7 @@ def _spaced(begun: str, request: ChatRequest) -> str:
     """The first words of a continuation with the space that belongs before them."""
     written = _written(request)
     before = "\n".join(text_of(message.parts) for message in request.messages[:-1])[-_MOST_KNOWN_CHARS:]
-    texts = (before, re.sub(r"\w+$", "", written[-_MOST_KNOWN_CHARS:]), re.sub(r"^\w+", "", begun))
+    texts = (before, re.sub(r"(?<!\w)\w+$", "", written[-_MOST_KNOWN_CHARS:]), re.sub(r"^\w+", "", begun))
     known = frozenset(word.casefold() for text in texts for word in re.findall(r"\w+", text))
     return space_between(written, begun, known) + begun
 
@@ -133,7 +133,7 @@ def _begins_word(written: str, begun: str, known: frozenset[str]) -> bool:
     An answer mostly breaks off between words, as tokens do, so that is what holds where nothing speaks against it.
     """
     last, first = re.findall(r"\w+", written[-100:])[-1], re.findall(r"\w+", begun[:100])[0]
-    if (last[-1].isdigit() and first[0].isdigit()) or _ADDRESS.search(written[-200:]):
+    if (last[-1].isdigit() and first[0].isdigit()) or _ends_in_address(written):
         return False
     last_word, first_word = last.casefold(), first.casefold()
     if last_word + first_word in known or (first_word in _ENDINGS - _WORDS and not {first_word, last_word} & known):
@@ -143,6 +143,11 @@ def _begins_word(written: str, begun: str, known: frozenset[str]) -> bool:
     is_piece = last.isascii() and last.islower() and not re.search(r"[aeiouy]", last)
     are_pieces = max(len(last), len(first)) <= _SHORT_CHARS and (last + first).isascii()
     return first_word not in _ENDINGS and not is_piece and not are_pieces
+
+
+def _ends_in_address(written: str) -> bool:
+    last_word = written[-200:].rsplit(maxsplit=1)[-1:]
+    return bool(last_word) and _ADDRESS.search(last_word[0]) is not None
 
 
 def _opens(written: str, begun: str) -> bool:

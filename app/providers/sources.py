@@ -7,6 +7,7 @@ from urllib.parse import quote, unquote
 
 import httpx
 
+from app.origins import origin_of
 from app.providers.keeping import SourceRefused
 from app.words import gettext as _
 
@@ -88,16 +89,6 @@ def can_be_fetched(url: httpx.URL) -> bool:
     return url.scheme in ("https", "http") and (url.port is None or 0 < url.port < 65_536)
 
 
-def origin_of(url: str) -> tuple[str, str, int | None] | None:
-    """Scheme, host and port of an address; None for what is none."""
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL:
-        return None
-    usual = {"https": 443, "http": 80}.get(parsed.scheme)
-    return (parsed.scheme, parsed.host, parsed.port or usual) if usual and can_be_fetched(parsed) else None
-
-
 def _from_hub(path: str, hub_url: str) -> Named:
     org, _slash, rest = path.partition("/")
     repo, _slash, file = rest.partition("/")
@@ -105,7 +96,7 @@ def _from_hub(path: str, hub_url: str) -> Named:
     is_plain = all(segment.strip(" ") and not segment.startswith(".") and "\\" not in segment for segment in segments)
     if not all(_HUB_NAME.fullmatch(part) and ".." not in part for part in (org, repo)) or not is_plain:
         raise SourceRefused(_("A file on the hub is written as hf:organisation/repository/file.gguf."))
-    if origin_of(hub_url) is None:
+    if not origin_of(hub_url):
         raise SourceRefused(_("The address of the hub in the settings is not a valid one."))
     return Named(f"{hub_url.rstrip('/')}/{org}/{repo}/resolve/main/{quote(file)}", name_of(segments[-1]))
 

@@ -26,15 +26,38 @@ def _default_data_folder() -> pathlib.Path:
     return platformdirs.user_data_path("parley")
 
 
-def _live(group: Group, description: str, *, is_secret: bool = False, is_long: bool = False, **limits: Any) -> Meta:
-    """Said of a setting that takes effect at once, in every process: it can be set on the pages, too."""
-    extra = {"group": group, "is_live": True, "is_secret": is_secret, "is_long": is_long}
+def _live(
+    group: Group,
+    description: str,
+    *,
+    is_secret: bool = False,
+    is_sensitive: bool = False,
+    is_long: bool = False,
+    address: str = "",
+    **limits: Any,
+) -> Meta:
+    """Said of a setting that takes effect at once, in every process: it can be set on the pages, too.
+
+    `address`: the setting with the address that a secret is for.
+    """
+    sensitive = is_secret or is_sensitive
+    extra = {
+        "group": group,
+        "is_live": True,
+        "is_secret": is_secret,
+        "is_sensitive": sensitive,
+        "is_long": is_long,
+        "address": address,
+    }
     return Meta(description=description, extra=extra, **limits)
 
 
-def _start(group: Group, description: str, *, is_secret: bool = False, **limits: Any) -> Meta:
+def _start(
+    group: Group, description: str, *, is_secret: bool = False, is_sensitive: bool = False, **limits: Any
+) -> Meta:
     """Said of a setting that a process reads once, when it starts: only the environment sets it."""
-    extra = {"group": group, "is_live": False, "is_secret": is_secret, "is_long": False}
+    sensitive = is_secret or is_sensitive
+    extra = {"group": group, "is_live": False, "is_secret": is_secret, "is_sensitive": sensitive, "is_long": False}
     return Meta(description=description, extra=extra, **limits)
 
 
@@ -53,7 +76,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     host: Annotated[
-        str, _start("advanced", "Address to listen on. Anything but loopback asks for a token once.")
+        str, _start("advanced", "Address to listen on.", is_sensitive=True)
     ] = "127.0.0.1"  # fmt: skip
     port: Annotated[int, _start("advanced", "Port to listen on; 0 lets the system choose.", ge=0, le=65535)] = 8000
     instance_name: Annotated[
@@ -67,7 +90,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = "Parley"
     public_url: Annotated[
-        str, _live("general", "Address people use, when a proxy stands in front: https://…", max_length=500)
+        str,
+        _live(
+            "general", "Address people use, when a proxy stands in front: https://…", is_sensitive=True, max_length=500
+        ),
     ] = ""
     secret_key: Annotated[
         str,
@@ -79,10 +105,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     secure_cookies: Annotated[
         Literal["auto", "always", "never"],
-        _start("safety", "Mark cookies Secure: auto does so when the request came by https."),
+        _start("safety", "Mark cookies Secure: auto does so when the request came by https.", is_sensitive=True),
     ] = "auto"
     trusted_proxies: Annotated[
-        tuple[str, ...], _start("safety", "Addresses of proxies whose X-Forwarded-For and -Proto are believed.")
+        tuple[str, ...],
+        _start("safety", "Addresses of proxies whose X-Forwarded-For and -Proto are believed.", is_sensitive=True),
     ] = ()
     log_format: Annotated[
         Literal["auto", "text", "json"], _start("advanced", "auto: text in a terminal, JSON lines otherwise.")
@@ -171,7 +198,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, _live("safety", "Largest request body accepted, in bytes.", ge=10_000, le=1_000_000_000)
     ] = 4_000_000
     session_days: Annotated[
-        int, _live("safety", "A sign-in ends after this many days unused.", ge=1, le=3650)
+        int, _live("safety", "A sign-in ends after this many days unused.", is_sensitive=True, ge=1, le=3650)
     ] = 30  # fmt: skip
     catalog_seconds: Annotated[
         int, _live("models", "How often the list of models is refreshed, in seconds.", ge=10, le=86_400)
@@ -192,17 +219,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _start(
             "models",
             "PEM file of certificates to trust, besides those of this machine, for model servers called over https.",
+            is_sensitive=True,
         ),
     ] = ""
-    hub_url: Annotated[str, _live("models", "Where hf:org/repo/file.gguf is pulled from.", max_length=500)] = (
-        "https://huggingface.co"
-    )
+    hub_url: Annotated[
+        str, _live("models", "Where hf:org/repo/file.gguf is pulled from.", is_sensitive=True, max_length=500)
+    ] = "https://huggingface.co"
     hub_token: Annotated[
         str,
         _live(
             "models",
-            "Key for the hub, for models that it shows to signed-in people alone.",
+            "Key for the hub, for models that it shows to signed-in people alone. It is never sent to another hub.",
             is_secret=True,
+            address="hub_url",
             max_length=500,
         ),
     ] = ""
@@ -244,5 +273,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach us: then the first visitor may make the owner without a token."""
+        """Whether only this machine can reach us."""
         return self.host in ("127.0.0.1", "::1", "localhost")

@@ -30,8 +30,10 @@ class BadSetting(Exception):
 
 class Field(msgspec.Struct, frozen=True):
     """One setting. `is_live`: it can be set while Parley runs, and takes effect at once; others are read at the start.
+    `is_sensitive`: to change it on the pages takes the password again, as it decides whom Parley trusts or where secrets go.
 
-    `choices` is empty where a text or a number is typed; `is_long`: the text has lines.
+    `choices` is empty where a text or a number is typed; `is_long`: the text has lines. `address`: the setting with the
+    address that a secret is for, if it is for one.
     """
 
     name: str
@@ -41,9 +43,11 @@ class Field(msgspec.Struct, frozen=True):
     default: Any
     is_live: bool
     is_secret: bool
+    is_sensitive: bool
     is_long: bool
     choices: tuple[str, ...] = ()
     keyboard: str = "text"
+    address: str = ""
 
     @property
     def variable(self) -> str:

@@ -13,6 +13,7 @@ from piccolo.columns import (
     ForeignKey,
     Integer,
     Numeric,
+    SmallInt,
     Text,
     Timestamptz,
     Varchar,
@@ -49,6 +50,7 @@ _writers = msgspec.json.Decoder(list[Writer])
 class Message(Table, tablename="message", db=engine):
     """`parts` is the truth; `content` the text of its text parts; `html` a cache of their rendering.
 
+    `html_version` is the renderer that made `html`, or that failed `failed_renders` times: see `chat/rendering.py`.
     `status` is queued, running, complete, stopped, failed or interrupted. Times are in milliseconds.
     `request_id` is set on questions alone: with the thread it makes a turn unique for ever. `tried` names the models that
     were called before the one that wrote the answer, each with what failed. While `retry_at` is to come, `error_sentence`
@@ -85,6 +87,7 @@ class Message(Table, tablename="message", db=engine):
     retry_at = Timestamptz(default=None, null=True)
     html = Text()
     html_version = Integer(default=0)
+    failed_renders = SmallInt(default=0)
     created_at = Timestamptz()
     finished_at = Timestamptz(default=None, null=True)
 
@@ -142,6 +145,8 @@ class Message(Table, tablename="message", db=engine):
     body = Markup()
     seq = 0
     is_back = False  # whoever could not be asked answers again
+    source_note = ""  # why its source is shown instead of its HTML
+    may_render_again = False
     sibling_index = 1
     sibling_count = 1
     previous_sibling: uuid.UUID | None = None

@@ -12,11 +12,15 @@ from app.live import News, tell
 from app.secrets import hash_token, new_token
 from app.tables.user import User
 
+#: So long a password that was given counts for sensitive changes.
+CONFIRMED_FOR = "10 minutes"
+
 
 class Session(Table, tablename="session", db=engine):
     """`token_hash` is the SHA-256 of the cookie's token: who reads the table cannot sign in with it.
 
     `address` is the IP address that it was last seen at, to the minute: what tells two of the same browser apart.
+    `confirmed_at` is when the password was last given in this session.
     """
 
     id = UUID(primary_key=True, default=None)
@@ -27,7 +31,10 @@ class Session(Table, tablename="session", db=engine):
     created_at = Timestamptz()
     seen_at = Timestamptz()
     expires_at = Timestamptz()
+    confirmed_at = Timestamptz(default=None, null=True)
 
+    #: Whether the password was given within `CONFIRMED_FOR`, by the database's clock; set by `find_by_token` and `confirm`.
+    is_confirmed: bool
     #: Whether it is the one that the page is drawn for; set by `list_of`.
     is_current: bool
 
@@ -39,8 +46,8 @@ class Session(Table, tablename="session", db=engine):
         """
         token = new_token()
         record = await fetch_row(
-            'INSERT INTO session (id, "user", token_hash, user_agent, address, created_at, seen_at, expires_at)'
-            " SELECT $3, id, $4, $5, $7, now(), now(), now() + make_interval(days => $6)"
+            'INSERT INTO session (id, "user", token_hash, user_agent, address, created_at, seen_at, confirmed_at, expires_at)'
+            " SELECT $3, id, $4, $5, $7, now(), now(), now(), now() + make_interval(days => $6)"
             " FROM users WHERE id = $1 AND is_active AND password_hash = $2 FOR SHARE RETURNING id",
             user.id,
             user.password_hash,
@@ -57,7 +64,8 @@ class Session(Table, tablename="session", db=engine):
         """Who a cookie signs in, by which session, and whether it was last noted over a minute ago. One statement."""
         record = await fetch_row(
             "SELECT u.*, s.id AS session_id, s.token_hash, s.user_agent, s.created_at AS started_at,"
-            " s.seen_at AS used_at, s.expires_at, s.seen_at < now() - interval '1 minute' AS is_stale"
+            " s.seen_at AS used_at, s.expires_at, s.seen_at < now() - interval '1 minute' AS is_stale,"
+            f" s.confirmed_at, coalesce(s.confirmed_at > now() - interval '{CONFIRMED_FOR}', false) AS is_confirmed"
             ' FROM session s JOIN users u ON u.id = s."user"'
             " WHERE s.token_hash = $1 AND s.expires_at > now() AND u.is_active",
             hash_token(token),
@@ -72,9 +80,17 @@ class Session(Table, tablename="session", db=engine):
             created_at=record["started_at"],
             seen_at=record["used_at"],
             expires_at=record["expires_at"],
+            confirmed_at=record["confirmed_at"],
         )
+        session.is_confirmed = record["is_confirmed"]
         session._exists_in_db = True
         return User.of(record), session, record["is_stale"]
+
+    async def confirm(self) -> bool:
+        """Note that the password was given just now. False if this session has ended, as a changed password ends it."""
+        statement = "UPDATE session SET confirmed_at = now() WHERE id = $1 RETURNING 1"
+        self.is_confirmed = await fetch_row(statement, self.id) is not None
+        return self.is_confirmed
 
     async def mark_seen(self, days: int, address: str) -> bool:
         """Note that it is in use, and where; that prolongs it. False if another request did, or nothing can be stored."""

@@ -18,10 +18,13 @@ from tests.bench.floor import STREAMS, measure_floor
 from tests.bench.idle import hold_open, raise_file_limit
 from tests.bench.instance import THEIRS, Instance, connected, on_core, scripted_model, start_program
 from tests.bench.pages import time_models, time_search, time_sending, time_sidebar, time_thread, weigh_page
+from tests.bench.poison import measure_waits
 from tests.bench.report import Line, budgets_of, console
 from tests.bench.statements import count_statements
 from tests.bench.turns import People, Turns, run_turns
 from tests.bench.wire import Caller
+from tests.corpora import poison as corpus
+from tests.scripted.server import DEFAULT_WORDS
 
 FULL = ((1, 9), (10, 3), (50, 5), (100, 2), (200, 3))
 QUICK = ((1, 1), (10, 1), (50, 1))
@@ -42,6 +45,7 @@ async def measure(data: pathlib.Path, options: argparse.Namespace) -> None:
                     lines += await _measure_statements(instance, options)
                     lines += await _measure_pages(instance)
                     lines += await _measure_browser(instance, options.tokens)
+                    lines += await _measure_waits(instance, options.tokens)
                     lines += await _measure_idle(instance, options.idle)
                 if options.all:
                     special = await more.measure_dialects(instance, model_server, options.tokens)
@@ -56,6 +60,18 @@ async def measure(data: pathlib.Path, options: argparse.Namespace) -> None:
         console.print()
         report.print_turns(special, "Other dialects, a flapping server, two web processes and two workers")
     console.print()
+    report.print_budgets(lines)
+
+
+async def measure_waits_only(data: pathlib.Path, options: argparse.Namespace) -> None:
+    """One person's texts and another one's waits."""
+    program, _ = start_program(data)
+    try:
+        with scripted_model(options.rate, options.tokens) as model_server:
+            async with connected([program], model_server) as instance:
+                lines = await _measure_waits(instance, options.tokens)
+    finally:
+        program.stop()
     report.print_budgets(lines)
 
 
@@ -149,6 +165,31 @@ async def _measure_browser(instance: Instance, tokens: int) -> list[Line]:
     ]
 
 
+async def _measure_waits(instance: Instance, tokens: int) -> list[Line]:
+    """How much longer another person waits while somebody is answered with texts that are deadly to process."""
+    console.print("Deadly texts …")
+    deadly_texts = {
+        f"{name}, {size:,}": text
+        for size in (corpus.SHORT, corpus.LONG)
+        for name, text in corpus.texts(size).items()
+        if text.strip()
+    }
+    plain = {f"plain {number}": " ".join(DEFAULT_WORDS) * 20 for number in range(20)}
+    with scripted_model(50, tokens, "--echo") as echo:
+        model = await instance.asking("openai", echo)
+        usual = await measure_waits(instance, model, plain)
+        deadly = await measure_waits(instance, model, deadly_texts)
+    for fault in deadly.faults:
+        console.print(fault, markup=False)
+    return [
+        Line("another person's wait beside plain texts, p50", usual.usual, "ms"),
+        Line("… the longest", usual.longest, "ms"),
+        Line(f"… how much longer beside {len(deadly_texts)} deadly texts", deadly.longest - usual.longest, "ms", 100),
+        Line(f"… the longest beside one of them: {deadly.worst}", deadly.longest, "ms"),
+        Line("deadly texts that were not answered", len(deadly.faults), "", 0),
+    ]
+
+
 async def _measure_idle(instance: Instance, pages: int) -> list[Line]:
     console.print(f"{pages:,} idle pages …")
     idle = await hold_open(instance, pages)
@@ -164,6 +205,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer turns, fewer idle pages")
     parser.add_argument("--all", action="store_true", help="also dialects, more processes, flapping, 10,000 idle pages")
     parser.add_argument("--turns-only", action="store_true", help="only starts, memory and turns")
+    parser.add_argument("--waits-only", action="store_true", help="only another person's wait beside deadly texts")
     parser.add_argument("--plan", type=_plan, help="turns at a time x rounds, as 1x3,50x2")
     parser.add_argument("--statements", action="store_true", help="list the statements of a turn")
     parser.add_argument("--rate", type=float, default=50.0, help="tokens a second of one answer")
@@ -174,7 +216,7 @@ def main() -> None:
     options.idle = min(options.idle or (500 if options.quick else 2_000), raise_file_limit() - 500)
     console.print(report.machine())
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder, on_core(THEIRS):
-        uvloop.run(measure(pathlib.Path(folder) / "data", options))
+        uvloop.run((measure_waits_only if options.waits_only else measure)(pathlib.Path(folder) / "data", options))
 
 
 def _plan(text: str) -> tuple[tuple[int, int], ...]:

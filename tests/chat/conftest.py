@@ -8,14 +8,16 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.chat import catalog
+from app.chat.drawing import draw
 from app.chat.new_message import NewMessage
 from app.chat.title import naming
+from app.chat.tree import find_message
 from app.chat.turn import Turn, start_thread
 from app.chat.worker import Worker
 from app.database import fetch, fetch_row, new_id
 from app.live import Lost, Reader
 from app.providers.client import make_client
-from app.settings import Settings, read
+from app.settings import Settings, read, take_stored
 from tests.scripted.dialects import DIALECTS, OPENAI, Dialect
 from tests.scripted.server import ScriptedServer
 
@@ -39,11 +41,22 @@ class Chat:
         assert row is not None
         return dict(row)
 
+    async def body(self, message_id: uuid.UUID) -> str:
+        """What a page of this person shows of it; it is stored then, too."""
+        (drawn,) = await draw([await find_message(message_id)], self.user)
+        await html_is_stored()
+        return str(drawn.body)
+
     async def final(self, message_id: uuid.UUID, *, seconds: float = 15) -> dict[str, object]:
         async with asyncio.timeout(seconds):
             while (row := await self.message(message_id))["status"] in ("queued", "running"):  # noqa: ASYNC110  the database tells nobody
                 await asyncio.sleep(0.02)
         return row
+
+
+async def html_is_stored() -> None:
+    """Wait until everything that was rendered is stored."""
+    await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == "store html"))
 
 
 @contextlib.asynccontextmanager
@@ -62,6 +75,7 @@ async def refusing(condition: str) -> AsyncIterator[None]:
 
 @pytest.fixture
 async def chat(database: str) -> AsyncIterator[Chat]:
+    take_stored({"max_turns_per_minute": 0})  # scripts ask faster than people; test_admission.py is about the limit
     user = new_id()
     await fetch(
         "INSERT INTO users (id, name, email, password_hash, is_owner, theme, send_key, speech, draft, is_active)"

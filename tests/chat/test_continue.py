@@ -60,7 +60,7 @@ async def test_words_are_joined_with_the_space_that_is_due(chat: Chat, worker: W
     chat.server.script(*cut_at_length("three", 7, 1))
     answer = await go_on(chat, answer)
     assert answer["content"] == "One two three"
-    assert "One two three" in str(answer["html"])
+    assert "One two three" in await chat.body(answer["id"])
     chat.server.script(*OPENAI.answer([", four"]))
     assert (await go_on(chat, answer))["content"] == "One two three, four"
 

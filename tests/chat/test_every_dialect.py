@@ -50,7 +50,7 @@ async def test_template_tokens_reach_neither_page_nor_next_prompt(dialect: Diale
     turn = await chat.ask()
     stored = await chat.final(turn.answer)
     assert (stored["status"], stored["content"]) == ("complete", "Moon.")
-    assert "im_" not in str(stored["html"])
+    assert "im_" not in await chat.body(turn.answer)
     second = await start_turn(chat.user, turn.thread, NewMessage("What is near 2?", chat.model, new_id()))
     await chat.final(second.answer)
     sent = json.dumps(dialect.messages(asked(chat, dialect, "near 2?").json))

@@ -11,6 +11,7 @@ import pytest
 from app.chat import catalog, circuit, reachability
 from app.chat.calls import MOST_CALLS
 from app.chat.drawing import draw
+from app.chat.removal import remove_provider
 from app.chat.threads import my_message
 from app.chat.tree import find_message
 from app.chat.turn import continue_answer, start_sibling
@@ -22,7 +23,7 @@ from app.providers.client import make_client
 from app.providers.errors import NotConnected
 from tests.chat.conftest import SETTINGS, Chat
 from tests.scripted import OPENAI, ScriptedServer, Send, Stall, chunk, whole
-from tests.scripted.steps import Reset, Sleep
+from tests.scripted.steps import Reset, Sleep, Wait
 
 BROKEN = whole(b'{"error": {"message": "out of oil"}}', status=503)
 
@@ -146,9 +147,21 @@ async def test_when_all_are_down_the_question_is_kept_and_can_be_tried_again(
     for row in await fetch("SELECT id FROM provider"):
         await reachability.found_up(row["id"], 1, has_news=False)
     message, _thread = await my_message(chat.user, turn.answer)
-    assert (await draw([message]))[0].is_back
+    assert (await draw([message], chat.user))[0].is_back
     again = await start_sibling(chat.user, message, chat.model)
     assert (await chat.final(again.answer))["status"] == "complete"
+
+
+async def test_a_model_that_was_deleted_since_the_claim_still_answers(chat: Chat, spare: Spare, worker: Worker) -> None:
+    is_removed = asyncio.Event()
+    chat.server.script(Wait(is_removed), *BROKEN)
+    turn = await chat.ask()
+    await chat.server.next_question()
+    await remove_provider(spare.provider)
+    is_removed.set()
+    answer = await chat.final(turn.answer)
+    assert (answer["status"], answer["error_code"], answer["model"]) == ("complete", "", None)
+    assert (answer["model_label"], tried(answer)) == ("spare", ["scripted"])
 
 
 async def test_the_last_one_is_called_again_and_no_more_than_that(chat: Chat, spare: Spare, worker: Worker) -> None:

@@ -24,7 +24,8 @@ async def test_an_answer_is_stored_as_it_was_streamed(chat: Chat, worker: Worker
     assert answer["content"] == "Seven quiet lanterns drift over the harbour. "
     assert (answer["status"], answer["finish_reason"]) == ("complete", "stop")
     assert (answer["input_tokens"], answer["output_tokens"], answer["usage_is_exact"]) == (5, 7, True)
-    assert '<p dir="auto">Seven quiet' in str(answer["html"])
+    assert (answer["html"], answer["html_version"]) == ("", 0), "pages render it"
+    assert '<p dir="auto">Seven quiet' in await chat.body(turn.answer)
     generation = (await fetch("SELECT * FROM generation"))[0]
     rows = await read_log(generation["id"])
     assert [row[0] for row in rows] == list(range(1, len(rows) + 1))
@@ -114,5 +115,7 @@ async def test_how_it_ended_is_said_in_the_language_that_was_asked_in(chat: Chat
     chat.server.script(*OPENAI.answer(["# So\n\nHello"], thoughts=["Hm."]))
     with words.speaking("de"):
         turn = await chat.ask()
-    html = str((await chat.final(turn.answer))["html"])
+        await chat.final(turn.answer)
+        assert "Thought" in await chat.body(turn.answer)
+    html = str((await chat.message(turn.answer))["html"])
     assert "Thought" in html, "what is stored is drawn in the source's language"

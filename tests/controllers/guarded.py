@@ -1,13 +1,17 @@
 """A small app behind the real guard, with the settings that a test wants: routes that say what they got, or fail."""
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import msgspec
+import uvicorn
 from litestar import Litestar, Request, Response, get, route
 
 from app.controllers.errors import EXCEPTION_HANDLERS
-from app.controllers.guard import DEPENDENCIES, Guard
+from app.controllers.guard import DEPENDENCIES, Guard, route_checks
 from app.controllers.pages import page
 from app.controllers.visit import visit_of
 from app.settings import current
@@ -38,7 +42,7 @@ async def echo(request: Request[Any, Any, Any]) -> dict[str, Any]:
 @get("/visit")
 async def visit(request: Request[Any, Any, Any]) -> dict[str, Any]:
     found = visit_of(request)
-    return {"address": found.address, "scheme": request.url.scheme, "is_local": found.is_local}
+    return {"address": found.address, "scheme": request.url.scheme}
 
 
 @get("/failure")
@@ -46,16 +50,18 @@ async def failure(request: Request[Any, Any, Any]) -> None:
     raise FAILURES[request.query_params["of"]]
 
 
-def guarded(**changes: Any) -> Litestar:
-    """The small app, its settings changed."""
+def guarded(*more: Any, **changes: Any) -> Litestar:
+    """The small app, with more routes and its settings changed."""
+    settings = msgspec.structs.replace(current(), **changes)
     app = Litestar(
-        [form, echo, visit, failure],
+        [form, echo, visit, failure, *more],
         dependencies=DEPENDENCIES,
         exception_handlers=EXCEPTION_HANDLERS,
         openapi_config=None,
         logging_config=None,
+        middleware=route_checks(settings),
     )
-    app.asgi_handler = Guard(app.asgi_handler, msgspec.structs.replace(current(), **changes))
+    app.asgi_handler = Guard(app.asgi_handler, settings)
     return app
 
 
@@ -64,5 +70,22 @@ class Visitor(Browser):
 
     form_path = "/form"
 
-    def __init__(self, *, address: str = ADDRESS, peer: str = "127.0.0.1", **changes: Any) -> None:
-        super().__init__(guarded(**changes), address=address, peer=peer)
+    def __init__(self, *more: Any, address: str = ADDRESS, peer: str = "127.0.0.1", **changes: Any) -> None:
+        super().__init__(guarded(*more, **changes), address=address, peer=peer)
+
+
+@contextlib.asynccontextmanager
+async def serving(app: Any) -> AsyncIterator[str]:
+    """The app on a real socket."""
+    config = uvicorn.Config(app, port=0, lifespan="off", log_config=None, ws="websockets-sansio")
+    server = uvicorn.Server(config)
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
+    task = asyncio.create_task(server.serve())
+    async with asyncio.timeout(20):
+        while not server.started:  # noqa: ASYNC110  it tells nobody
+            await asyncio.sleep(0.01)
+    try:
+        yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task

@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from app.database import fetch
+from tests.accounts import accounts
 from tests.authorities import Authority
 from tests.people import Browser
 from tests.scripted import ScriptedServer
@@ -83,7 +84,7 @@ async def test_a_change_is_checked_like_a_new_one(olive: Browser) -> None:
     change = {"name": "Harbour", "base_url": "http://10.0.0.1/v1", "key": ""}
     answer = await olive.patch(f"/providers/{row['id']}", data=change)
     assert (answer.status_code, "in a private network" in answer.text) == (422, True)
-    (row,) = await fetch("SELECT base_url, allows_private FROM provider WHERE kind = 'openai'")
+    (row,) = await accounts("WHERE kind = 'openai'")
     assert (row["base_url"], row["allows_private"]) == ("http://127.0.0.1:9/v1", True)
 
 

@@ -10,7 +10,8 @@ from app.database import fetch, fetch_row
 from tests.controllers.threads import add_model
 from tests.people import PASSWORD, Browser, add_user, csrf_of
 
-OWNER = {"name": "Olive", "email": "Olive@Example.org", "password": PASSWORD}
+TOKEN = first_run_token()
+OWNER = {"name": "Olive", "email": "Olive@Example.org", "password": PASSWORD, "token": TOKEN}
 
 
 async def test_every_page_leads_to_the_first_run_until_there_is_an_owner(client: Browser) -> None:
@@ -23,7 +24,6 @@ async def test_every_page_leads_to_the_first_run_until_there_is_an_owner(client:
 
 async def test_the_owner_is_made_signed_in_and_led_to_the_models(client: Browser) -> None:
     page = await client.get("/first-run")
-    assert 'name="token"' not in page.text
     answer = await client.request("POST", "/first-run", data={**OWNER, "_csrf": csrf_of(page.text)}, csrf=None)
     assert (answer.status_code, answer.headers["location"]) == (303, "/providers")
     row = await fetch_row("SELECT * FROM users")
@@ -67,29 +67,61 @@ async def test_the_first_run_is_over_when_there_is_an_owner(client: Browser) -> 
     assert len(await fetch("SELECT 1 FROM users")) == 1
 
 
-@pytest.mark.parametrize("header", ["x-forwarded-for", "x-real-ip", "forwarded", "via", "x-forwarded-host"])
-async def test_who_comes_through_a_proxy_needs_the_console_s_token(client: Browser, header: str) -> None:
-    client.headers[header] = "192.0.2.7"
-    assert 'name="token"' in (await client.get("/first-run")).text
-    answer = await client.post("/first-run", data=OWNER)
-    assert answer.status_code == 422
-    assert "not the token that the console shows" in answer.text
-    assert await fetch("SELECT 1 FROM users") == []
-
-
-async def test_who_comes_from_another_machine_needs_the_console_s_token(app: Litestar) -> None:
-    async with Browser(app, peer="192.0.2.7") as browser:
-        assert (await browser.post("/first-run", data={**OWNER, "token": "AAAA-AAAA-AAAA-AAAA"})).status_code == 422
-        typed = first_run_token().lower().replace("-", " ")
-        page = await browser.get("/first-run", params={"token": first_run_token()})
-        assert f'value="{first_run_token()}"' in page.text
+@pytest.mark.parametrize("peer", ["127.0.0.1", "::1", "192.0.2.7"])
+@pytest.mark.parametrize("header", ["", "x-forwarded-for", "via"])
+async def test_wherever_the_first_visitor_comes_from_the_console_s_token_is_needed(
+    app: Litestar, peer: str, header: str
+) -> None:
+    headers = {header: "192.0.2.7"} if header else {}
+    async with Browser(app, peer=peer, headers=headers) as browser:
+        assert 'id="token"' in (await browser.get("/first-run")).text
+        for token in ("", "AAAA-AAAA-AAAA-AAAA", TOKEN[:-1], TOKEN + "A"):
+            answer = await browser.post("/first-run", data={**OWNER, "token": token})
+            assert answer.status_code == 422
+            assert "not the token that the console shows" in answer.text
+            assert 'id="token"' in answer.text
+        assert await fetch("SELECT 1 FROM users") == []
+        typed = TOKEN.lower().replace("-", " ")
         assert (await browser.post("/first-run", data={**OWNER, "token": typed})).status_code == 303
     assert len(await fetch("SELECT 1 FROM users WHERE is_owner")) == 1
 
 
+async def test_the_link_brings_the_token_and_the_address_loses_it(client: Browser) -> None:
+    led = await client.get("/first-run", params={"token": TOKEN})
+    assert (led.status_code, led.headers["location"]) == (303, "/first-run")
+    assert TOKEN not in led.headers["set-cookie"]
+    page = await client.get("/first-run")
+    assert f'<input type="hidden" name="token" value="{TOKEN}">' in page.text
+    assert 'id="token"' not in page.text, "three fields are left"
+    failed = await client.post("/first-run", data={**OWNER, "password": "short"})
+    assert f'<input type="hidden" name="token" value="{TOKEN}">' in failed.text
+    assert (await client.post("/first-run", data=OWNER)).status_code == 303
+    assert "parley-first-run" not in client.cookies
+
+
+async def test_the_page_does_not_tell_whether_a_token_is_right(client: Browser) -> None:
+    await client.get("/first-run", params={"token": "AAAA-AAAA-AAAA-AAAA"})
+    assert 'id="token"' not in (await client.get("/first-run")).text
+    await client.get("/first-run", params={"token": "<b>" + "x" * 5_000})
+    page = await client.get("/first-run")
+    assert 'id="token"' in page.text
+    assert "<b>" not in page.text
+
+
+async def test_guesses_at_the_token_are_slowed_down(client: Browser) -> None:
+    for _ in range(5):
+        assert (await client.post("/first-run", data={**OWNER, "token": "AAAA"})).status_code == 422
+    answer = await client.post("/first-run", data=OWNER)
+    assert answer.status_code == 429
+    assert int(answer.headers["retry-after"]) >= 1
+    assert await fetch("SELECT 1 FROM users") == []
+    await fetch("UPDATE sign_in_attempt SET failed_at = now() - interval '5 minutes'")
+    assert (await client.post("/first-run", data=OWNER)).status_code == 303
+
+
 def test_the_token_is_long_and_always_the_same() -> None:
-    assert len(first_run_token().replace("-", "")) == 16
-    assert first_run_token() == first_run_token()
+    assert len(TOKEN.replace("-", "")) == 16
+    assert first_run_token() == TOKEN
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ async def test_over_a_real_socket_head_ends_at_once_and_the_connection_serves_on
     program = await server("--demo")
     async with httpx.AsyncClient(base_url=program.base_url, follow_redirects=False) as client:
         form = {"name": "Olive", "email": "olive@example.org", "password": "correct horse battery"}
+        form["token"] = program.owner_link.rpartition("=")[2]
         form["_csrf"] = csrf_of((await client.get("/first-run")).text)
         assert (await client.post("/first-run", data=form)).status_code == 303
         page = (await client.get("/")).text

@@ -9,10 +9,9 @@ from collections.abc import AsyncIterator
 import pytest
 import structlog
 
-from app.controllers.logins import given_login, kept_login
-from app.database import fetch
+from app.controllers.logins import given_login, kept_login, moved_login
 from app.providers.credentials import is_basic, secrets_in, split_credentials
-from app.secrets import unseal
+from tests.accounts import accounts
 from tests.controllers.test_proposals import proposed, speak_only
 from tests.controllers.test_providers import HTMX, beside, connected, form_of
 from tests.controllers.test_settings_file import PASSPHRASE, bring, empty, export
@@ -77,8 +76,8 @@ async def test_they_are_sent_as_basic_credentials_and_never_shown(
         provider = await connected(olive, with_login(url), kind=dialect.kind)
         await olive.post(f"/providers/{provider}/refresh")
     assert {asked.headers.get("authorization") for asked in server.requests} == {BASIC}
-    (row,) = await fetch("SELECT base_url, key_sealed, state FROM provider WHERE id = $1", provider)
-    assert (row["base_url"], unseal(row["key_sealed"]), row["state"]) == (url, BASIC, "ok")
+    (row,) = await accounts("WHERE id = $1", provider)
+    assert (row["base_url"], row["key"], row["state"]) == (url, BASIC, "ok")
     for address in ("/providers", f"/providers/{provider}/disconnection", "/models", "/status", "/api/health"):
         shown = (await olive.get(address)).text
         assert (PASSWORD in shown, BASIC[6:] in shown) == (False, False), address
@@ -106,8 +105,8 @@ async def test_a_form_that_comes_back_keeps_them_unreadable(
     again = form | {"base_url": server.url_for(OPENAI), "login": login_in(tested.text)}
     assert (await olive.post("/providers", data=again)).status_code == 303
     assert server.requests[-1].headers["authorization"] == BASIC
-    (row,) = await fetch("SELECT key_sealed FROM provider WHERE kind = 'openai'")
-    assert unseal(row["key_sealed"]) == BASIC
+    (row,) = await accounts("WHERE kind = 'openai'")
+    assert row["key"] == BASIC
 
 
 def login_in(text: str) -> str:
@@ -124,18 +123,30 @@ async def test_a_proposal_keeps_them(olive: Browser, server: ScriptedServer) -> 
     assert {asked.headers.get("authorization") for asked in server.requests} == {BASIC}
     taken = form_of(server.url, proposal=proposed(answer), login=login_in(answer.text))
     assert (await olive.post("/providers", data=taken)).status_code == 303
-    (row,) = await fetch("SELECT base_url, key_sealed FROM provider WHERE kind = 'openai'")
-    assert (row["base_url"], unseal(row["key_sealed"])) == (f"{server.url}/v1", BASIC)
+    (row,) = await accounts("WHERE kind = 'openai'")
+    assert (row["base_url"], row["key"]) == (f"{server.url}/v1", BASIC)
 
 
-async def test_they_are_for_one_host_alone(olive: Browser, server: ScriptedServer) -> None:
-    login = kept_login(BASIC, "http://harbour.example/v1")
-    assert given_login(login, "https://Harbour.example:8443") == BASIC
-    assert given_login(login, "harbour.example/v1") == BASIC
-    for other in ("http://elsewhere.example/v1", "http://harbour.example.evil/v1", "", "http://[::1"):
+async def test_they_are_for_one_origin_alone(olive: Browser, server: ScriptedServer) -> None:
+    typed = "https://harbour.example/v1"
+    login = kept_login(BASIC, typed)
+    for same in ("https://Harbour.example.:443/v9", "harbour.example/v1"):
+        assert given_login(login, same) == BASIC
+    for other in (
+        "https://harbour.example:8443",
+        "http://harbour.example/v1",
+        "https://harbour.example.evil/v1",
+        "",
+        "http://[::1",
+    ):
         assert given_login(login, other) == ""
-    assert given_login("nonsense", "http://harbour.example/v1") == ""
-    assert given_login("", "http://harbour.example/v1") == ""
+    assert given_login("nonsense", typed) == ""
+    assert given_login("", typed) == ""
+    for accepted in ("https://harbour.example/v2", "http://harbour.example/v1"):
+        assert moved_login(login, typed, accepted) == BASIC
+    for accepted in ("https://harbour.example:8443/v1", "https://elsewhere.example/v1", ""):
+        assert moved_login(login, typed, accepted) == ""
+    assert moved_login(login, "https://elsewhere.example/v1", "https://elsewhere.example/v1") == ""
     await connected(olive, server.url_for(OPENAI), login=login)
     assert "authorization" not in server.requests[-1].headers
 
@@ -178,8 +189,8 @@ async def test_the_file_of_settings_has_them_sealed_or_not_at_all(olive: Browser
         assert (PASSWORD in file.text, BASIC[6:] in file.text) == (False, False)
     await empty()
     assert "Provider Harbour" in (await bring(olive, sealed.content, passphrase=PASSPHRASE)).text
-    (row,) = await fetch("SELECT key_sealed FROM provider WHERE name = 'Harbour'")
-    assert unseal(row["key_sealed"]) == BASIC
+    (row,) = await accounts("WHERE name = 'Harbour'")
+    assert row["key"] == BASIC
     file = json.loads(without.content)
     file["providers"][0]["base_url"] = with_login(server.url_for(OPENAI))
     refused = await bring(olive, json.dumps(file))
@@ -198,5 +209,5 @@ async def test_those_of_the_environment_are_used_and_not_shown(
     form = {"kind": kind, "name": "Found", "base_url": server.url + path, "source": variable, "allows_private": "true"}
     assert (await olive.post("/providers", data=form)).status_code == 303
     assert server.requests[-1].headers["authorization"] == BASIC
-    (row,) = await fetch("SELECT base_url, key_sealed FROM provider WHERE name = 'Found'")
-    assert (row["base_url"], unseal(row["key_sealed"])) == (server.url + path, BASIC)
+    (row,) = await accounts("WHERE name = 'Found'")
+    assert (row["base_url"], row["key"]) == (server.url + path, BASIC)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from app.database import fetch
+from tests.accounts import accounts
 from tests.authorities import Authority
 from tests.controllers.test_providers import HTMX, beside, connected, form_of
 from tests.people import Browser
@@ -52,7 +52,7 @@ def proposed(answer: httpx.Response) -> str:
 
 
 async def rows() -> list[tuple[str, str]]:
-    return [tuple(row) for row in await fetch("SELECT kind, base_url FROM provider WHERE kind <> 'llamacpp'")]
+    return [(row["kind"], row["base_url"]) for row in await accounts("WHERE kind <> 'llamacpp'")]
 
 
 PASTED = [

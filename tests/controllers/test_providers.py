@@ -10,7 +10,7 @@ import pytest
 
 from app.database import fetch
 from app.providers import PROVIDERS
-from app.secrets import unseal
+from tests.accounts import accounts
 from tests.people import Browser
 from tests.scripted import ANTHROPIC, DEEPAI, GEMINI, OPENAI, Dialect, ScriptedServer
 from tests.scripted.steps import Script, Sleep, whole
@@ -75,8 +75,8 @@ async def test_a_change_to_a_server_that_is_none_is_not_stored(
     change = {"name": "Pier", "base_url": f"{server.url}/v9", "key": "", "allows_private": "true"}
     answer = await olive.patch(f"/providers/{provider}", data=change)
     assert (answer.status_code, sentence in beside(answer, f"{field}-{provider}")) == (422, True)
-    (row,) = await fetch("SELECT name, base_url, state FROM provider WHERE id = $1", provider)
-    assert tuple(row) == ("Harbour", server.url_for(OPENAI), "ok")
+    (row,) = await accounts("WHERE id = $1", provider)
+    assert (row["name"], row["base_url"], row["state"]) == ("Harbour", server.url_for(OPENAI), "ok")
 
 
 async def test_a_key_is_checked_and_trimmed_in_a_change_as_in_a_new_one(olive: Browser, server: ScriptedServer) -> None:
@@ -85,11 +85,11 @@ async def test_a_key_is_checked_and_trimmed_in_a_change_as_in_a_new_one(olive: B
     for wrong in ("sk-a\nX: y", "sk-ö", "a\tb", "sk a"):
         answer = await olive.patch(f"/providers/{provider}", data=change | {"key": wrong})
         assert (answer.status_code, "no spaces, line breaks" in beside(answer, f"key-{provider}")) == (422, True)
-    (row,) = await fetch("SELECT key_sealed FROM provider WHERE id = $1", provider)
-    assert unseal(row["key_sealed"]) == "sk-one"
+    (row,) = await accounts("WHERE id = $1", provider)
+    assert row["key"] == "sk-one"
     assert (await olive.patch(f"/providers/{provider}", data=change | {"key": " sk-two\n"})).status_code == 303
-    (row,) = await fetch("SELECT key_sealed FROM provider WHERE id = $1", provider)
-    assert unseal(row["key_sealed"]) == "sk-two"
+    (row,) = await accounts("WHERE id = $1", provider)
+    assert row["key"] == "sk-two"
     assert server.requests[-1].headers["authorization"] == "Bearer sk-two"
 
 
@@ -144,8 +144,8 @@ async def test_without_an_address_the_service_itself_is_meant(
     provider = await connected(olive, "", kind=kind, key="sk-lantern")
     change = {"name": "Mine", "base_url": "", "key": "", "allows_private": "true"}
     assert (await olive.patch(f"/providers/{provider}", data=change)).status_code == 303
-    (row,) = await fetch("SELECT name, base_url, state FROM provider WHERE id = $1", provider)
-    assert tuple(row) == ("Mine", server.url_for(dialect), "ok")
+    (row,) = await accounts("WHERE id = $1", provider)
+    assert (row["name"], row["base_url"], row["state"]) == ("Mine", server.url_for(dialect), "ok")
     assert "Leave it empty for OpenAI (https://api.openai.com/v1)" in (await olive.get("/providers")).text
 
 

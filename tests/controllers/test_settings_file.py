@@ -9,10 +9,11 @@ import pytest
 
 from app.database import fetch, fetch_row, new_id
 from app.instance.file import MOST_BYTES
-from app.secrets import seal, unseal
+from app.secrets import seal
 from app.settings import current, take_stored
 from app.settings.held import _environments
 from app.tables.setting import Setting
+from tests.accounts import accounts
 from tests.controllers.threads import add_model
 from tests.people import Browser
 
@@ -116,9 +117,8 @@ async def test_with_a_passphrase_the_secrets_go_along_encrypted(olive: Browser) 
     assert "Token for metrics" in page
     assert PASSPHRASE not in page
     assert current().metrics_token == TOKEN
-    row = await fetch_row("SELECT key_sealed FROM provider WHERE name = 'Harbour'")
-    assert row is not None
-    assert unseal(row["key_sealed"]) == KEY
+    (row,) = await accounts("WHERE name = 'Harbour'")
+    assert (row["key"], row["key_origin"]) == (KEY, "https://harbour.example.org")
 
 
 async def test_secrets_stay_closed_where_no_passphrase_is_given(olive: Browser) -> None:
@@ -142,10 +142,9 @@ async def test_a_key_is_not_given_to_another_address(olive: Browser) -> None:
     await furnish(olive)
     provider = {"kind": "openai", "name": "Harbour", "base_url": "https://elsewhere.example.org/v1"}
     await bring(olive, json.dumps(bare(providers=[provider])))
-    rows = await fetch("SELECT base_url, key_sealed <> '' AS has_key FROM provider WHERE name = 'Harbour' ORDER BY 2")
-    assert [tuple(row) for row in rows] == [
-        ("https://elsewhere.example.org/v1", False),
-        ("https://harbour.example.org/v1", True),
+    assert [(row["base_url"], row["key"]) for row in await accounts("WHERE name = 'Harbour'")] == [
+        ("https://harbour.example.org/v1", KEY),
+        ("https://elsewhere.example.org/v1", ""),
     ]
 
 
@@ -195,7 +194,7 @@ BAD = {
     "deep": (b"[" * 100_000, "not a file of Parley"),
     "another thing": (b'{"name": "package"}', "not a file of Parley"),
     "a list": (b"[]", "not a file of Parley"),
-    "a newer one": (json.dumps(bare(version=2, wonders=[])).encode(), "A newer Parley made this file (format 2"),
+    "a newer one": (json.dumps(bare(version=3, wonders=[])).encode(), "A newer Parley made this file (format 3"),
     "an odd version": (json.dumps(bare(version=0)).encode(), "not allowed there"),
     "too large": (b" " * (MOST_BYTES + 1), "too large"),
     "an unknown field": (json.dumps(bare(users=[])).encode(), "does not belong there"),

@@ -1,13 +1,16 @@
 """A form that is too large: who is signed in gets back what they wrote, to put it right; nobody else, and nothing else."""
 
+import asyncio
 import re
 import uuid
 from html import unescape
 
 import pytest
 
+from app.controllers.form_reader import MOST_KEEPING
 from app.database import fetch
 from app.settings import settings
+from tests.controllers.lines import line
 from tests.controllers.threads import add_model
 from tests.people import PASSWORD, Browser
 
@@ -61,6 +64,22 @@ async def test_a_stranger_a_forger_and_a_script_get_the_sentence_alone(client: B
         assert answer.status_code == 413
         assert "at most 4,000,000 bytes" in answer.text
         assert len(answer.text) < 100_000
+
+
+async def test_few_are_kept_at_a_time(alice: Browser) -> None:
+    lines = [await line(alice, "/threads", content_length=str(PAST_LIMIT)) for _ in range(4)]
+    async with asyncio.timeout(20):
+        while sum(one.has_begun.is_set() for one in lines) < 2:  # noqa: ASYNC110  nobody is told
+            await asyncio.sleep(0.01)
+    waiting = [one for one in lines if not one.has_begun.is_set()]
+    assert len(waiting) == MOST_KEEPING
+    for one in waiting:
+        one.put(b"text=" + b"y" * (PAST_LIMIT - 5), more=False)
+        assert await one.status() == 413
+    for one in lines:
+        await one.end()
+        is_kept = b"y" * 1_000 in b"".join(message.get("body", b"") for message in one.answer)
+        assert is_kept == (one in waiting)
 
 
 async def test_what_is_far_too_large_is_not_kept(alice: Browser) -> None:

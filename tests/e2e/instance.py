@@ -40,6 +40,11 @@ class Instance:
         """The data folder."""
         return self._program.data
 
+    @property
+    def owner_link(self) -> str:
+        """The address that creates the owner, out of the console."""
+        return self._program.owner_link
+
     async def sql(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         """Rows of the instance's database."""
         connection = await asyncpg.connect(self._database_url)
@@ -58,8 +63,8 @@ class Instance:
             person.id, name, person.email, password_hash(), is_owner, theme,
         )  # fmt: skip
         await self.sql(
-            'INSERT INTO session (id, "user", token_hash, user_agent, created_at, seen_at, expires_at)'
-            " VALUES ($1, $2, $3, 'Chromium on Linux', now(), now(), now() + interval '1 day')",
+            'INSERT INTO session (id, "user", token_hash, user_agent, created_at, seen_at, confirmed_at, expires_at)'
+            " VALUES ($1, $2, $3, 'Chromium on Linux', now(), now(), now(), now() + interval '1 day')",
             uuid.uuid4(), person.id, hash_token(person.token),
         )  # fmt: skip
         return person

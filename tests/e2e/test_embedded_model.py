@@ -25,7 +25,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 async def test_a_file_in_the_models_folder_answers(fresh: Instance, fresh_windows: Windows, tiny: Path) -> None:
     page = await fresh_windows.open()
-    await page.goto("/")
+    await page.goto(fresh.owner_link)
     await page.get_by_label("Your name").fill("Olive")
     await page.get_by_label("Email").fill("olive@example.org")
     await page.get_by_label("Password").fill(PASSWORD)

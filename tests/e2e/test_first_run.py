@@ -27,7 +27,7 @@ addEventListener("pagehide", () => {
 async def test_from_nothing_to_a_stored_answer(fresh: Instance, fresh_windows: Windows) -> None:
     fresh.models.key = KEY
     page = await fresh_windows.open()
-    await page.goto("/")
+    await page.goto(fresh.owner_link)
     await _make_owner(page, fresh_windows)
     await _see_what_fails(page, fresh)
     await _connect(page, "OpenAI-compatible", "Harbour", fresh.models.url_for(OPENAI), KEY)
@@ -51,7 +51,7 @@ async def test_from_nothing_to_a_stored_answer(fresh: Instance, fresh_windows: W
 
 async def test_ollama_is_connected_and_talked_to_in_its_own_words(fresh: Instance, fresh_windows: Windows) -> None:
     page = await fresh_windows.open()
-    await page.goto("/")
+    await page.goto(fresh.owner_link)
     await _make_owner(page, fresh_windows)
     await _connect(page, "Ollama", "", fresh.models.url_for(OLLAMA), "")
     await page.get_by_role("link", name="Start a thread").click()
@@ -73,7 +73,7 @@ async def test_every_other_kind_is_connected_with_its_key(
 ) -> None:
     fresh.models.key = KEY
     page = await fresh_windows.open(java_script_enabled=has_scripts)
-    await page.goto("/")
+    await page.goto(fresh.owner_link)
     await _make_owner(page, fresh_windows)
     await _connect(page, kind, "", fresh.models.url_for(dialect), KEY)
     assert KEY not in await page.content()
@@ -100,7 +100,7 @@ async def test_while_a_server_is_asked_the_page_says_so(
     gate = asyncio.Event()
     fresh.models.answers[OPENAI.listing_path] = (Wait(gate), *whole(b'{"data": [{"id": "lantern-7b"}]}'))
     page = await fresh_windows.open(reduced_motion=reduced_motion)
-    await page.goto("/")
+    await page.goto(fresh.owner_link)
     await _make_owner(page, fresh_windows)
     form = page.locator("form").filter(has=page.get_by_label("Kind"))
     await form.get_by_label("Base URL").fill(fresh.models.url_for(OPENAI))
@@ -125,7 +125,7 @@ async def test_while_a_server_is_asked_the_page_says_so(
 
 async def test_the_way_to_another_server_stands_at_the_top(fresh: Instance, fresh_windows: Windows) -> None:
     page = await fresh_windows.open(width=390, height=844)
-    await page.goto("/")
+    await page.goto(fresh.owner_link)
     await _make_owner(page, fresh_windows)
     await expect(page).to_have_title("Connect a model · Parley")
     await expect(page.get_by_role("link", name="Connect another")).to_have_count(0)
@@ -140,7 +140,7 @@ async def test_the_way_to_another_server_stands_at_the_top(fresh: Instance, fres
 
 async def test_without_a_model_the_page_leads_to_one(fresh: Instance, fresh_windows: Windows) -> None:
     page = await fresh_windows.open()
-    await page.goto("/")
+    await page.goto(fresh.owner_link)
     await _make_owner(page, fresh_windows)
     await page.goto("/")
     await expect(page.get_by_role("button", name="Send")).to_be_disabled()
@@ -151,9 +151,27 @@ async def test_without_a_model_the_page_leads_to_one(fresh: Instance, fresh_wind
     await expect(page.get_by_role("heading", level=1)).to_have_text("Connect a model")
 
 
+async def test_without_the_link_the_token_is_asked_for(fresh: Instance, fresh_windows: Windows) -> None:
+    fresh_windows.expect([422])
+    page = await fresh_windows.open(width=390, height=844)
+    await page.goto("/")
+    await expect(page.get_by_label("Token")).to_be_focused()
+    await page.get_by_label("Token").fill("aaaa-aaaa-aaaa-aaaa")
+    await page.get_by_label("Your name").fill("Olive")
+    await page.get_by_label("Email").fill("olive@example.org")
+    await page.get_by_label("Password").fill("correct horse battery")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#error-token")).to_contain_text("not the token")
+    await page.get_by_label("Token").fill(fresh.owner_link.rpartition("=")[2].lower())
+    await page.get_by_label("Password").fill("correct horse battery")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Connect a model")
+
+
 async def _make_owner(page: Page, windows: Windows) -> None:
     """First with mistakes: what was typed stays, and each field says what is wrong."""
     await expect(page.get_by_role("heading", level=1)).to_have_text("Welcome to Parley")
+    assert "token" not in page.url
     await expect(page.get_by_label("Your name")).to_be_focused()
     await page.keyboard.type("Olive")
     await page.get_by_label("Email").fill("olive@example.org")

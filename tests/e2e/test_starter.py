@@ -43,7 +43,7 @@ async def windows_of_empty(browser: Browser, empty: Instance) -> AsyncIterator[W
 
 async def test_from_nothing_to_paris(empty: Instance, windows_of_empty: Windows) -> None:
     page = await windows_of_empty.open()
-    await _become_owner(page)
+    await _become_owner(page, empty)
     await expect(page.get_by_text("This is a small model that comes with Parley")).to_be_visible()
     await expect(page.get_by_role("link", name="Connect a better one")).to_be_visible()
     await _until_loaded(empty)  # nobody asked for it: the page that has it chosen was opened
@@ -77,7 +77,7 @@ async def test_from_nothing_to_paris(empty: Instance, windows_of_empty: Windows)
 
 async def test_stopping_keeps_what_it_said(empty: Instance, windows_of_empty: Windows) -> None:
     page = await windows_of_empty.open(width=390, height=844)
-    await _become_owner(page)
+    await _become_owner(page, empty)
     await ask(page, "Tell me a very long story about a lantern.")
     await expect(body(page)).to_contain_text(re.compile(r"\w+ \w+ \w+"), timeout=MOST_MS)
     await stop(page)
@@ -90,7 +90,7 @@ async def test_stopping_keeps_what_it_said(empty: Instance, windows_of_empty: Wi
 
 async def test_the_same_without_scripts_on_a_small_screen(empty: Instance, windows_of_empty: Windows) -> None:
     page = await windows_of_empty.open(java_script_enabled=False, width=390, height=844)
-    await _become_owner(page)
+    await _become_owner(page, empty)
     await expect(page.get_by_role("link", name="Connect a better one")).to_be_visible()
     await _until_loaded(empty)
     await _set_options(page, temperature="0")
@@ -105,7 +105,7 @@ async def test_the_same_without_scripts_on_a_small_screen(empty: Instance, windo
 
 async def test_it_is_hidden_and_shown_again(empty: Instance, windows_of_empty: Windows) -> None:
     page = await windows_of_empty.open(width=390, height=844)
-    await _become_owner(page)
+    await _become_owner(page, empty)
     await page.get_by_role("link", name="Connect a better one").click()
     await expect(page.get_by_text("A better model than the one that came with Parley:")).to_be_visible()
     await page.goto("/models")
@@ -126,9 +126,9 @@ async def test_it_is_hidden_and_shown_again(empty: Instance, windows_of_empty: W
     await expect(page.locator("#model option:checked")).to_contain_text(STARTER)
 
 
-async def _become_owner(page: Page) -> None:
+async def _become_owner(page: Page, empty: Instance) -> None:
     """One form of three fields, and then an empty thread with the starter model chosen."""
-    await page.goto("/")
+    await page.goto(empty.owner_link)
     await page.get_by_label("Your name").fill("Olive")
     await page.get_by_label("Email").fill("olive@example.org")
     await page.get_by_label("Password").fill(PASSWORD)

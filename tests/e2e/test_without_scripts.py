@@ -29,7 +29,7 @@ async def page(windows: Windows, alice: Person, models: ModelServer) -> Page:
 async def test_from_nothing_to_a_stored_answer(fresh: Instance, fresh_windows: Windows) -> None:
     page = await fresh_windows.open(java_script_enabled=False)
     fresh_windows.expect([422])
-    await page.goto("/")
+    await page.goto(fresh.owner_link)
     await page.get_by_label("Your name").fill("Olive")
     await page.get_by_label("Email").fill("olive@example.org")
     await page.get_by_label("Password").fill("short")

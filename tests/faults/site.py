@@ -110,8 +110,8 @@ class Site:
             user, name, f"{user.hex}@example.org", name == "Olive",
         )  # fmt: skip
         await self.database.execute(
-            'INSERT INTO session (id, "user", token_hash, user_agent, created_at, seen_at, expires_at)'
-            " VALUES ($1, $2, $3, 'a test', now(), now() + interval '1 hour', now() + interval '1 day')",
+            'INSERT INTO session (id, "user", token_hash, user_agent, created_at, seen_at, confirmed_at, expires_at)'
+            " VALUES ($1, $2, $3, 'a test', now(), now() + interval '1 hour', now(), now() + interval '1 day')",
             session, user, hash_token(token),
         )  # fmt: skip
         self.secrets += [token, f"{user.hex}@example.org"]

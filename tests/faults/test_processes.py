@@ -140,6 +140,7 @@ async def test_web_and_worker_in_two_processes_and_two_viewers(site: Site, model
     turn = await alice.begin("one")
     tabs = [await alice.tab(turn.thread).open(), await elsewhere.tab(turn.thread).open()]
     await asyncio.gather(*(tab.until(lambda tab: tab.shows_end(str(turn.answer))) for tab in tabs))
+    await site.until("SELECT html <> '' FROM message WHERE id = $1", turn.answer)
     stored = (await site.row("SELECT html FROM message WHERE id = $1", turn.answer))["html"]
     for tab in tabs:
         assert stored in tab.articles[str(turn.answer)].html()

@@ -1,13 +1,23 @@
 """A page without a browser: a small tree that takes the operations of a stream as the browser does."""
 
+import functools
 import re
 from collections.abc import Iterable
 from html import escape
 from html.parser import HTMLParser
 
+from app.html import pieces
 from app.html.stream import Op
 
 _VOID = frozenset({"br", "hr", "input"})
+
+
+def with_formulas(html: str) -> str:
+    """What a view gives, as it goes to a page. (In the app, a child process draws the formulas.)"""
+    return pieces.with_formulas(html, {formula: _drawn(formula) for formula in pieces.formulas_in(html)})
+
+
+_drawn = functools.cache(pieces.draw)
 
 
 class Element:

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, Route, sync_playwright
 
-from app.html.markdown import render, render_plain
+from app.html.markdown import render, render_marked, render_plain
+from app.html.pieces import draw_all
 from app.html.stream import AnswerView, frame, render_parts
 from app.parts import ReasoningDelta, ReasoningPart, TextDelta, TextPart, ToolCallDelta, ToolCallPart, ToolResultPart
 from tests import chromium
 from tests.corpora.markdown import DOCUMENTS
 from tests.corpora.unicode import TEXTS
 from tests.corpora.xss import PAYLOADS
+from tests.html.page import with_formulas
 
 HOME = "http://parley.example/"
 HTMX = pathlib.Path(__file__).parents[2] / "static" / "vendor" / "htmx.min.js"
@@ -116,10 +118,10 @@ def test_no_rendered_payload_does_anything(watched: Watched) -> None:
         )
         for html in (
             render(payload),
-            render(payload, is_done=False),
+            with_formulas(render_marked(payload)),
             render(f"- {payload}\n\n[x]({payload}) ![x]({payload})\n\n```{payload}\n{payload}\n"),
             render_plain(payload),
-            render_parts(parts, dom="x"),
+            draw_all(render_parts(parts, dom="x")),
         ):
             watched.do("html => { document.querySelector('main').innerHTML = html; provoke(); }", html)
     watched.assert_nothing_happened()
@@ -174,20 +176,20 @@ def test_htmx_makes_the_same_page_of_the_frames(watched: Watched) -> None:
         pieces += [TextDelta(piece) for piece in re.findall(r"\s?\w+|[^\w]+", DOCUMENTS[name]) if piece]
         pieces += [ReasoningDelta("And "), ReasoningDelta("then?")]
     view = AnswerView("x")
-    watched.do("html => { document.querySelector('main').innerHTML = html; }", view.html())
+    watched.do("html => { document.querySelector('main').innerHTML = html; }", with_formulas(view.html()))
     seq = 0
     while seq < len(pieces):
         size = chance.choice([1, 1, 2, 5])
         batch = pieces[seq : seq + size]
         seq += len(batch)
-        text = frame(view.feed(batch, seq))
+        text = with_formulas(frame(view.feed(batch, seq)))
         same = watched.do(
             """async ([text, seq, html]) => {
                 if (text) await htmx.swap({ text, sourceElement: document.body, target: document.body, swap: "none" });
                 see(seq);
                 return shown() === fresh(html) || [shown(), fresh(html)];
             }""",
-            [text, seq, view.html()],
+            [text, seq, with_formulas(view.html())],
         )
         assert same is True
     watched.assert_nothing_happened()
@@ -196,11 +198,11 @@ def test_htmx_makes_the_same_page_of_the_frames(watched: Watched) -> None:
 def _stream(watched: Watched, deltas: list[Any]) -> None:
     """One delta at a time; after each, what is shown must be what a fresh page would draw."""
     view = AnswerView("x")
-    first = view.html()
+    first = with_formulas(view.html())
     steps = []
     for seq, delta in enumerate(deltas, 1):
-        ops = [list(op) for op in view.feed([delta], seq)]
-        steps.append([ops, seq, view.html()])
+        ops = [[op.target, op.swap, with_formulas(op.html)] for op in view.feed([delta], seq)]
+        steps.append([ops, seq, with_formulas(view.html())])
     differs = watched.do(
         """([first, steps]) => {
             document.querySelector("main").innerHTML = first;

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from app.html.markdown import MAX_CHARS, RENDERER_VERSION, language_of, render, render_plain
+from app.html.markdown import MAX_CHARS, RENDERER_VERSION, language_of, render, render_marked, render_plain
 from tests.corpora.markdown import DOCUMENTS
 from tests.corpora.unicode import TEXTS
 from tests.html.judge import assert_harmless
@@ -82,7 +82,7 @@ def test_markdown_becomes_this_html(source: str, html: str) -> None:
 
 
 def test_a_code_block_has_its_language_and_a_copy_button() -> None:
-    assert render('```python title="x"\na < b\n```', is_done=False) == (
+    assert render_marked('```python title="x"\na < b\n```') == (
         '<div class="code" dir="ltr" data-language="python"><div class="code-head"><span>python title="x"</span>'
         '<button type="button" class="copy" data-copy>Copy</button></div>'
         '<pre tabindex="0"><code class="language-python">a &lt; b\n</code></pre></div>'
@@ -114,11 +114,11 @@ def test_the_language_is_a_plain_word(info: str, language: str) -> None:
     assert language_of(info) == language
 
 
-def test_code_is_highlighted_only_when_the_answer_is_done() -> None:
+def test_colours_of_code_are_drawn_apart_and_change_no_character() -> None:
     source = "```python\nreturn '<b>'\n```"
     assert '<span class="h-k">return</span>' in render(source)
-    assert "h-k" not in render(source, is_done=False)
-    assert _text(render(source)) == _text(render(source, is_done=False))
+    assert "h-k" not in render_marked(source)
+    assert _text(render(source)) == _text(render_marked(source))
 
 
 @pytest.mark.parametrize("info", ["nolanguage", "text", "html+jinja", "console", "json", "diff", "tex", "brainfuck"])

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from app.html.markdown import render
+from app.html.markdown import render_marked
 from app.html.stream import MOST_DRAWN, MOST_NAME, AnswerView, Op, frame, render_parts
 from app.parts import (
     Delta,
@@ -22,20 +22,20 @@ from tests.corpora.markdown import DOCUMENTS
 from tests.corpora.models import MARKS
 from tests.corpora.unicode import TEXTS
 from tests.corpora.xss import PAYLOADS
-from tests.html.page import Page, parse
+from tests.html.page import Page, parse, with_formulas
 
 
 def watch(deltas: list[Delta], sizes: list[int]) -> None:
     """Feeds the deltas in batches of these sizes; after each, a page that watches and a fresh one must be equal."""
     view = AnswerView("x")
-    page = Page(view.html())
+    page = Page(with_formulas(view.html()))
     fed = 0
     for size in sizes:
         batch = deltas[fed : fed + size]
         fed += len(batch)
-        page.apply(view.feed(batch, fed), fed)
+        page.apply([op._replace(html=with_formulas(op.html)) for op in view.feed(batch, fed)], fed)
         assert view.html() == drawn(deltas[:fed], fed) == drawn(joined(deltas[:fed]), fed)
-        assert page.html() == parse(view.html()).inner()
+        assert page.html() == parse(with_formulas(view.html())).inner()
     assert fed == len(deltas)
 
 
@@ -167,7 +167,7 @@ def test_an_open_code_block_is_appended_to() -> None:
     assert view.feed([TextDelta("y < 2\n``")], 2) == [Op("#t-x code", "beforeend", "y &lt; 2\n")]
     assert view.feed([TextDelta("`")], 3) == []
     (before, rest) = view.feed([TextDelta("\n")], 4)
-    assert before.html == render("```py\nx = 1\ny < 2\n```", is_done=False)
+    assert before.html == render_marked("```py\nx = 1\ny < 2\n```")
     assert rest == Op("#t-x", "innerHTML", "")
 
 
@@ -178,7 +178,7 @@ def test_a_finished_answer_looks_like_its_stream() -> None:
         view = AnswerView("x")
         view.feed([TextDelta(text), ReasoningDelta("end")], 1)
         blocks = view.html().removeprefix('<div class="body" id="b-x">').partition('<details class="reasoning">')[0]
-        assert blocks == render(text, is_done=False, prefix="x-1-")
+        assert blocks == render_marked(text, prefix="x-1-")
 
 
 def test_reasoning_is_a_closed_disclosure_with_the_tail_in_it() -> None:

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from app.html.markdown import render
+from app.html.markdown import render, render_marked
 from app.html.stream import AnswerView
 from app.parts import ReasoningDelta, TextDelta
 from tests.corpora.models import MODELS
@@ -246,7 +246,7 @@ def test_a_finished_document_looks_like_its_stream(name: str) -> None:
     view = AnswerView("x")
     view.feed([TextDelta(text), ReasoningDelta("end")], 1)
     blocks = view.html().removeprefix('<div class="body" id="b-x">').partition('<details class="reasoning">')[0]
-    assert blocks == render(text, is_done=False, prefix="x-1-")
+    assert blocks == render_marked(text, prefix="x-1-")
 
 
 def test_details_stream_as_they_are_in_the_end() -> None:
@@ -260,7 +260,7 @@ def test_details_stream_as_they_are_in_the_end() -> None:
         place += size
     view.feed([ReasoningDelta("end")], seq + 1)
     blocks = view.html().removeprefix('<div class="body" id="b-x">').partition('<details class="reasoning">')[0]
-    assert blocks == render(text, is_done=False, prefix="x-1-")
+    assert blocks == render_marked(text, prefix="x-1-")
 
 
 def _text(element: Element) -> str:

@@ -17,6 +17,7 @@ from tests.preview.rows import (
     question,
     running,
     thread,
+    unformatted,
 )
 
 Context = dict[str, Any]
@@ -99,7 +100,7 @@ PROVIDERS = [
         name="Ollama",
         version="0.12.6",
         lists_models=True,
-        base_url="http://127.0.0.1:11434",
+        shown_url="http://127.0.0.1:11434",
         has_key=False,
         allows_private=True,
         is_ours=False,
@@ -116,7 +117,7 @@ PROVIDERS = [
         name="OpenAI",
         version="",
         lists_models=False,
-        base_url="https://api.example.org/v1",
+        shown_url="https://api.example.org/v1",
         has_key=True,
         allows_private=False,
         is_ours=False,
@@ -290,6 +291,9 @@ PAGES: dict[str, Callable[[], Context]] = {
         "errors": {"text": "A message holds at most 200,000 characters.", "temperature": "Between 0 and 2."},
     },
     "/full": lambda: _show(*every_ending()),
+    "/unformatted": lambda: _show(
+        question(0, "How?"), unformatted(1, is_given_up=True), question(2, "And?"), unformatted(3, is_given_up=False)
+    ),
     "/short": lambda: _show(question(0, "Hello"), message(1, text="Hello! How can I help?", is_demo=True)),
     "/hidden-model": lambda: _show(
         question(0, "Hello"), message(1, text="Hello!"), missing=Missing("lantern-7b", "hidden", uuid.UUID(int=5))
@@ -354,7 +358,9 @@ PAGES: dict[str, Callable[[], Context]] = {
                 kind="openai",
                 name="OpenAI",
                 base_url="https://api.example.org/v1",
+                shown_url="https://api.example.org/v1",
                 key_from="OPENAI_API_KEY",
+                source="OPENAI_API_KEY",
                 models_count=None,
             )
         ],
@@ -407,13 +413,25 @@ PAGES: dict[str, Callable[[], Context]] = {
         **FALLBACKS | {"choices": []},
     },
     "/first-run": lambda: _signed_out(
-        "first_run/show.html", needs_token=True, errors={"password": "At least 10 characters."}
+        "first_run/show.html", asks_token=True, errors={"password": "At least 10 characters."}
     ),
     "/sign-in": lambda: _signed_out(
         "access/sign_in.html", next="/", errors={"form": "Email and password do not match."}
     ),
     "/signed-out": lambda: _signed_out("access/sign_in.html", next="/threads/1", reason="over"),
     "/invitations/x": lambda: _signed_out("access/invitation.html"),
+    "/confirmation": lambda: {
+        "template": "confirmation/show.html",
+        **SIDEBAR,
+        "what": "Change a model server",
+        "action": "/providers/1?_method=PATCH",
+        "back": "/providers",
+        "sealed": "gAAAAA",
+        "target": "",
+        "email": "olive@example.org",
+        "errors": {"confirm_password": "Wrong password."},
+        "status_code": 422,
+    },
     "/lost": lambda: {
         "template": "errors/show.html",
         **SIDEBAR,

@@ -9,6 +9,8 @@ from typing import Any
 from markupsafe import Markup
 
 from app.html.markdown import render
+from app.html.stream import source_of
+from app.parts import ReasoningPart, TextPart
 
 NOW = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
 THREAD_ID = uuid.UUID("01960000-0000-7000-8000-0000000000aa")
@@ -68,6 +70,8 @@ def message(number: int, role: str = "assistant", text: str = ANSWER, **changes:
         error_code="",
         waits_for_server=False,
         is_back=False,
+        source_note="",
+        may_render_again=False,
         error_sentence="",
         input_tokens=1812 if role == "assistant" else None,
         output_tokens=214,
@@ -93,6 +97,16 @@ def message(number: int, role: str = "assistant", text: str = ANSWER, **changes:
         short=short,
     )
     vars(row).update(changes)
+    return row
+
+
+def unformatted(number: int, *, is_given_up: bool) -> SimpleNamespace:
+    """An answer that is shown as its text, with a thought before it."""
+    row = message(number, may_render_again=not is_given_up)
+    why = "could not be formatted" if is_given_up else "is not formatted yet"
+    row.source_note = f"This answer {why}; here is its text."
+    source = source_of([ReasoningPart("Let me think about *pages*.", duration_ms=3000), TextPart(ANSWER)])
+    row.body = Markup(f'<div class="body" id="b-{row.short}">{source}</div>')
     return row
 
 

@@ -56,7 +56,7 @@ async def page(browser: Browser, site: Site) -> AsyncIterator[Page]:
     ],
 )
 async def test_the_caret_stands_once_at_the_end(page: Page, site: Site, source: str, holder: str) -> None:
-    site.live.messages = [question(0, "How?"), running(1, "<p>Before.</p>", render(source, is_done=False), seq=2)]
+    site.live.messages = [question(0, "How?"), running(1, "<p>Before.</p>", render(source), seq=2)]
     await page.goto(f"{site.address}/threads/{pages.LIVE.id}")
     await expect(page.locator("article .tail")).to_be_attached()
     drawn, is_at_end, last = await page.evaluate(_CARETS)

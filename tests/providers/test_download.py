@@ -203,5 +203,6 @@ async def test_a_file_that_wants_a_key_says_so(keeper: LlamaCpp, files: FileServ
 async def test_a_hub_token_that_is_no_header_is_not_sent(keeper: LlamaCpp, files: FileServer, tiny: bytes) -> None:
     keeper.account = msgspec.structs.replace(keeper.account, hub_token="a\r\nX-Evil: 1")
     files.add_to_hub("org/repo/file.gguf", tiny)
-    await pulled(keeper, Source("hf:org/repo/file.gguf"))
-    assert {asked.headers.get("authorization") for asked in files.requests} == {None}
+    sentence = await refusal(keeper, Source("hf:org/repo/file.gguf"))
+    assert sentence == "The key of the hub has characters in it that no key has."
+    assert files.requests == []

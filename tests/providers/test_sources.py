@@ -3,7 +3,7 @@
 import pytest
 
 from app.providers.keeping import SourceRefused
-from app.providers.sources import Named, check_name, origin_of, read_sha256, read_source
+from app.providers.sources import Named, check_name, read_sha256, read_source
 
 HUB = "https://hub.example/"
 
@@ -81,9 +81,3 @@ def test_a_checksum_is_64_digits() -> None:
         with pytest.raises(SourceRefused) as refused:
             read_sha256(wrong)
         assert refused.value.field == "sha256"
-
-
-def test_an_origin_is_scheme_host_and_port() -> None:
-    assert origin_of("https://a.example/x") == origin_of("https://A.example:443") == ("https", "a.example", 443)
-    assert origin_of("http://a.example") != origin_of("https://a.example")
-    assert origin_of("nonsense") is origin_of("https://[") is origin_of("file:///x") is None

@@ -2,7 +2,8 @@
 
 Prints its address on one line, then answers every question with `tokens` words at `rate` a second, in every dialect.
 With `--stamp` each word says when it was written. With `--flap 0.3` it answers for 0.3 s, then refuses new questions for
-as long (those of OpenAI's dialect, with a 503), and so on; what it is saying it says to its end.
+as long (those of OpenAI's dialect, with a 503), and so on; what it is saying it says to its end. With `--echo` it says
+again what it is told.
 """
 
 import argparse
@@ -20,10 +21,18 @@ BROKEN = whole(b'{"error":{"message":"out of oil"}}', 503)
 
 
 async def serve(
-    port: int, rate: float, tokens: int, models: list[str], flap_seconds: float, *, is_stamped: bool
+    port: int,
+    rate: float,
+    tokens: int,
+    models: list[str],
+    flap_seconds: float,
+    *,
+    is_stamped: bool,
+    echoes: bool,
 ) -> None:
     words = tuple(itertools.islice(itertools.cycle(DEFAULT_WORDS), tokens))
     server = ScriptedServer(models)
+    server.echoes = echoes
     for dialect in SPOKEN:
         server.defaults[dialect.kind] = (
             stamped_answer(dialect, tokens, rate)
@@ -56,9 +65,11 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=200, help="tokens an answer")
     parser.add_argument("--model", action="append", default=[], help="a name to list; may be given again")
     parser.add_argument("--flap", type=float, default=0.0, help="seconds up, and seconds down")
+    parser.add_argument("--echo", action="store_true", help="say again what was said")
     parser.add_argument("--stamp", action="store_true", help="words say when they were written")
     args = parser.parse_args()
-    asyncio.run(serve(args.port, args.rate, args.tokens, args.model or ["scripted"], args.flap, is_stamped=args.stamp))
+    models = args.model or ["scripted"]
+    asyncio.run(serve(args.port, args.rate, args.tokens, models, args.flap, is_stamped=args.stamp, echoes=args.echo))
 
 
 if __name__ == "__main__":

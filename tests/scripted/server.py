@@ -21,7 +21,8 @@ class ScriptedServer:
     """Answers what is asked about models well-formed; answers questions by script.
 
     A question is answered by the first of: what the test queued with `script`, the script of its model in `scripts`,
-    the dialect's in `defaults`. `answers` replaces the answer of any path, with its query or without.
+    the dialect's in `defaults`; with `echoes` every model says again what it was told last. `answers` replaces the answer
+    of any path, with its query or without.
     `requests` is kept to be looked at. Where a dialect can pull, load, unload and delete models, that changes `models`
     and `loaded`, which names the first one until then. With `tls` it speaks https. `manners`: what it does with a
     connection after an answer; `connections` counts those that were made.
@@ -34,6 +35,7 @@ class ScriptedServer:
         self.scripts: dict[str, Script] = {}
         self.answers: dict[str, Script] = {}
         self.requests: list[Request] = []
+        self.echoes = False
         self.manners = Manners.KEEPS
         self.connections = 0
         self.open_connections = 0
@@ -140,6 +142,8 @@ class ScriptedServer:
             if dialect.is_question(request):
                 if self._queue:
                     return self._queue.popleft()
+                if self.echoes:
+                    return echo(dialect, request)
                 return self.scripts.get(dialect.model_of(request)) or self.defaults[dialect.kind]
             loaded = self.models[:1] if self.loaded is None else self.loaded
             if (script := dialect.manage(request, self.models, loaded)) is not None:
@@ -148,6 +152,15 @@ class ScriptedServer:
             if (found := dialect.lookup(request, self.models, loaded)) is not None:
                 return whole(json.dumps(found).encode())
         return whole(b'{"error":"no such path"}', status=404)
+
+
+def echo(dialect: Dialect, request: Request, pieces: int = 40, per_second: float = 200.0) -> Script:
+    """The text of the last message of a question, in so many pieces."""
+    content = dialect.messages(request.json)[-1]["content"]
+    text = content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+    size = max(1, -(-len(text) // pieces))
+    words = [text[start : start + size] for start in range(0, len(text), size)]
+    return dialect.answer(words, usage=(5, len(words)), per_second=per_second)
 
 
 async def _read_one(reader: asyncio.StreamReader) -> bytes:

@@ -1,0 +1,175 @@
+"""Sensitive changes ask for the password again unless it was given in this session within the last ten minutes.
+
+A route says so beside `owner_only`: `guards=[owner_only, Confirmed("invite")]`. The answer is then a page (for htmx a
+dialog) with the form as it was sent, sealed. With the password it is sent to the same address once more, and the change
+happens in that request.
+"""
+
+import asyncio
+import re
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+
+import msgspec
+import structlog
+from litestar import Response
+from litestar.handlers import BaseRouteHandler
+
+from app.controllers.access import find_by_password
+from app.controllers.error_page import referring_path
+from app.controllers.errors import Answered, headers_of
+from app.controllers.forms import Fields, normalised
+from app.controllers.pages import local_path, page, with_sidebar
+from app.controllers.visit import Connection, Visit, find_user, visit_of
+from app.errors import AppError, Forbidden, Invalid, Malformed, NotSignedIn, TooManyRequests, Unavailable
+from app.secrets import seal, unseal
+from app.tables.session import Session
+from app.tables.user import User
+from app.words import gettext as _
+
+log = structlog.get_logger()
+
+#: The fields of the page that asks. Routes that ask take them from every form; all other routes refuse them.
+PASSWORD_FIELD = "confirm_password"  # noqa: S105  the name of a field
+FORM_FIELD = "confirm_form"
+
+Action = Literal["connect", "test", "change-provider", "disconnect", "settings", "export", "import", "invite", "users"]
+
+
+class PasswordNeeded(Forbidden):
+    """The password was not given within the last ten minutes."""
+
+    code = "password_needed"
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """A form as it was sent, for one session and one address alone. `back` is the page that it came from."""
+
+    session_id: uuid.UUID
+    address: str
+    back: str
+    form: dict[str, list[str]] | None
+    files: dict[str, bytes]
+
+
+class Confirmed:
+    """A guard, behind one that asks for a sign-in. With `only_if` it asks only where that is true of the request."""
+
+    def __init__(self, action: Action, only_if: Callable[[Connection], Awaitable[bool]] | None = None) -> None:
+        self.action = action
+        self._only_if = only_if
+
+    async def __call__(self, connection: Connection, _handler: BaseRouteHandler) -> None:
+        """Raises `Answered`; for programs `PasswordNeeded`, `Invalid` and `TooManyRequests`."""
+        visit, user = visit_of(connection), await find_user(connection)
+        if user is None or visit.session is None:
+            raise NotSignedIn(_("You are not signed in."))
+        password = _take(visit, PASSWORD_FIELD)
+        back = await _take_sent(connection, visit.session)
+        if visit.session.is_confirmed or (self._only_if is not None and not await self._only_if(connection)):
+            return
+        if (fault := await _fault_of(connection, user, visit.session, password)) is None:
+            log.info("password_confirmed", user_id=str(user.id), action=self.action)
+            return
+        if visit.wants_json:
+            raise fault
+        raise Answered(await self._page(connection, user, visit.session, fault, back))
+
+    async def _page(
+        self, connection: Connection, user: User, session: Session, fault: AppError, back: str
+    ) -> Response[bytes]:
+        visit = visit_of(connection)
+        sent = Sent(session.id, _address_of(connection), back, visit.form, visit.files)
+        context: dict[str, Any] = {
+            "what": _actions()[self.action],
+            "action": _path_of(connection),
+            "back": back,
+            "sealed": await asyncio.to_thread(_sealed, sent),
+            "target": _target_of(visit),
+            "email": user.email,
+            "errors": Fields() if isinstance(fault, PasswordNeeded) else Fields({PASSWORD_FIELD: fault.sentence}),
+        }
+        if not visit.is_partial:
+            context = await with_sidebar(user, context)
+        answer = page(connection, "confirmation/show.html", context, status_code=fault.status_code)
+        answer.headers.update(headers_of(fault))
+        return answer
+
+
+async def _fault_of(connection: Connection, user: User, session: Session, password: str) -> AppError | None:
+    """None if the password is right. Guesses are slowed down as those of a sign-in are."""
+    if not password:
+        return PasswordNeeded(_("Enter your password to continue."))
+    try:
+        is_right = await find_by_password(connection, user.email, password) is not None
+    except TooManyRequests as error:
+        return error
+    if not is_right:
+        return Invalid(_("Wrong password."), field=PASSWORD_FIELD)
+    if not await session.confirm():
+        raise NotSignedIn(_("You are not signed in."))
+    return None
+
+
+def _take(visit: Visit, field: str) -> str:
+    """The value of a field, '' if it was not sent. The form holds it no longer."""
+    values = (visit.form or {}).pop(field, [])
+    if len(values) > 1:
+        raise Malformed(_("The form has a field twice. Load the page again."))
+    return normalised("".join(values))
+
+
+async def _take_sent(connection: Connection, session: Session) -> str:
+    """Puts the form that was sent first in the place of the one that brought the password; where it came from."""
+    visit = visit_of(connection)
+    if not (sealed := _take(visit, FORM_FIELD)):
+        return referring_path(connection)
+    sent = await asyncio.to_thread(_opened, sealed)
+    if visit.form or sent is None or (sent.session_id, sent.address) != (session.id, _address_of(connection)):
+        raise Malformed(_("This form cannot be continued. Nothing was changed. Go back and fill it in again."))
+    visit.form, visit.files = sent.form, sent.files
+    return local_path(sent.back)
+
+
+def _sealed(sent: Sent) -> str:
+    """A third longer than what was sent: the largest file of settings still fits into a request."""
+    return seal(msgspec.msgpack.encode(sent).decode("latin-1"))
+
+
+def _opened(sealed: str) -> Sent | None:
+    """None for what this instance did not seal."""
+    try:
+        return msgspec.msgpack.decode(unseal(sealed).encode("latin-1"), type=Sent)
+    except (Unavailable, UnicodeEncodeError, msgspec.DecodeError):
+        return None
+
+
+def _path_of(connection: Connection) -> str:
+    query = connection.scope["query_string"].decode("latin-1")
+    return local_path(connection.scope["path"]) + (f"?{query}" if query else "")
+
+
+def _address_of(connection: Connection) -> str:
+    scope: Any = connection.scope
+    return f"{scope['method']} {_path_of(connection)}"
+
+
+def _target_of(visit: Visit) -> str:
+    """The id of the element into which htmx would have put the answer; '' for an answer that brings its own places."""
+    found = re.fullmatch(r"[a-z]+#([\w-]{1,100})", visit.header(b"hx-target"))
+    return found[1] if found else ""
+
+
+def _actions() -> dict[Action, str]:
+    return {
+        "connect": _("Connect a model server"),
+        "test": _("Test a model server"),
+        "change-provider": _("Change a model server"),
+        "disconnect": _("Disconnect a model server"),
+        "settings": _("Change security settings"),
+        "export": _("Export settings with their secrets"),
+        "import": _("Import settings"),
+        "invite": _("Create an invitation"),
+        "users": _("Change who can sign in"),
+    }

@@ -1,0 +1,195 @@
+"""Receiving a body: in bounded chunks, within a deadline and a least rate; and letting go of one that nobody wants.
+
+How many bytes of bodies a process holds at a time is counted in `InFlight`.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from litestar.types import Message, Receive, Send
+
+from app.errors import Malformed, TooMuch, Unavailable
+from app.words import gettext as _
+
+#: Whoever is not signed in may send so many bytes at a time.
+STRANGERS_BYTES = 65_536
+#: So many bytes of bodies are held at a time in one process, and half of them for one person, or for all strangers.
+MOST_IN_FLIGHT_BYTES = 64 * 1024 * 1024
+#: So many large forms are parsed at a time, in threads.
+MOST_PARSED = 2
+#: An answer that is given before its request was read goes out while the rest of that is thrown away, up to so much:
+#: a browser shows an answer only to what it could send.
+MOST_DISCARDED_BYTES = 64_000_000
+
+
+class Disconnected(Malformed):
+    """The client went away while sending: nobody sees the answer."""
+
+
+class BodyTooLarge(TooMuch):
+    """The body is larger than its route takes, or than a visitor who is not signed in may send."""
+
+
+class Deadline(msgspec.Struct, frozen=True):
+    """How long a body may take: `grace_seconds`, and longer while it comes at the least rate, up to `most_seconds`."""
+
+    most_seconds: float = 60.0
+    grace_seconds: float = 10.0
+    least_bytes_per_second: int = 1_000
+
+    def allowed_seconds(self, received: int) -> float:
+        """For a body of which so many bytes have come."""
+        return min(self.most_seconds, self.grace_seconds + received / self.least_bytes_per_second)
+
+
+class Incoming:
+    """The body of one request, as it comes. Only the time that is waited for the client counts against it."""
+
+    def __init__(self, receive: Receive, *, most_bytes: int, deadline: Deadline) -> None:
+        self._receive = receive
+        self._most_bytes = most_bytes
+        self._deadline = deadline
+        self._waited = 0.0
+        self.size = 0
+        self.is_whole = False
+
+    async def read(self) -> bytes:
+        """The next bytes, b"" at the end. Raises `BodyTooLarge`, `Malformed` (too slow) and `Disconnected`."""
+        while not self.is_whole:
+            message = await self._next()
+            if message["type"] != "http.request":
+                raise Disconnected(_("The request ended before all of it had come."))
+            chunk: bytes = message.get("body", b"")
+            self.size += len(chunk)
+            self.is_whole = not message.get("more_body", False)
+            if self.size > self._most_bytes:
+                raise too_large(self._most_bytes)
+            if chunk:
+                return chunk
+        return b""
+
+    async def _next(self) -> Any:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            async with asyncio.timeout(self._deadline.allowed_seconds(self.size) - self._waited):
+                return await self._receive()
+        except TimeoutError as error:
+            raise Malformed(_("The request took too long to arrive.")) from error
+        finally:
+            self._waited += loop.time() - started
+
+
+class InFlight:
+    """The bytes of bodies that this process holds, by whose they are; "" are those of strangers.
+
+    `most_body_bytes` says how large one body may be at the moment: two of that size always have room.
+    """
+
+    def __init__(self, most_body_bytes: Callable[[], int]) -> None:
+        self._most_body_bytes = most_body_bytes
+        self.held: dict[str, int] = {}
+        #: How many forms that are too large are being kept for their authors.
+        self.keeping = 0
+        #: Few large forms are parsed at a time: the threads are everybody's.
+        self.parsing = asyncio.Semaphore(MOST_PARSED)
+
+    def has_room(self, whose: str, count: int) -> bool:
+        """Whether so many bytes more may be held. Half of the room is nobody's alone, so that others can still send."""
+        most = max(MOST_IN_FLIGHT_BYTES, 2 * self._most_body_bytes())
+        return self.held.get(whose, 0) + count <= most // 2 and sum(self.held.values()) + count <= most
+
+
+class Hold:
+    """What one request holds of the room, until `with` ends. It grows as the body does, unless that was announced."""
+
+    def __init__(self, room: InFlight) -> None:
+        self._room = room
+        self._whose = ""
+        self._bytes = 0
+
+    def __enter__(self) -> "Hold":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._add(-self._bytes)
+
+    def belongs_to(self, whose: str) -> None:
+        """Count it among what this person sends. Raises `Unavailable`."""
+        if whose != self._whose:
+            count = self._bytes
+            self._add(-count)
+            self._whose = whose
+            self.grow_to(count)
+
+    def grow_to(self, count: int) -> None:
+        """Hold so many bytes in all. Raises `Unavailable` if there is no room for them."""
+        more = count - self._bytes
+        if more <= 0:
+            return
+        if not self._room.has_room(self._whose, more):
+            sentence = _(
+                "Too much is being sent to this instance at the moment. Nothing was changed: try again in a few seconds."
+            )
+            raise Unavailable(sentence, retry_after_seconds=5)
+        self._add(more)
+
+    def _add(self, count: int) -> None:
+        held = self._room.held
+        self._bytes += count
+        held[self._whose] = held.get(self._whose, 0) + count
+        if not held[self._whose]:
+            del held[self._whose]
+
+
+class EarlyAnswer:
+    """Lets an answer go out before its request was read: what still comes is thrown away meanwhile, and the connection ends.
+
+    Closing at once would make the kernel drop the answer on its way (RFC 9112 §9.6).
+    """
+
+    def __init__(self, receive: Receive, send: Send, *, may_wait: bool, deadline: Deadline | None = None) -> None:
+        self._receive = receive
+        self._send = send
+        #: False if the client waits for "100 Continue" before it sends: nothing is on its way then.
+        self._may_wait = may_wait
+        self._deadline = deadline or Deadline(most_seconds=30.0)
+        self._is_whole = False
+
+    async def receive(self) -> Any:
+        """As the server's, noting the end."""
+        message = await self._receive()
+        self._is_whole = message["type"] != "http.request" or not message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        """As the server's. Before the last bytes of an answer the rest of the request is received."""
+        if message["type"] == "http.response.start" and not self._is_whole:
+            message["headers"] = [*message["headers"], (b"connection", b"close")]
+        elif message["type"] == "http.response.body" and not message.get("more_body", False) and not self._is_whole:
+            await self._send({**message, "more_body": True})
+            await self._discard()
+            message = {"type": "http.response.body", "body": b"", "more_body": False}
+        await self._send(message)
+
+    async def _discard(self) -> None:
+        if not self._may_wait:
+            return
+        rest = Incoming(self.receive, most_bytes=MOST_DISCARDED_BYTES, deadline=self._deadline)
+        with contextlib.suppress(BodyTooLarge, Malformed, Disconnected):
+            while await rest.read():
+                pass
+
+
+def length_of(announced: str) -> int:
+    """What Content-Length says, 0 if it says nothing that can be believed."""
+    return int(announced) if announced.isascii() and announced.isdigit() and len(announced) < 19 else 0
+
+
+def too_large(most_bytes: int) -> BodyTooLarge:
+    """The refusal of a body over a limit, which it names."""
+    sentence = _("That is too large: at most %(most)s bytes can be sent at a time.")
+    return BodyTooLarge(sentence % {"most": f"{most_bytes:,}"})

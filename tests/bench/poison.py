@@ -1,0 +1,85 @@
+"""Texts that are deadly to process, as question, streaming answer, title and reload: how long another person waits."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from tests.bench.instance import THEIRS, Instance, on_core
+from tests.bench.page import Page
+from tests.bench.turns import percentile
+from tests.programs import ROOT
+
+TIMEOUT_SECONDS = 120.0
+#: How long after an answer its title may still be asked for and stored.
+TITLE_SECONDS = 0.3
+
+
+class Waits(msgspec.Struct, frozen=True):
+    """Milliseconds that another person's request took: in the middle, the longest, and the longest beside each text."""
+
+    usual: float
+    longest: float
+    by_text: Mapping[str, float]
+    faults: Sequence[str]
+
+    @property
+    def worst(self) -> str:
+        """The text beside which somebody waited longest."""
+        return max(self.by_text, key=lambda name: self.by_text[name])
+
+
+async def measure_waits(instance: Instance, model: Instance, texts: Mapping[str, str]) -> Waits:
+    """Each text once, from question to reload, by one person; another one asks for a page of their own all the time.
+
+    `model`: the same instance, asking a model that says again what it is told.
+    """
+    bob, user = await instance.add_caller()
+    (thread,) = await instance.add_threads(user, 1)
+    await instance.fill_thread(thread, 2)
+    waiting = _start_waiting(instance.address, f"/threads/{thread}", bob.cookie)
+    spans: dict[str, tuple[float, float]] = {}
+    faults: list[str] = []
+    try:
+        await asyncio.sleep(2)
+        for name, text in texts.items():
+            began = time.monotonic()
+            if fault := await _answer(model, text):
+                faults.append(f"{name}: {fault}")
+            spans[name] = (began, time.monotonic())
+    finally:
+        said, _ = await asyncio.to_thread(waiting.communicate)
+    asked: list[tuple[float, float]] = json.loads(said)
+    by_text = {
+        name: max((took for at, took in asked if began - took <= at <= ended), default=0.0) * 1000
+        for name, (began, ended) in spans.items()
+    }
+    return Waits(percentile([took for _, took in asked], 50) * 1000, max(by_text.values()), by_text, faults)
+
+
+def _start_waiting(*arguments: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "tests.bench.waiting", *arguments]
+    with on_core(THEIRS):
+        return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+async def _answer(instance: Instance, text: str) -> str:
+    """Question, answer and title in a new thread, then its page anew. What went wrong."""
+    caller, user = await instance.add_caller()
+    (thread,) = await instance.add_threads(user, 1)
+    await instance.database.execute(
+        "UPDATE thread SET is_named = false, title = 'New' WHERE id = $1::text::uuid", thread
+    )
+    page = Page(caller, thread, instance.model)
+    await page.open()
+    await page.turn(text, TIMEOUT_SECONDS)
+    await asyncio.sleep(TITLE_SECONDS)
+    for path in (f"/threads/{thread}", "/threads"):
+        answer = await caller.fetch(caller.get(path))
+        if answer.status != 200:
+            return f"{path} answered {answer.status}"
+    return page.fault

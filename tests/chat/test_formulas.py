@@ -1,0 +1,130 @@
+"""Formulas of a running answer: a page that watches, a fresh one and the one without scripts show the same, poison or not."""
+
+import asyncio
+import contextlib
+import re
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.chat.cursor import Cursor
+from app.chat.drawing import draw
+from app.chat.page_stream import page_stream
+from app.chat.threads import my_message
+from app.chat.tree import find_message
+from app.chat.turn import Turn
+from app.chat.watch import Watch
+from app.chat.worker import Worker
+from app.database import fetch, new_id
+from app.html.stream import AnswerView
+from app.live import Reader
+from app.tables.message import short
+from tests.chat.conftest import Chat
+from tests.faults.tab import read_frame
+from tests.html.page import Page, parse
+from tests.scripted import LAST_CHUNK, OPENAI, Send, Wait, chunk
+
+pytestmark = pytest.mark.usefixtures("broken_renderers")
+
+#: The answer, and the pieces in which it comes: a page looks after each.
+PIECES = [
+    "Let $x$ be, and $y_{[[piece cra",
+    "sh]]}$ t",
+    "oo.\n\n- \\(a < b\\) and $c_{[[piece abort]]}$",
+    " words\n- $d$ ",
+    "more\n\n$$\\frac{a}{b}$$\n\n|",
+    " $e$ | f |\n|---|---|\n| $g$ | h",
+    " $i$ words |",
+]
+
+
+@pytest.fixture
+async def reader(database: str) -> AsyncIterator[Reader]:
+    made = Reader(database)
+    with made.view([]) as first:
+        task = asyncio.create_task(made.run())
+        await first.take(timeout_seconds=5)
+    yield made
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+class Watcher:
+    """A page that has watched the answer from its first word."""
+
+    def __init__(self, name: str) -> None:
+        self.page = Page(AnswerView(name).html())
+        self.seq = 0
+
+    async def read(self, watch: Watch) -> None:
+        async with contextlib.aclosing(watch.lines()) as lines:
+            async for several in lines:
+                for event in several.decode().split("\n\n"):
+                    place = re.match(r"id:\d+\.\w+\.\d+\.(\d+)\n", event)
+                    if place and "event:" not in event:
+                        html = "\n".join(line.removeprefix("data:") for line in event.split("\n")[1:])
+                        self.seq = int(place[1])
+                        self.page.apply(read_frame(html), self.seq)
+
+
+async def running(chat: Chat, gates: list[asyncio.Event]) -> Turn:
+    pieces = [(Wait(gate), Send(chunk(OPENAI.text(piece)))) for piece, gate in zip(PIECES, gates, strict=False)]
+    end = Send(chunk(OPENAI.finish("stop")) + LAST_CHUNK)
+    chat.server.script(OPENAI.head(), *(step for steps in pieces for step in steps), Wait(gates[-1]), end)
+    return await chat.ask()
+
+
+async def until_stored(text: str) -> int:
+    async with asyncio.timeout(60):
+        while True:
+            (row,) = await fetch("SELECT string_agg(body, '' ORDER BY seq) AS text, max(seq) AS seq FROM delta")
+            if row["text"] == text:
+                return int(row["seq"])
+            await asyncio.sleep(0.01)
+
+
+async def test_a_page_that_watches_equals_a_fresh_one_and_the_one_without_scripts(
+    chat: Chat, worker: Worker, reader: Reader
+) -> None:
+    gates = [asyncio.Event() for _ in [*PIECES, "end"]]
+    turn = await running(chat, gates)
+    watcher = Watcher(short(turn.answer))
+    (row,) = await fetch("SELECT version FROM thread WHERE id = $1", turn.thread)
+    session = await signed_in(chat)
+    watch = Watch(reader, turn.thread, chat.user, session, Cursor(row["version"], short(turn.answer), 0))
+    watching = asyncio.create_task(watcher.read(watch))
+    message, _ = await my_message(chat.user, turn.answer)
+    for number, gate in enumerate(gates[:-1], 1):
+        gate.set()
+        seq = await until_stored("".join(PIECES[:number]))
+        async with asyncio.timeout(120):
+            while watcher.seq < seq:  # noqa: ASYNC110  a page announces itself to nobody
+                await asyncio.sleep(0.01)
+        (fresh,) = await draw([await find_message(turn.answer)], chat.user)
+        assert watcher.page.html() == parse(str(fresh.body)).inner()
+        async with contextlib.aclosing(page_stream(reader, message, turn.thread, chat.user, session)) as growing:
+            assert await anext(growing) == f'<div class="state">{fresh.body}</div>\n'
+    shown = watcher.page.html()
+    assert shown.count("<math") == 7
+    assert shown.count('<code class="math-error" dir="ltr">') == 2
+    gates[-1].set()
+    await chat.final(turn.answer)
+    (final,) = await draw([await find_message(turn.answer)], chat.user, seconds=60)
+    assert formulas(final.body) == formulas(shown)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
+def formulas(html: str) -> list[str]:
+    return re.findall(r'<math.*?</math>|<code class="math-error".*?</code>', parse(html).inner())
+
+
+async def signed_in(chat: Chat) -> uuid.UUID:
+    found = new_id()
+    await fetch(
+        'INSERT INTO session (id, "user", token_hash, user_agent, created_at, seen_at, expires_at)'
+        " VALUES ($1, $2, '', '', now(), now(), now() + interval '1 day')",
+        found, chat.user,
+    )  # fmt: skip
+    return found

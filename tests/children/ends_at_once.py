@@ -1,0 +1,1 @@
+"""A program that ends before it says that it is ready."""

@@ -43,7 +43,7 @@ STATIC = "/static/"
 #: The close code of an error on an open WebSocket. Codes above `MOST_CLOSE_CODE` are Litestar's.
 FAILED = 1011
 MOST_CLOSE_CODE = 4499
-#: Load balancers and monitors ask for these, of one process among several, by the address that it listens to.
+#: Load balancers and monitors request these from single processes, by IP.
 MONITORED = ("/health", "/metrics")
 
 CONTENT_SECURITY_POLICY = (
@@ -184,7 +184,7 @@ class Guard:
             headers=headers,
             is_secure=is_secure,
             address=peer,
-            # All of them: two are refused, whichever of them others would have gone by.
+            # Joined, so that several Host headers are refused.
             host=b",".join(value for name, value in scope["headers"] if name == b"host").decode("latin-1"),
             token=token if TOKEN.fullmatch(token) else None,
             cookie_name=cookie_name,
@@ -196,7 +196,7 @@ class Guard:
 
     def _check_way(self, scope: Any, visit: Visit) -> None:
         """Check the Host and the Origin of a request. A refusal is logged with advice, as a proxy may be the cause."""
-        # Where there are no pages, monitors alone ask: by the name of this machine or container.
+        # A worker serves monitors only, which use the name of its machine or container.
         public_url = self._settings.public_url if self._has_pages else ""
         origin = visit.header(b"origin")
         try:

@@ -9,7 +9,7 @@ from typing import Final
 
 from app.html import details, math
 from app.html.bounds import Cost, Room, byte_length
-from app.html.cells import FEW_CELLS, CellCount
+from app.html.cells import FEW_CELLS, CellCount, head_of_table
 from app.html.fence import Fence, Rest, opened_by
 from app.html.markdown import Drawn, draw_within, normal
 from app.html.quick import Quick
@@ -246,10 +246,21 @@ class Blocks:
         return len(self._open) >= MAX_OPEN_CHARS or self._cells.number > FEW_CELLS
 
     def _cut_long(self) -> None:
-        """No person writes such a block; cutting it bounds what a character more can cost."""
+        """Cutting a block bounds what a character more can cost. A table goes on as another one with the same head."""
         cut = self._open.rfind("\n") + 1 or self._open.rfind(" ") + 1 or len(self._open)
+        head = head_of_table(self._open) if self._kind == "Table" else ""
+        # A list may hold code, which is taken apart by this: the final message draws it whole.
+        self._room.was_exceeded |= self._kind != "List"
         self._finish_until(cut)
         self._kind, self._checked_length = "", 0
+        if head and not self._room.is_spent:
+            self._go_on_behind(head)
+
+    def _go_on_behind(self, head: str) -> None:
+        self._open = head + self._open
+        self._kind, self._checked_length = "Table", len(self._open)
+        for line in head.split("\n")[:-1]:
+            self._cells.take(line)
 
     def _finish_until(self, place: int) -> None:
         html, cost, is_source = self._draw(self._open[:place])
@@ -283,10 +294,3 @@ class Blocks:
             text = text[1:]
         self._ends_in_return = text.endswith("\r")
         return text
-
-
-def draw_by_block(text: str, prefix: str, room: Room) -> str:
-    """A part as a page has drawn it that watched it grow."""
-    blocks = Blocks(prefix, room)
-    blocks.feed(text)
-    return blocks.finish()

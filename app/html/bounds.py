@@ -41,11 +41,11 @@ class Cost(NamedTuple):
 class Room:
     """What is left to a message. Its blocks take from it in their order."""
 
-    def __init__(self) -> None:
-        self.html_bytes = MAX_HTML_BYTES
+    def __init__(self, html_bytes: int = MAX_HTML_BYTES) -> None:
+        self.html_bytes = html_bytes
         self.cells = MAX_CELLS
         self.formulas = MAX_FORMULAS
-        self.was_exceeded = False  # by a block, which is shown as its source therefore
+        self.was_exceeded = False  # by a block, which is shown as its source therefore, or in pieces
 
     @property
     def is_spent(self) -> bool:

@@ -41,6 +41,14 @@ def may_have_many_cells(source: str) -> bool:
     return count.number > FEW_CELLS
 
 
+def head_of_table(source: str) -> str:
+    """The first two lines of a table, which fill less than half of it; or nothing."""
+    end = source.find("\n", source.find("\n") + 1) + 1
+    delimiter = source[source.find("\n") + 1 : end].removesuffix("\n")
+    is_head = 0 < end < len(source) // 2 and "|" in delimiter and _DELIMITER_ROW.match(delimiter)
+    return source[:end] if is_head else ""
+
+
 def check_tables(source: str, meter: Meter) -> None:
     """Raises `Unbounded` where a text has too many cells, before any of the work on them."""
     if not may_have_many_cells(source):

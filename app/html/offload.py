@@ -11,6 +11,7 @@ import msgspec
 
 from app.children.pool import Busy, Failed
 from app.html import pieces
+from app.html.cells import may_have_many_cells
 from app.html.pieces import Code, Formula
 from app.html.remembered import Remembered
 from app.html.render_requests import DrawPieces, RenderParts, decode_answer, encode_request
@@ -54,7 +55,8 @@ async def render_message(parts: Sequence[Part], *, dom: str, person: str = "") -
 
 def _is_light(parts: Sequence[Part]) -> bool:
     texts = [part.text for part in parts if isinstance(part, TextPart | ReasoningPart)]
-    return sum(map(len, texts)) <= MAX_CHARS_HERE and not any(map(_MAY_NEED_CHILD.search, texts))
+    is_short = sum(map(len, texts)) <= MAX_CHARS_HERE
+    return is_short and not any(_MAY_NEED_CHILD.search(text) or may_have_many_cells(text) for text in texts)
 
 
 async def with_formulas(html: str, *, person: str = "") -> str:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import Final, Literal, NamedTuple, assert_never
 
-from app.html.blocks import Blocks, draw_by_block
+from app.html.blocks import Blocks
 from app.html.bounds import Room
+from app.html.by_block import draw_by_block, may_be_cut
 from app.html.markdown import draw_whole, normal
 from app.html.source import as_source
 from app.html.spine import Change
@@ -68,7 +69,7 @@ def render_parts(parts: Sequence[Part], *, dom: str, reasoning_label: str | None
     """
     room, blocks_room = Room(), Room()
     whole = _draw_parts(parts, dom, reasoning_label, room, draw_whole)
-    if not room.was_exceeded and room.has_most_left:
+    if not room.was_exceeded and room.has_most_left and not any(map(may_be_cut, _texts_of(parts))):
         return whole
     by_block = _draw_parts(parts, dom, reasoning_label, blocks_room, draw_by_block)
     return by_block if room.was_exceeded or blocks_room.was_exceeded else whole
@@ -82,13 +83,13 @@ def source_of(parts: Sequence[Part]) -> str:
 class AnswerView:
     """A running answer. `dom` is the short id in `b-{dom}` and `t-{dom}`: letters, digits, hyphens."""
 
-    def __init__(self, dom: str) -> None:
+    def __init__(self, dom: str, room: Room | None = None) -> None:
         self.seq = 0
         self._dom = dom
         self._tail = f"#t-{dom}"
         self._key: tuple[str, int] | None = None
         self._part_number = 0
-        self._room = Room()
+        self._room = room or Room()
         self._blocks = Blocks("", self._room)
         self._call = _Call()
         self._done: list[str] = []
@@ -234,6 +235,10 @@ def _key(delta: Delta) -> tuple[str, int]:
 
 def _footnote_prefix(dom: str, part_number: int) -> str:
     return f"{dom}-{part_number}-"
+
+
+def _texts_of(parts: Sequence[Part]) -> list[str]:
+    return [part.text for part in parts if isinstance(part, TextPart | ReasoningPart)]
 
 
 def _draw_parts(

@@ -1,6 +1,6 @@
-"""Principals: who asks. Today a signed-in person's session; API keys and share links join here.
+"""Principals: who asks. Today the session of a signed-in person; API keys and share links will join.
 
-Which threads a principal may read and write is decided in SQL, here alone: `may_read` and `may_write`.
+Only `may_read` and `may_write` decide, in SQL, which threads a principal may read and write.
 """
 
 import uuid
@@ -12,11 +12,11 @@ from app.database import fetch_row
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """`person` is the one on whose behalf it asks: None only for a share link, which belongs to nobody who is here."""
+    """`person` is the one on whose behalf it asks; None for a share link."""
 
     kind: Literal["session", "api_key", "share_link"]
     person: uuid.UUID | None
-    #: The sign-in, of a session alone.
+    #: Only a session has one.
     session: uuid.UUID | None = None
     is_owner: bool = False
 

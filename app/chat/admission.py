@@ -1,4 +1,4 @@
-"""Admission: every function that creates a generation, or a call that a person asks for, passes here first."""
+"""Admission: every function that creates a generation, or a call that a person asks for, calls `admit` first."""
 
 import uuid
 
@@ -15,7 +15,7 @@ async def admit(user_id: uuid.UUID) -> None:
 
 
 async def admit_turn(user_id: uuid.UUID, thread_id: uuid.UUID, request_id: uuid.UUID) -> None:
-    """As `admit`, for a turn. A request that began its turn before is always admitted: it begins no second one."""
+    """As `admit`, for a turn. A repeated request is always admitted, because it starts no second turn."""
     try:
         await admit(user_id)
     except TooManyRequests:

@@ -4,6 +4,7 @@ Whatever an answer holds, its page is shown: rendering has a deadline, and is gi
 """
 
 import asyncio
+import contextvars
 import uuid
 from collections.abc import Sequence
 
@@ -13,7 +14,6 @@ from app.database import NO_ANSWER, fetch
 from app.html.markdown import RENDERER_VERSION
 from app.html.offload import RenderersBusy, render_message
 from app.tables.message import Message
-from app.words import SOURCE, speaking
 
 log = structlog.get_logger()
 
@@ -58,7 +58,8 @@ class _Rendering:
         self.message = message
         self.html: str | None = None
         self._failures: int | None = None
-        self.task = asyncio.create_task(self._run(str(person)))
+        # In a context of its own: no reader's language, no request's log, no transaction.
+        self.task = asyncio.create_task(self._run(str(person)), context=contextvars.Context())
 
     @property
     def key(self) -> tuple[uuid.UUID, str]:
@@ -74,8 +75,7 @@ class _Rendering:
 
     async def _run(self, person: str) -> None:
         message = self.message
-        with speaking(SOURCE):  # it is stored, for readers of any language
-            work = asyncio.create_task(render_message(message.part_list, dom=message.short, person=person))
+        work = asyncio.create_task(render_message(message.part_list, dom=message.short, person=person))
         await asyncio.wait([work])  # does not raise: the outcome is judged below, whatever a renderer raises
         error = work.exception()
         if error is None:

@@ -39,6 +39,8 @@ MOST_TOKENS = 400
 MOST_READ_CHARS = 320
 #: What another model than the thread's is shown of the question, and of the answer: enough to name them.
 MOST_SHOWN_CHARS = 4_000
+#: A title must have a word of so much of the question: to read a megabyte would hold up everyone.
+MOST_COMPARED_CHARS = 20_000
 
 #: The model that is asked for a title: the columns of a claim's candidate that a call takes.
 Namer = Mapping[str, Any]
@@ -110,7 +112,8 @@ async def name_thread(provider: Provider, namer: Namer, ending: Ending) -> None:
     await note_naming(ending.row["id"], uuid.UUID(str(namer["model"])), attempt)
     # Small models name what they like: a title of theirs must have a word of the question.
     is_small = provider.is_bundled(namer["model_name"])
-    title = believed_title(asked.said, _question(ending.request), must_share_a_word=is_small)
+    question = _question(ending.request)[:MOST_COMPARED_CHARS]
+    title = believed_title(asked.said[: MOST_READ_CHARS + 1], question, must_share_a_word=is_small)
     if title and not asked.error:
         await store_title(ending.row["thread"], title, only_unnamed=True)
 

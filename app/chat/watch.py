@@ -39,7 +39,7 @@ async def is_signed_in(session_id: uuid.UUID) -> bool:
 
 
 async def until_signed_out(reader: Reader, user_id: uuid.UUID, session_id: uuid.UUID) -> bool:
-    """Waits until a sign-in ends. False if its end could be missed from now on: whatever it opened has to begin again."""
+    """Waits until a session ends. Returns False if its end could now be missed, so that the connection must be opened again."""
     try:
         with reader.view({f"user:{user_id}", f"session:{session_id}"}) as viewer:
             while await is_signed_in(session_id):

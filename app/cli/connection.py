@@ -1,7 +1,7 @@
-"""A browser's connection: uvicorn's protocol, which is given no more than the front door's limits allow.
+"""One HTTP connection: uvicorn's protocol behind the limits of the front door.
 
-A head is parsed once it is whole, and a request once the one before it is answered; so neither size, slowness nor number of
-what is sent costs more than what is kept of it.
+The parser gets a head only when it is complete, and a request only when the previous one is answered. Large, slow or
+pipelined heads cost no more than the bytes that are buffered.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ from app.cli.request_head import (
 )
 from app.cli.slow_readers import CutsSlowReaders
 
-#: A chunked body does not say where it ends: so much of it is parsed at a time.
+#: A chunked body does not announce its end, so it is parsed in pieces of this size.
 CHUNKED_PIECE_BYTES = 16_384
 
 
 class WebSocket(WebSocketsSansIOProtocol):
-    """What a connection becomes that was upgraded. The front door goes on counting it."""
+    """A connection after an upgrade. The front door counts it until it is closed."""
 
     def __init__(self, *arguments: Any, left: Callable[[], None], **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -44,26 +44,26 @@ class WebSocket(WebSocketsSansIOProtocol):
 
 
 class Connection(CutsSlowReaders):
-    """One connection. Made by `functools.partial(Connection, door=…)`."""
+    """Parses, limits and times what the peer sends. uvicorn makes it with `functools.partial(Connection, door=…)`."""
 
     def __init__(self, *arguments: Any, door: FrontDoor, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.groups: tuple[Group, ...] = ()
         self._door = door
         # Called by the app when it has found a session.
-        self.app_state = {**self.app_state, "signed_in": functools.partial(door.know, self)}
+        self.app_state = {**self.app_state, "mark_signed_in": functools.partial(door.mark_signed_in, self)}
         if self.ws_protocol_class is not None:
             self.ws_protocol_class = functools.partial(WebSocket, left=functools.partial(door.leave, self))  # type: ignore[assignment]
-        #: What has come and is not parsed yet.
+        #: Received and not parsed yet.
         self._received = bytearray()
         self._searched = 0
         self._has_head = self._is_in_body = self._is_over = False
-        #: Of a body of announced length, what is still to come; None of a chunked one.
-        self._left_bytes: int | None = 0
+        #: Bytes still missing of a body with a Content-Length; None for a chunked body.
+        self._missing_bytes: int | None = 0
         self._fed_bytes = self._body_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
 
-    # -- What the other end does
+    # -- Events of the transport
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -83,25 +83,25 @@ class Connection(CutsSlowReaders):
             return
         self._unset_keepalive_if_required()
         self._received += data
-        self._go_on()
+        self._parse()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._door.wait(self)
+        self._door.mark_waiting(self)
 
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._is_answering and not self._is_in_body:
-            self._door.work(self)
+            self._door.mark_busy(self)
 
-    # -- Requests, one after the other
+    # -- Parsing, one request at a time
 
     @property
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _go_on(self) -> None:
-        """Parse what has come, as far as its turn has come too."""
+    def _parse(self) -> None:
+        """Parse the buffer up to the end of the current request."""
         try:
             while self._received and not self._is_over:
                 if self._is_in_body:
@@ -116,9 +116,9 @@ class Connection(CutsSlowReaders):
             self._refuse(refusal)
 
     def _take_head(self) -> bool:
-        """Parse a head if it is whole. Raises `Refused`."""
+        """Parse a head if it is complete. Raises `Refused`."""
         limits = self._door.limits
-        # Some clients end a body with an empty line too many (RFC 9112, 2.2).
+        # Some clients send an extra empty line after a body (RFC 9112, 2.2).
         del self._received[: len(self._received) - len(self._received.lstrip(b"\r\n"))]
         check_begin(self._received)
         found = END.search(self._received, max(0, self._searched - 3))
@@ -130,8 +130,7 @@ class Connection(CutsSlowReaders):
             return False
         head = self._pop(found.end())
         self._stop_head_timer()
-        # The request line and the empty line are none.
-        if head.count(b"\n") - 2 > limits.head_fields:
+        if head.count(b"\n") - 2 > limits.head_fields:  # less the request line and the empty line
             raise head_too_large()
         check_line(head)
         self._searched = self._fed_bytes = self._body_bytes = 0
@@ -142,23 +141,23 @@ class Connection(CutsSlowReaders):
         return True
 
     def _take_body(self) -> None:
-        """Parse what has come of a body, and nothing behind it. Raises `Refused`."""
-        is_chunked = self._left_bytes is None
-        most = CHUNKED_PIECE_BYTES if self._left_bytes is None else self._left_bytes
+        """Parse the next piece of a body, and nothing after the body. Raises `Refused`."""
+        is_chunked = self._missing_bytes is None
+        most = CHUNKED_PIECE_BYTES if self._missing_bytes is None else self._missing_bytes
         piece = self._pop(min(most, len(self._received)))
-        if self._left_bytes is not None:
-            self._left_bytes -= len(piece)
+        if self._missing_bytes is not None:
+            self._missing_bytes -= len(piece)
         try:
             self._feed(piece)
         except Refused:
             if self._is_in_body:
                 raise
-            # More stands behind a chunked body, and where it begins is not known: it is not answered.
+            # Bytes after a chunked body: httptools does not tell where they begin, so they are dropped.
             self._read_no_more()
-        # Sizes, extensions and trailers may take as much as what they frame.
-        if is_chunked and self._fed_bytes > self._door.limits.head_bytes + 2 * self._body_bytes:
+        # Chunk sizes, extensions and trailers may be as long as the content, plus the size of a head.
+        if is_chunked and not self._is_over and self._fed_bytes > self._door.limits.head_bytes + 2 * self._body_bytes:
             raise head_too_large()
-        if self._left_bytes == 0 and self._is_in_body:
+        if self._missing_bytes == 0 and self._is_in_body:
             raise malformed()
 
     def _pop(self, size: int) -> bytes:
@@ -178,7 +177,7 @@ class Connection(CutsSlowReaders):
             reason = error.__context__
             raise reason if isinstance(reason, Refused) else malformed() from error
 
-    # -- What the parser finds
+    # -- Callbacks of the parser
 
     def on_message_begin(self) -> None:
         if not self._is_in_body or self._has_head:
@@ -186,7 +185,7 @@ class Connection(CutsSlowReaders):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # A trailer could say something else than the head that was checked.
+        # Trailers are dropped: they could contradict the head that was checked.
         if not self._has_head:
             super().on_header(name, value)
 
@@ -194,7 +193,7 @@ class Connection(CutsSlowReaders):
         self._has_head = True
         self.url = target_of(self.url, self.headers)
         version, is_upgrade = self.parser.get_http_version(), self.parser.should_upgrade()
-        self._left_bytes = length_of(self.headers, version, is_upgrade=is_upgrade)
+        self._missing_bytes = length_of(self.headers, version, is_upgrade=is_upgrade)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -203,50 +202,50 @@ class Connection(CutsSlowReaders):
 
     def on_message_complete(self) -> None:
         self._is_in_body = False
-        self._door.work(self)
+        self._door.mark_busy(self)
         super().on_message_complete()
 
-    # -- What the app does
+    # -- The end of a response
 
     def on_response_complete(self) -> None:
         if self._is_in_body:
-            self.transport.close()  # nobody reads the rest
+            self.transport.close()  # the app did not want the rest of the body
         self.timeout_keep_alive = self._door.keep_alive_seconds(self)
         super().on_response_complete()
         if self.transport.is_closing():
             return
-        self._door.wait(self)
+        self._door.mark_waiting(self)
         if self._received:
             self._unset_keepalive_if_required()
-            self._go_on()
+            self._parse()
 
-    # -- Ends
+    # -- The end of the connection
 
-    def give_way(self) -> None:
-        """Close, so that another one gets in."""
-        if self._is_answering and not self._is_in_body:
-            self.transport.abort()  # it reads too slowly
+    def evict(self) -> None:
+        """Close the connection to make room for another."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()  # a slow reader would keep it open
         elif self._received or self._is_in_body:
             self._refuse(too_many())
         else:
             self.transport.close()
 
     def _refuse(self, refusal: Refused) -> None:
-        """Answer for the app, and close: nothing more is read."""
+        """Respond in place of the app and close. Nothing more is read."""
         self._is_over = True
         self._received.clear()
         self._stop_head_timer()
-        is_begun = False
+        is_started = False
         if self._is_answering:
-            is_begun = self.cycle.response_started
+            is_started = self.cycle.response_started
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        if not is_begun:
+        if not is_started:
             self.transport.write(refusal.answer(self.server_state.default_headers))
         self.transport.close()
 
     def _read_no_more(self) -> None:
-        """The answer that is under way is the last one of this connection."""
+        """Drop further input. The response in progress is the last one of this connection."""
         self._is_over = True
         self._received.clear()
         self.flow.pause_reading()
@@ -255,7 +254,7 @@ class Connection(CutsSlowReaders):
         else:
             self.transport.close()
 
-    # -- Clocks
+    # -- The deadline of a head
 
     def _await_head(self) -> None:
         if self._head_timer is None:

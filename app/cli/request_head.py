@@ -1,4 +1,4 @@
-"""What is refused of a request before the app sees it, and how that is said. Pure."""
+"""Checks of a request head before the app sees it, and the plain-text responses to refused requests. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -6,12 +6,12 @@ from http import HTTPStatus
 
 from app.words import gettext as _
 
-#: The end of a head. The parser refuses lines that end without a carriage return; until then they must not be waited for.
+#: The end of a head. Bare line feeds count, so that such a head is parsed and refused at once instead of timing out.
 END = re.compile(rb"\r?\n\r?\n")
 _LINE = re.compile(rb"[A-Z]+ [!-~]+ HTTP/1\.[01]\r\n")
 _AUTHORITY_END = re.compile(rb"[/?#]")
 
-#: Of answers that the app has no part in. A page of ours would need styles, a language and a person.
+#: Headers of responses that do not come from the app.
 HEADERS = (
     b"content-type: text/plain; charset=utf-8\r\n"
     b"x-content-type-options: nosniff\r\n"
@@ -23,7 +23,7 @@ HEADERS = (
 
 
 class Refused(Exception):
-    """A request that is not passed on to the app. The connection is closed after the answer."""
+    """A request that is not passed to the app. The connection is closed after the response."""
 
     def __init__(self, status: HTTPStatus, sentence: str) -> None:
         super().__init__(sentence)
@@ -31,7 +31,7 @@ class Refused(Exception):
         self.sentence = sentence
 
     def answer(self, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-        """The whole answer, in plain text."""
+        """The complete response, in plain text."""
         body = f"{self.sentence}\n".encode()
         lines = [f"HTTP/1.1 {self.status.value} {self.status.phrase}\r\n".encode()]
         lines += [b"%s: %s\r\n" % header for header in default_headers]
@@ -40,11 +40,11 @@ class Refused(Exception):
 
 
 def malformed() -> Refused:
-    return Refused(HTTPStatus.BAD_REQUEST, _("This is not a request that can be understood."))
+    return Refused(HTTPStatus.BAD_REQUEST, _("The request is malformed."))
 
 
 def head_too_large() -> Refused:
-    sentence = _("The address and the headers of this request are too large. Delete this site's cookies and try again.")
+    sentence = _("The URL and headers of this request are too large. Delete this site's cookies and try again.")
     return Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, sentence)
 
 
@@ -57,22 +57,22 @@ def too_many() -> Refused:
 
 
 def check_begin(received: bytes | bytearray) -> None:
-    """Refuse what cannot become a request, TLS for instance, before its end has come. Raises `Refused`."""
-    if received and not 65 <= received[0] <= 90:  # methods that we know are capital letters
+    """Refuse input that cannot become a request, such as TLS, without waiting for the end of a head. Raises `Refused`."""
+    if received and not 65 <= received[0] <= 90:  # all known methods are capital letters
         raise malformed()
 
 
 def check_line(head: bytes) -> None:
-    """Refuse a request line that others may read in another way: more spaces, no version, HTTP/2.0. Raises `Refused`."""
+    """Refuse request lines that other servers parse differently: extra spaces, no version, HTTP/2.0. Raises `Refused`."""
     if not _LINE.match(head):
         raise malformed()
 
 
 def length_of(headers: Iterable[tuple[bytes, bytes]], version: str, *, is_upgrade: bool) -> int | None:
-    """How many bytes the body has that follows, None if it is chunked. Raises `Refused`.
+    """Length of the body in bytes, None if it is chunked. Raises `Refused`.
 
-    The parser has refused two lengths, and a length beside chunks. Codings that it lets pass, chunks in HTTP/1.0, and bodies
-    before an upgrade (it sees none there, and would take them for the next request) end elsewhere for others than for us.
+    httptools refuses two lengths, and a length with chunks. It accepts codings besides chunked, chunks in HTTP/1.0, and a body
+    with an upgrade, which it parses as the next request. Proxies read these differently (request smuggling).
     """
     lengths = [value for name, value in headers if name == b"content-length"]
     codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
@@ -85,9 +85,9 @@ def length_of(headers: Iterable[tuple[bytes, bytes]], version: str, *, is_upgrad
 
 
 def target_of(target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Path and query of a request. Of a whole address the host must be that of the Host header. Raises `Refused`.
+    """Path and query of a request target. In absolute form its host must match the Host header. Raises `Refused`.
 
-    A proxy goes by one of them and we by the other (RFC 9112, 3.2.2): where they differ, one of us is being deceived.
+    A proxy may route by one and the app by the other (RFC 9112, 3.2.2).
     """
     if target.startswith(b"/"):
         return target

@@ -16,12 +16,12 @@ from app.cli.front_door import FrontDoor
 GRACE_SECONDS = 5
 
 
-#: Every open page takes a file descriptor, and many systems give a process 1,024 unless it asks for more.
+#: Each open page takes a file descriptor, and the usual soft limit is 1,024.
 MOST_FILES = 65_536
 
 
 def raise_file_limit() -> None:
-    """Ask the system for as many file descriptors as it gives without further rights."""
+    """Raise the soft limit of file descriptors to the hard one, which needs no privileges."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:

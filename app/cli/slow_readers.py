@@ -1,4 +1,4 @@
-"""Readers that are too slow, or gone without a word, do not keep a connection for ever."""
+"""Cuts off peers that read too slowly or have vanished."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ SILENT_PEER_SECONDS = 60
 
 
 class CutsSlowReaders(HttpToolsProtocol):
-    """uvicorn's connection, cut off where nobody reads."""
+    """uvicorn's HTTP protocol, aborted when the peer stops reading."""
 
     _cut: asyncio.TimerHandle | None = None
 

@@ -1,6 +1,6 @@
-"""Bodies: read after routing, as the route says with `opt={"body": …}`. A route that says nothing takes a form.
+"""Reads bodies after routing, as the route declares with `opt={"body": …}`; without it, a route takes a form.
 
-A request that no route takes is answered before a byte of its body is read.
+A request that matches no route is answered before its body is read.
 """
 
 import contextlib
@@ -24,20 +24,20 @@ from app.principals import Principal
 from app.settings import Settings
 from app.words import gettext as _
 
-#: What is held of a stream of files at a time, whatever their size: a chunk, and what the parser has not given out.
+#: How much of a file stream is in memory at a time: a chunk and the parser's buffer.
 STREAM_BYTES = 262_144
 
 
 class Form(msgspec.Struct, frozen=True):
-    """Fields, URL-encoded or multipart, with the token of a page: `visit.form`, `visit.files`. None: the setting's limit."""
+    """Fields, URL-encoded or multipart, with a CSRF token: `visit.form`, `visit.files`. None: the limit of the setting."""
 
     most_bytes: int | None = None
 
 
 class FileStream(msgspec.Struct, frozen=True):
-    """Files of any size, given to the route in chunks (`upload_of`), never held whole.
+    """Files of any size, passed to the route in chunks (`upload_of`), never whole in memory.
 
-    The token of a page comes in the header, or as the first field of a multipart form.
+    The CSRF token is in the header, or in the first field of a multipart form.
     """
 
     most_bytes: int
@@ -45,9 +45,9 @@ class FileStream(msgspec.Struct, frozen=True):
 
 
 class JsonWithKey(msgspec.Struct, frozen=True):
-    """JSON of a program that shows a key, and no cookie of ours beside it; decoded by `read_json` into a closed struct.
+    """JSON from a program with an API key and without our cookie; `read_json` decodes it into a closed struct.
 
-    `find_principal` says whose key it is, None for a key that is none; it is asked before anything is read.
+    `find_principal` returns the principal of a key, or None; it is called before the body is read.
     """
 
     find_principal: Callable[[str], Awaitable[Principal | None]]
@@ -66,7 +66,7 @@ def body_of(handler: BaseRouteHandler) -> Body:
 
 
 class Bodies:
-    """ASGI middleware of every route. `room` is shared by all of them."""
+    """ASGI middleware of every route. All routes share `room`."""
 
     def __init__(self, app: ASGIApp, settings: Settings, room: InFlight) -> None:
         self._app = app
@@ -115,11 +115,11 @@ async def _read_json_body(request: Request[Any, Any, Any], receive: Receive, hol
     visit.is_program = True
     scheme, _space, key = visit.header(b"authorization").partition(" ")
     if scheme.lower() != "bearer" or not key:
-        raise NotSignedIn(_("This address wants a key: Authorization: Bearer …"))
+        raise NotSignedIn(_("This address needs an API key: Authorization: Bearer …"))
     if visit.has_cookie:
-        raise Malformed(_("A key and a sign-in cannot be used together: send no cookie with a key."))
+        raise Malformed(_("An API key cannot be combined with a session cookie."))
     if (principal := await option.find_principal(key.strip())) is None:
-        raise NotSignedIn(_("This key is not valid."))
+        raise NotSignedIn(_("The API key is not valid."))
     visit.user, visit.session, visit.principal, visit.is_loaded = None, None, principal, True
     if visit.media_type != "application/json":
         raise Malformed(_("This address takes JSON: Content-Type: application/json."))

@@ -51,7 +51,7 @@ def is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
 
 
 def parse_address(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """An address as it was meant: a socket for both families writes IPv4 within IPv6. Raises `ValueError`."""
+    """A peer's address. Dual-stack sockets report IPv4 peers as IPv6 (::ffff:192.0.2.1). Raises `ValueError`."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
     return getattr(parsed, "ipv4_mapped", None) or parsed
 
@@ -62,26 +62,26 @@ def name_of(host: str) -> str:
 
 
 def is_host(host: str) -> bool:
-    """Whether a Host header names one host, and at most a port: no user, no space, nothing that is read in two ways."""
+    """Whether a Host header is one host with an optional valid port: no user info, spaces or other characters."""
     found = _HOST.fullmatch(host)
     return found is not None and (found["port"] is None or 0 < int(found["port"]) < 65_536)
 
 
 def is_ours(host: str, public_url: str) -> bool:
-    """Whether a host is the public URL's or this machine."""
+    """Whether a Host header names this machine (loopback) or the public URL's host."""
     name = name_of(host)
     is_this_machine = name in LOOPBACK_NAMES or name.endswith(".localhost")
     return is_this_machine or (public_url != "" and name == name_of(urlsplit(public_url).netloc))
 
 
 def check_host(host: str, *, is_loopback_only: bool, public_url: str, own_address: str = "") -> None:
-    """Refuse a name that is not ours: where the public URL says which is, or where we listen to this machine alone.
+    """Refuse foreign hosts, on an instance with a public URL or bound to loopback.
 
     A hostile page could otherwise point its own name at 127.0.0.1 (DNS rebinding) and talk to us as if it were ours.
-    `own_address`: what is answered besides, since those who watch over us may know no name.
+    `own_address` is accepted too: load balancers and monitors may address a process by IP.
     """
     if not is_host(host):
-        raise Malformed(_("The request names no host, or several, or one that cannot be read."))
+        raise Malformed(_("The request has no valid Host header."))
     if is_ours(host, public_url) or name_of(host).strip("[]") == own_address:
         return
     if not public_url and not is_loopback_only:

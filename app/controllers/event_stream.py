@@ -1,4 +1,4 @@
-"""Answers that go on while a page is open: little more than the sending, since hundreds send dozens of frames a second each."""
+"""Streaming responses for open pages. They do little but send, because hundreds of them send dozens of frames a second."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ HEADERS = {"x-accel-buffering": "no"}
 
 
 class OpenStream(ASGIResponse):
-    """Sends what `pieces` yields until that ends or the page goes; then `pieces` is closed. It counts as one of the person's."""
+    """Sends what `pieces` yields until it ends or the client disconnects, then closes it. Counts towards the person's limit."""
 
     __slots__ = ("_person", "_pieces")
     _should_set_content_length = False

@@ -1,4 +1,4 @@
-"""URL-encoded forms, parsed in time and memory that grow with their size alone."""
+"""Parses URL-encoded forms in linear time and memory."""
 
 import time
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ from app.words import gettext as _
 
 KIND = "application/x-www-form-urlencoded"
 MOST_FIELDS = 1_000
-#: A larger body is read in a thread: nothing holds the loop for longer than some milliseconds.
+#: A larger form is parsed in a thread, so that it does not block the loop.
 LARGE_BYTES = 65_536
-#: Escapes are taken out of so many bytes at a time: each becomes an object of its own for a moment.
+#: Escapes are decoded in slices of this size: each escape becomes an object for a moment.
 SLICE_BYTES = 4_096
 
 
@@ -47,7 +47,7 @@ def _slices(raw: bytes) -> Iterator[bytes]:
         end = start + SLICE_BYTES
         cut = raw.rfind(b"%", end - 2, end)
         end = cut if cut > start and end < len(raw) else end
-        time.sleep(0)  # the loop may have the interpreter now: a large form is parsed in a thread beside it
+        time.sleep(0)  # lets the loop run: a large form is parsed in a thread
         yield raw[start:end]
         start = end
 

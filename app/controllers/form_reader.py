@@ -1,4 +1,4 @@
-"""Reads the forms of requests: within their limits, with their token, off the loop where they are large."""
+"""Reads forms: checks their limits and their CSRF token, and parses large ones in a thread."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from app.errors import Forbidden, Malformed, Unavailable
 from app.settings import Settings
 from app.words import gettext as _
 
-#: How many times the limit is kept of a form that is too large, for whoever wrote it; and how many of them at a time.
+#: An oversized form is kept for its author up to this many times the limit; and how many are kept at a time.
 MOST_KEPT = 8
 MOST_KEEPING = 2
 
@@ -24,14 +24,14 @@ AnyRequest = Request[Any, Any, Any]
 
 
 class FormReader:
-    """Puts what a form holds into `visit.form` and `visit.files`."""
+    """Fills `visit.form` and `visit.files` from the body."""
 
     def __init__(self, settings: Settings, room: InFlight) -> None:
         self._settings = settings
         self._room = room
 
     async def read(self, request: AnyRequest, receive: Receive, hold: Hold, *, most_bytes: int | None) -> Receive:
-        """The same body, to be received once more. Raises `Malformed`, `Forbidden`, `BodyTooLarge` and `Unavailable`."""
+        """Returns a `receive` that replays the body. Raises `Malformed`, `Forbidden`, `BodyTooLarge` and `Unavailable`."""
         visit = visit_of(request)
         if not visit.has_body:
             visit.form = {}
@@ -48,10 +48,10 @@ class FormReader:
         return _replay(body, receive)
 
     async def _refuse(self, request: AnyRequest, receive: Receive, hold: Hold, announced: int, limit: int) -> NoReturn:
-        """Refuse a form that is too large, but keep it for its author, to be put right.
+        """Refuse an oversized form, but keep it for its author to shorten.
 
-        Where there are scripts the page still has it. Without them it would be gone: browsers keep no forms of pages
-        that must not be stored. It takes memory, so only of people who are signed in.
+        With scripts, the page still has it. Without them it would be lost: browsers do not keep the forms of pages that
+        must not be stored. Only signed-in people's forms are kept, because that takes memory.
         """
         visit = visit_of(request)
         if await self._is_kept(request, announced, limit):
@@ -69,7 +69,7 @@ class FormReader:
         if visit.is_partial or visit.media_type != form_body.KIND or announced > MOST_KEPT * limit:
             return False
         with contextlib.suppress(*NO_ANSWER):
-            # How many are kept is looked at last: others may have begun while the sign-in was looked up.
+            # Checked last: other requests may have begun while the session was looked up.
             return await find_principal(request) is not None and self._room.keeping < MOST_KEEPING
         return False
 
@@ -82,7 +82,7 @@ class FormReader:
 
 
 async def _gather(request: AnyRequest, receive: Receive, hold: Hold, announced: int, *, most_bytes: int) -> bytes:
-    """The whole body. Its token is looked at when the first bytes are there: a forged form costs no more than those."""
+    """The whole body. The token is checked as soon as the first bytes are there, so a forged form costs no more than those."""
     await make_room(request, hold, announced)
     incoming = Incoming(receive, most_bytes=most_bytes, deadline=Deadline())
     chunks: list[bytes] = []
@@ -114,7 +114,7 @@ def _fill(visit: Visit, body: bytes) -> None:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """The body once more for the route; then whatever comes next, which is the visitor going away."""
+    """Replays the body for the route, then passes on the disconnect."""
     is_given = False
 
     async def receive_again() -> Any:

@@ -40,10 +40,10 @@ from app.words import gettext as _
 log = structlog.get_logger()
 
 STATIC = "/static/"
-#: An error met on an open WebSocket. Codes above are Litestar's; those from 4000 to 4499 may be our routes'.
+#: The close code of an error on an open WebSocket. Codes above `MOST_CLOSE_CODE` are Litestar's.
 FAILED = 1011
 MOST_CLOSE_CODE = 4499
-#: Load balancers and monitors ask for these, of one process among several, by the address that it listens to.
+#: Load balancers and monitors request these from single processes, by IP.
 MONITORED = ("/health", "/metrics")
 
 CONTENT_SECURITY_POLICY = (
@@ -129,7 +129,7 @@ class Guard:
         await self._app(scope, receive, send)
 
     async def _pass_socket(self, scope: Any, receive: Receive, send: Send) -> None:
-        """The same checks for a WebSocket: it names its origin, and one that is refused is closed before it is opened."""
+        """The same checks for a WebSocket, which must send its origin. A refused one is closed before it opens."""
         visit = scope["state"]["visit"] = self._visit(scope)
         is_open = False
 
@@ -139,7 +139,7 @@ class Guard:
             if message["type"] == "websocket.accept":
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", visit.id.encode())]
             elif message["type"] == "websocket.close" and (not is_open or message["code"] > MOST_CLOSE_CODE):
-                # Litestar's own codes and reasons are for programmers.
+                # Litestar's codes and reasons are for programmers.
                 message = {**message, "code": FAILED if is_open else REFUSED, "reason": ""}
             await send(message)
 
@@ -149,7 +149,7 @@ class Guard:
         try:
             self._check_way(scope, visit)
             if not visit.header(b"origin"):
-                raise border.OtherOrigin(_("A WebSocket says which page opens it."))
+                raise border.OtherOrigin(_("A WebSocket must send its Origin."))
         except AppError:
             await send_plainly({"type": "websocket.close", "code": REFUSED, "reason": ""})
             return
@@ -184,7 +184,7 @@ class Guard:
             headers=headers,
             is_secure=is_secure,
             address=peer,
-            # All of them: two are refused, whichever of them others would have gone by.
+            # Joined, so that several Host headers are refused.
             host=b",".join(value for name, value in scope["headers"] if name == b"host").decode("latin-1"),
             token=token if TOKEN.fullmatch(token) else None,
             cookie_name=cookie_name,
@@ -196,7 +196,7 @@ class Guard:
 
     def _check_way(self, scope: Any, visit: Visit) -> None:
         """Check the Host and the Origin of a request. A refusal is logged with advice, as a proxy may be the cause."""
-        # Where there are no pages, monitors alone ask: by the name of this machine or container.
+        # A worker serves monitors only, which use the name of its machine or container.
         public_url = self._settings.public_url if self._has_pages else ""
         origin = visit.header(b"origin")
         try:
@@ -232,7 +232,7 @@ def _headers(given: Any, visit: Visit, *, is_static: bool) -> list[tuple[bytes, 
 
 
 def route_checks(settings: Settings) -> list[DefineMiddleware]:
-    """What stands between routing and every route: middleware of the app."""
+    """The middleware between routing and every route."""
     room = InFlight(lambda: settings.max_body_bytes)
     return [DefineMiddleware(Sockets), DefineMiddleware(Bodies, settings=settings, room=room)]
 
@@ -278,7 +278,7 @@ async def _load(connection: Connection) -> tuple[User, Session]:
     visit = visit_of(connection)
     if visit.user is not None and visit.session is not None:
         return visit.user, visit.session
-    raise Forbidden(_("This address is for people who are signed in, not for programs with a key."))
+    raise Forbidden(_("This address is for signed-in people, not for programs with an API key."))
 
 
 async def _principal(connection: Connection) -> Principal:

@@ -1,4 +1,4 @@
-"""JSON that programs send with a key: decoded once, into a closed struct."""
+"""Decodes the JSON of programs into closed structs."""
 
 import re
 from typing import TypeVar
@@ -11,7 +11,7 @@ from app.words import gettext as _
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-#: An escaped NUL, which Postgres does not store. A backslash that is escaped itself begins no escape.
+#: An escaped NUL, which Postgres does not store. A backslash that is itself escaped does not start one.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -22,10 +22,10 @@ def read_json(connection: Connection, kind: type[S]) -> S:
     if (sent := visit_of(connection).json) is None:
         raise Malformed(_("This address takes JSON."))
     if _NUL.search(sent):
-        raise Malformed(_("The JSON holds a character that cannot be stored: NUL."))
+        raise Malformed(_("The JSON contains a NUL character, which cannot be stored."))
     try:
         return msgspec.json.decode(sent, type=kind)
     except msgspec.ValidationError as error:
-        raise Invalid(_("The JSON is not as it should be: %(reason)s") % {"reason": error}) from error
+        raise Invalid(_("The JSON is not valid: %(reason)s") % {"reason": error}) from error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise Malformed(_("The JSON cannot be read.")) from error

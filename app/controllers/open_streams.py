@@ -1,4 +1,4 @@
-"""Answers that last as long as a page is open: how many of them one person may have."""
+"""Limits how many streaming responses one person may have open: one for each page that updates live."""
 
 import contextlib
 import uuid
@@ -8,26 +8,26 @@ from collections.abc import Iterator
 from app.errors import TooManyRequests
 from app.words import gettext as _
 
-#: In one process; a browser opens one for each tab. Each costs memory, and a little work with every change.
+#: Per person and process. Each tab opens one; each costs memory, and work with every change.
 MOST = 100
-#: When a page that was refused asks again: tabs are closed by hand.
+#: When a refused page tries again.
 RETRY_SECONDS = 30
 
 
 class OpenStreams:
-    """Who has how many open streams."""
+    """Counts open streams by person."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._open: Counter[uuid.UUID] = Counter()
 
     def open_of(self, person: uuid.UUID) -> int:
-        """How many this person has."""
+        """Number of open streams of this person."""
         return self._open[person]
 
     @contextlib.contextmanager
     def count(self, person: uuid.UUID) -> Iterator[None]:
-        """Counts one more until the end of the block. Raises `TooManyRequests`."""
+        """Counts one stream until the end of the block. Raises `TooManyRequests`."""
         if self._open[person] >= self._most:
             sentence = _("You have too many pages open. Close a few, and this one will update again.")
             raise TooManyRequests(sentence, retry_after_seconds=RETRY_SECONDS)

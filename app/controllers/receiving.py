@@ -1,6 +1,6 @@
-"""Receiving a body: in bounded chunks, within a deadline and a least rate; and letting go of one that nobody wants.
+"""Receives bodies in chunks, within a deadline and at a minimum rate, and counts the bytes that are in flight.
 
-How many bytes of bodies a process holds at a time is counted in `InFlight`.
+`EarlyAnswer` sends answers that are known before their request has arrived.
 """
 
 import asyncio
@@ -14,19 +14,18 @@ from litestar.types import Message, Receive, Send
 from app.errors import Malformed, TooMuch, Unavailable
 from app.words import gettext as _
 
-#: Whoever is not signed in may send so many bytes at a time.
+#: The limit of a body without a signed-in session.
 STRANGERS_BYTES = 65_536
-#: So many bytes of bodies are held at a time in one process, and half of them for one person, or for all strangers.
+#: The limit of all bodies in flight in one process. One person, and all strangers together, get at most half of it.
 MOST_IN_FLIGHT_BYTES = 64 * 1024 * 1024
-#: So many large forms are parsed at a time, in threads.
+#: How many large forms are parsed at a time, in threads.
 MOST_PARSED = 2
-#: An answer that is given before its request was read goes out while the rest of that is thrown away, up to so much:
-#: a browser shows an answer only to what it could send.
+#: How much of a request is discarded after an early answer: a browser shows an answer only after it has sent its request.
 MOST_DISCARDED_BYTES = 64_000_000
 
 
 class Disconnected(Malformed):
-    """The client went away while sending: nobody sees the answer."""
+    """The client went away while sending, so there is no one to answer."""
 
 
 class BodyTooLarge(TooMuch):
@@ -34,7 +33,7 @@ class BodyTooLarge(TooMuch):
 
 
 class Deadline(msgspec.Struct, frozen=True):
-    """How long a body may take: `grace_seconds`, and longer while it comes at the least rate, up to `most_seconds`."""
+    """How long a body may take: `grace_seconds`, extended while it arrives at the minimum rate, up to `most_seconds`."""
 
     most_seconds: float = 60.0
     grace_seconds: float = 10.0
@@ -46,7 +45,7 @@ class Deadline(msgspec.Struct, frozen=True):
 
 
 class Incoming:
-    """The body of one request, as it comes. Only the time that is waited for the client counts against it."""
+    """The body of one request as it arrives. Only the time spent waiting for the client counts."""
 
     def __init__(self, receive: Receive, *, most_bytes: int, deadline: Deadline) -> None:
         self._receive = receive
@@ -61,7 +60,7 @@ class Incoming:
         while not self.is_whole:
             message = await self._next()
             if message["type"] != "http.request":
-                raise Disconnected(_("The request ended before all of it had come."))
+                raise Disconnected(_("The request ended before it was complete."))
             chunk: bytes = message.get("body", b"")
             self.size += len(chunk)
             self.is_whole = not message.get("more_body", False)
@@ -84,27 +83,27 @@ class Incoming:
 
 
 class InFlight:
-    """The bytes of bodies that this process holds, by whose they are; "" are those of strangers.
+    """The bytes of bodies that this process holds, per person; "" stands for all strangers.
 
-    `most_body_bytes` says how large one body may be at the moment: two of that size always have room.
+    `most_body_bytes` returns the current limit of one body; there is always room for two of that size.
     """
 
     def __init__(self, most_body_bytes: Callable[[], int]) -> None:
         self._most_body_bytes = most_body_bytes
         self.held: dict[str, int] = {}
-        #: How many forms that are too large are being kept for their authors.
+        #: How many oversized forms are being kept for their authors.
         self.keeping = 0
-        #: Few large forms are parsed at a time: the threads are everybody's.
+        #: All requests share the threads, so only a few large forms are parsed at a time.
         self.parsing = asyncio.Semaphore(MOST_PARSED)
 
     def has_room(self, whose: str, count: int) -> bool:
-        """Whether so many bytes more may be held. Half of the room is nobody's alone, so that others can still send."""
+        """Whether there is room for so many more bytes. One sender gets at most half, so that others can still send."""
         most = max(MOST_IN_FLIGHT_BYTES, 2 * self._most_body_bytes())
         return self.held.get(whose, 0) + count <= most // 2 and sum(self.held.values()) + count <= most
 
 
 class Hold:
-    """What one request holds of the room, until `with` ends. It grows as the body does, unless that was announced."""
+    """The room that one request takes until `with` ends. It grows with the body, or at once by the announced length."""
 
     def __init__(self, room: InFlight) -> None:
         self._room = room
@@ -118,7 +117,7 @@ class Hold:
         self._add(-self._bytes)
 
     def belongs_to(self, whose: str) -> None:
-        """Count it among what this person sends. Raises `Unavailable`."""
+        """Count the body as this person's. Raises `Unavailable`."""
         if whose != self._whose:
             count = self._bytes
             self._add(-count)
@@ -126,13 +125,13 @@ class Hold:
             self.grow_to(count)
 
     def grow_to(self, count: int) -> None:
-        """Hold so many bytes in all. Raises `Unavailable` if there is no room for them."""
+        """Hold this many bytes in total. Raises `Unavailable` if there is no room for them."""
         more = count - self._bytes
         if more <= 0:
             return
         if not self._room.has_room(self._whose, more):
             sentence = _(
-                "Too much is being sent to this instance at the moment. Nothing was changed: try again in a few seconds."
+                "This instance is receiving too much data right now. Nothing was changed. Try again in a few seconds."
             )
             raise Unavailable(sentence, retry_after_seconds=5)
         self._add(more)
@@ -146,27 +145,27 @@ class Hold:
 
 
 class EarlyAnswer:
-    """Lets an answer go out before its request was read: what still comes is thrown away meanwhile, and the connection ends.
+    """Sends an answer before its request has arrived, discards the rest of the request, then closes the connection.
 
-    Closing at once would make the kernel drop the answer on its way (RFC 9112 §9.6).
+    If it closed at once, the kernel could drop the answer before the client reads it (RFC 9112 §9.6).
     """
 
     def __init__(self, receive: Receive, send: Send, *, may_wait: bool, deadline: Deadline | None = None) -> None:
         self._receive = receive
         self._send = send
-        #: False if the client waits for "100 Continue" before it sends: nothing is on its way then.
+        #: False if the client waits for "100 Continue" before it sends: then there is nothing to discard.
         self._may_wait = may_wait
         self._deadline = deadline or Deadline(most_seconds=30.0)
         self._is_whole = False
 
     async def receive(self) -> Any:
-        """As the server's, noting the end."""
+        """As the server's; notes the end of the body."""
         message = await self._receive()
         self._is_whole = message["type"] != "http.request" or not message.get("more_body", False)
         return message
 
     async def send(self, message: Message) -> None:
-        """As the server's. Before the last bytes of an answer the rest of the request is received."""
+        """As the server's. Discards the rest of the request before it ends the answer."""
         if message["type"] == "http.response.start" and not self._is_whole:
             message["headers"] = [*message["headers"], (b"connection", b"close")]
         elif message["type"] == "http.response.body" and not message.get("more_body", False) and not self._is_whole:
@@ -190,6 +189,6 @@ def length_of(announced: str) -> int:
 
 
 def too_large(most_bytes: int) -> BodyTooLarge:
-    """The refusal of a body over a limit, which it names."""
+    """The refusal of a body over a limit; names the limit."""
     sentence = _("That is too large: at most %(most)s bytes can be sent at a time.")
     return BodyTooLarge(sentence % {"most": f"{most_bytes:,}"})

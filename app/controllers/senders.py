@@ -1,4 +1,4 @@
-"""Who sends a body, and whether there is room for it: what strangers may send is small, and is known before it is read."""
+"""Makes room for bodies, according to who sends them. Strangers may send little, and are refused before their body is read."""
 
 from app.controllers.receiving import STRANGERS_BYTES, BodyTooLarge, Hold
 from app.controllers.visit import Connection, find_principal
@@ -7,10 +7,10 @@ from app.words import gettext as _
 
 
 async def make_room(connection: Connection, hold: Hold, size: int, *, most_held: int | None = None) -> None:
-    """Make room for a body that has this size by now, or will have; at most `most_held` of it are held at a time.
+    """Make room for a body that has, or will have, this size; at most `most_held` bytes of it are in memory at a time.
 
-    Who sends it is looked up for large bodies alone, and where strangers have used up their share. Raises
-    `BodyTooLarge` for a stranger's, and `Unavailable`.
+    The sender is looked up for large bodies only, and when strangers have used up their share. Raises `BodyTooLarge`
+    for a stranger, and `Unavailable`.
     """
     held = size if most_held is None else min(size, most_held)
     if size > STRANGERS_BYTES:
@@ -29,5 +29,5 @@ async def make_room(connection: Connection, hold: Hold, size: int, *, most_held:
 
 
 def _too_large_for_a_stranger() -> BodyTooLarge:
-    sentence = _("That is too large: at most %(most)s bytes can be sent without being signed in.")
+    sentence = _("That is too large: without signing in, at most %(most)s bytes can be sent at a time.")
     return BodyTooLarge(sentence % {"most": f"{STRANGERS_BYTES:,}"})

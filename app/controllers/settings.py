@@ -101,11 +101,11 @@ def _known(group: str) -> str:
 
 
 def _lockout(request: AnyRequest, public_url: str) -> dict[str, str]:
-    """What is wrong with a public URL after which this very page could not be opened to take it back."""
+    """Refuses a public URL that would make this page unreachable under the address it was opened at."""
     host = visit_of(request).host
     if not public_url or is_ours(host, public_url):
         return {}
-    sentence = _("You opened Parley as %(host)s, which it would no longer answer to. Open it at the new address first.")
+    sentence = _("You opened Parley at %(host)s, which would stop working. Open Parley at the new address first.")
     return {"public_url": sentence % {"host": host}}
 
 

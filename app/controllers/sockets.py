@@ -1,4 +1,4 @@
-"""WebSockets: opened for a principal alone, and closed when the sign-in that opened them ends."""
+"""WebSockets: only signed-in people open them, and they are closed when the session ends."""
 
 import asyncio
 from typing import Any
@@ -11,13 +11,13 @@ from app.controllers.visit import find_principal
 from app.errors import NotSignedIn
 from app.words import gettext as _
 
-#: RFC 6455 §7.4.1 and its registry: a policy was violated; the server restarts, come back.
+#: RFC 6455 §7.4.1 and its registry: policy violation; service restart.
 REFUSED = 1008
 COME_BACK = 1012
 
 
 class Sockets:
-    """ASGI middleware of every route; what is no WebSocket passes. A route cannot forget it."""
+    """ASGI middleware of every route, so that no WebSocket can be without it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

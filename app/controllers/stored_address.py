@@ -48,8 +48,8 @@ def lost_key(form: Change, row: Mapping[str, Any]) -> str:
     if origin in (stored.key_origin, form.keyless):
         return ""
     sentence = _(
-        "The stored key is for %(stored)s and is not sent to %(new)s. Enter the key for %(new)s, or save again to connect "
-        "without a key; the stored one is then deleted."
+        "The stored key is for %(stored)s and is not sent to %(new)s. Enter a key for this address, or save again "
+        "without one; the stored key is then deleted."
     )
     return sentence % {"stored": stored.key_origin or _("another address"), "new": origin}
 

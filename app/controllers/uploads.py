@@ -1,4 +1,4 @@
-"""Uploads: the files of a request as they come, in chunks, each read once. For routes that take a `FileStream`."""
+"""Uploads: the files of a request in chunks, as they arrive, for routes that take a `FileStream`."""
 
 from collections.abc import AsyncGenerator
 from typing import TypeAlias, cast
@@ -18,7 +18,7 @@ Event: TypeAlias = MultipartSegment | bytes | bytearray | None
 
 
 class IncomingFile:
-    """One file. `field`, `filename` and `content_type` are what the client says; a body that is no form has no field."""
+    """One file. `field`, `filename` and `content_type` come from the client; a body that is not a form has no `field`."""
 
     def __init__(self, upload: "Upload", segment: MultipartSegment | None) -> None:
         self._upload = upload
@@ -37,7 +37,7 @@ class IncomingFile:
 
 
 class Upload:
-    """The body of one request. `fields` holds the texts that came so far."""
+    """The body of one request. `fields` holds the text fields that have arrived so far."""
 
     def __init__(self, incoming: Incoming, content_type: str) -> None:
         self._incoming = incoming
@@ -49,7 +49,7 @@ class Upload:
         self.fields: dict[str, list[str]] = {}
 
     async def first_token(self) -> str:
-        """The token in the first field, '' if that is another one. Before anything else is read."""
+        """The token, if it is the first field, else ''. Called before anything else is read."""
         if not self.is_multipart or not isinstance(segment := await self._next_event(), MultipartSegment):
             return ""
         if segment.name != csrf.FIELD or segment.filename is not None:
@@ -57,7 +57,7 @@ class Upload:
         return await self._text()
 
     async def files(self) -> AsyncGenerator[IncomingFile, None]:
-        """Each file, in order. What its reader leaves of one is passed over."""
+        """Each file, in order. Skips what was not read of the previous one."""
         if not self.is_multipart:
             yield IncomingFile(self, None)
             return
@@ -86,7 +86,7 @@ class Upload:
         await self._events.aclose()
 
     async def _text(self) -> str:
-        """The text of the field that has just begun. All of them together may be as large as a stranger's form."""
+        """The text of the current field. All text fields together are limited to the size of a stranger's form."""
         pieces: list[bytes] = []
         while piece := await self.next_bytes():
             self._text_bytes += len(piece)
@@ -114,7 +114,7 @@ class Upload:
             raise _unreadable() from error
 
     async def _next_chunk(self) -> bytes:
-        """At most `CHUNK_BYTES`, whatever the server hands over at a time."""
+        """At most `CHUNK_BYTES`, however much the server passes on at a time."""
         self._pending = self._pending or await self._incoming.read()
         chunk, self._pending = self._pending[:CHUNK_BYTES], self._pending[CHUNK_BYTES:]
         return chunk

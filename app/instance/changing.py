@@ -14,7 +14,7 @@ from app.instance.rules import faults_of
 from app.origins import origin_of
 from app.settings import FIELDS, OPTIONS, Effective, effective, over_stored
 from app.settings.values import from_text, sentence_of
-from app.tables.setting import Setting
+from app.tables.setting import Setting, Stored
 from app.words import gettext as _
 
 log = structlog.get_logger()
@@ -96,6 +96,7 @@ async def store(change: Change, *, by: uuid.UUID | None, with_model: bool = True
     """The same as a part of a transaction: nothing holds yet. Raises `Conflict`."""
     await Setting.lock()
     rows = await Setting.list_all()
+    await bind_secrets(rows)
     stored = {row.name: row.value for row in rows if not row.fault}
     chosen = {
         name: value
@@ -118,6 +119,16 @@ async def store(change: Change, *, by: uuid.UUID | None, with_model: bool = True
 
 def _after(change: Change) -> dict[str, Any]:
     return dict(change.chosen) | {name: FIELDS[name].default for name in change.taken_back}
+
+
+async def bind_secrets(rows: list[Stored]) -> None:
+    """Say of secrets that an older version stored which origin they are for: that of the address that held so far."""
+    usable = [row for row in rows if not row.fault]
+    for row in usable:
+        if FIELDS[row.name].address and not row.origin:
+            values = {row.name: row.value for row in usable}
+            await Setting.bind(row, _origins({row.name: row.value}, values)[row.name])
+            log.info("setting_bound", setting=row.name)
 
 
 def _origins(chosen: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:

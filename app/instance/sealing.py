@@ -4,7 +4,7 @@ import structlog
 
 from app.database import fetch, transaction
 from app.errors import Unavailable
-from app.settings import FIELDS
+from app.instance.changing import bind_secrets
 from app.tables.provider import open_address, seal_base_url, seal_key
 from app.tables.setting import Setting
 
@@ -30,13 +30,10 @@ async def seal_addresses() -> None:
 
 
 async def bind_settings() -> None:
-    """Say of stored secrets which origin they are for: that of the address that holds now, which they were used at."""
+    """Say of stored secrets which address they are for. Each start does it, as a change of settings does."""
     async with transaction():
         await Setting.lock()
-        for row in await Setting.list_all():
-            if not row.fault and not row.origin and FIELDS[row.name].address:
-                await Setting.bind(row)
-                log.info("setting_bound", setting=row.name)
+        await bind_secrets(await Setting.list_all())
 
 
 _OPEN = "SELECT id, base_url, base_url_sealed, key_sealed FROM provider WHERE base_url <> '' ORDER BY id FOR UPDATE"

@@ -83,9 +83,9 @@ class Setting(Table, tablename="setting", db=engine):
             await tell(NEWS)
 
     @classmethod
-    async def bind(cls, row: Stored) -> None:
-        """Say of a secret that is stored without it which origin it is for: that of the address that holds now."""
-        value = msgspec.json.encode(_to_keep(row.name, row.value, NOTHING)).decode()
+    async def bind(cls, row: Stored, origin: str) -> None:
+        """Say of a secret which origin it is for, where an older version did not say it."""
+        value = msgspec.json.encode(_to_keep(row.name, row.value, {row.name: origin})).decode()
         await fetch("UPDATE setting SET value = $2::jsonb WHERE name = $1", row.name, value)
 
 

@@ -15,12 +15,13 @@ from tests.bench.turns import percentile
 from tests.programs import ROOT
 
 TIMEOUT_SECONDS = 120.0
+PEOPLE = 3
 #: How long after an answer its title may still be asked for and stored.
 TITLE_SECONDS = 0.3
 
 
 class Waits(msgspec.Struct, frozen=True):
-    """Milliseconds that another person's request took: in the middle, the longest, and the longest beside each text."""
+    """Milliseconds that another person's request took: in the middle, the longest, and the longest while each text was there."""
 
     usual: float
     longest: float
@@ -34,7 +35,7 @@ class Waits(msgspec.Struct, frozen=True):
 
 
 async def measure_waits(instance: Instance, model: Instance, texts: Mapping[str, str]) -> Waits:
-    """Each text once, from question to reload, by one person; another one asks for a page of their own all the time.
+    """Each text once, from question to reload, a few people at a time; another one asks for a page of their own meanwhile.
 
     `model`: the same instance, asking a model that says again what it is told.
     """
@@ -46,11 +47,16 @@ async def measure_waits(instance: Instance, model: Instance, texts: Mapping[str,
     faults: list[str] = []
     try:
         await asyncio.sleep(2)
-        for name, text in texts.items():
-            began = time.monotonic()
-            if fault := await _answer(model, text):
-                faults.append(f"{name}: {fault}")
-            spans[name] = (began, time.monotonic())
+        left = iter(texts.items())
+
+        async def send_them() -> None:
+            for name, text in left:
+                began = time.monotonic()
+                if fault := await _answer(model, text):
+                    faults.append(f"{name}: {fault}")
+                spans[name] = (began, time.monotonic())
+
+        await asyncio.gather(*(send_them() for _ in range(PEOPLE)))
     finally:
         said, _ = await asyncio.to_thread(waiting.communicate)
     asked: list[tuple[float, float]] = json.loads(said)

@@ -18,7 +18,8 @@ from app.chat.worker import Worker
 from app.database import fetch, fetch_row, new_id, transaction
 from app.errors import Invalid
 from app.instance.file import FileProvider
-from app.instance.importing import _store_provider
+from app.instance.file_providers import store_provider
+from app.tables.provider import Address
 from tests.chat.circuits import model_row, provider_row
 from tests.chat.conftest import Chat
 
@@ -30,7 +31,7 @@ async def bring(provider: uuid.UUID) -> None:
         file = FileProvider(
             kind=row["kind"], name=row["name"], base_url=row["base_url"], allows_private=False, models=["scripted"]
         )
-        assert await _store_provider(file, "")
+        assert await store_provider(file, Address(row["base_url"]))
 
 
 @pytest.mark.parametrize("change", [facts.forget_refused, bring], ids=["refresh", "import"])

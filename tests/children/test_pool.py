@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
 from app.children.pool import Busy, Failed, Pool
 from app.html.render_requests import RenderParts, decode_answer, encode_request
@@ -73,6 +74,16 @@ async def test_a_broken_child_costs_its_request_alone(pool: Pool, fault: str) ->
             await ask(pool, f"[[{fault}]]", seconds=1 if fault in WAIT_FOR_EVER else None)
         assert await ask(pool, "fine") == SOUND
     assert len(children() - before) == 1
+
+
+async def test_a_child_that_computes_has_its_processor_time_however_busy_the_machine_is(pool: Pool) -> None:
+    """The deadline on the wall is shorter than two seconds; it ends only what waits for something else."""
+    for _ in range(5):
+        with capture_logs() as logs, pytest.raises(Failed):
+            await ask(pool, "[[burn]]", seconds=1.5)
+        if logs[0]["code"] == -signal.SIGXCPU:
+            return
+    pytest.fail(f"It was never ended by the kernel: {logs}")
 
 
 async def test_what_a_library_prints_is_no_answer(pool: Pool) -> None:

@@ -1,4 +1,4 @@
-"""Bodies: read after routing, as each route says; who may send how much is known before it is read."""
+"""Bodies: read after routing, as each route declares; a stranger's large body is refused before it is read."""
 
 import asyncio
 import pathlib
@@ -158,7 +158,7 @@ async def test_a_stranger_sends_little_and_is_told_before_anything_is_read(clien
     assert one.read == 0
     await one.end()
     text = b"".join(message.get("body", b"") for message in one.answer[1:])
-    assert b"without being signed in" in text or b"content-encoding" in str(one.answer[0]).encode()
+    assert b"without signing in" in text or b"content-encoding" in str(one.answer[0]).encode()
 
 
 @pytest.mark.parametrize("csrf", [None, ""], ids=["without a token", "with one"])

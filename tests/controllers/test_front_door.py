@@ -15,7 +15,7 @@ from tests.people import Browser
 
 HALF = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
 HANDSHAKE = b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-SMALL = Limits(strangers=20, strangers_per_address=12, waiting_per_address=8, burst_seconds=0.05)
+SMALL = Limits(anonymous=20, anonymous_per_address=12, waiting_per_address=8, burst_seconds=0.05)
 
 
 async def connect(at: Address, count: int, sent: bytes = HALF, source: str | None = None) -> list[Raw]:
@@ -74,7 +74,7 @@ async def test_a_thousand_sockets_of_one_address_are_bounded_and_given_back() ->
             await connect(at, 50, sent=b"")
             most = max(most, at.open)
         limits = Limits()
-        assert most <= limits.strangers_per_address
+        assert most <= limits.anonymous_per_address
         await at.until_open(limits.waiting_per_address)
         assert (await at.ask(GET)).status == 200
         at.close()
@@ -123,8 +123,8 @@ async def test_a_proxy_s_address_has_no_limit_of_its_own() -> None:
         await settle(at, 200)
 
 
-async def test_while_many_are_open_strangers_are_idle_for_a_shorter_time() -> None:
-    limits = Limits(strangers=8, waiting_per_address=8, crowded_keep_alive_seconds=0)
+async def test_anonymous_connections_are_idle_for_a_shorter_time_while_many_are_open() -> None:
+    limits = Limits(anonymous=8, waiting_per_address=8, crowded_keep_alive_seconds=0)
     async with live(echo, FrontDoor(limits=limits)) as at:
         [early] = await connect(at, 1, sent=GET)
         assert (await early.answer()).status == 200
@@ -163,9 +163,9 @@ async def test_a_web_socket_counts_until_it_is_closed() -> None:
         raw = await at.connect()
         await raw.send(HALF + b"Connection: Upgrade\r\nUpgrade: websocket\r\n" + HANDSHAKE + b"\r\n")
         assert (await raw.begin()).status == 101
-        assert door.strangers == 1
+        assert door.anonymous == 1
         raw.close()
-        await until(lambda: door.strangers == 0)
+        await until(lambda: door.anonymous == 0)
 
 
 # -- Who has signed in
@@ -177,18 +177,18 @@ def signed_in(browser: Browser, path: str = "/") -> bytes:
     return "\r\n".join(lines).encode()
 
 
-async def test_a_signed_in_connection_is_no_stranger_s(app: Litestar, alice: Browser) -> None:
+async def test_a_connection_with_a_session_is_not_anonymous(app: Litestar, alice: Browser) -> None:
     door = FrontDoor(limits=SMALL)
     async with live(app, door) as at:
         for _ in range(30):
             raw = await at.connect()
             await raw.send(signed_in(alice))
             assert (await raw.answer()).status == 200
-        assert (at.open, door.strangers) == (30, 0)
+        assert (at.open, door.anonymous) == (30, 0)
 
 
 async def test_of_signed_in_people_s_idle_connections_there_is_an_end_too(app: Litestar, alice: Browser) -> None:
-    limits = Limits(known_waiting=8, burst_seconds=0.05)
+    limits = Limits(signed_in_waiting=8, burst_seconds=0.05)
     async with live(app, FrontDoor(limits=limits)) as at:
         streams = await connect(at, 10, sent=signed_in(alice, "/models/events"))
         for raw in streams:
@@ -208,7 +208,7 @@ async def test_pages_that_all_may_see_make_nobody_known(app: Litestar, alice: Br
             raw = await at.connect()
             await raw.send(request)
             assert (await raw.answer()).status in (200, 303)
-        assert door.strangers == 3
+        assert door.anonymous == 3
 
 
 async def test_during_a_flood_who_has_signed_in_gets_in_and_stays(app: Litestar, alice: Browser) -> None:
@@ -241,4 +241,4 @@ async def test_200_streams_of_many_people_come_through_one_proxy(app: Litestar, 
             await streams[-1].send(signed_in((alice, bob)[n % 2], "/models/events"))
         for raw in streams:
             assert (await raw.begin()).status == 200
-        assert (at.open, door.strangers) == (200, 0)
+        assert (at.open, door.anonymous) == (200, 0)

@@ -10,7 +10,7 @@ async def test_the_owner_cannot_lock_themselves_out(olive: Browser) -> None:
     olive.app.asgi_handler._is_loopback_only = False  # type: ignore[attr-defined]
     answer = await olive.put("/settings/general", data={"public_url": "https://chta.example.org"}, headers=ELSEWHERE)
     assert answer.status_code == 422
-    assert "You opened Parley as chat.example.org:8000" in answer.text
+    assert "You opened Parley at chat.example.org:8000" in answer.text
     assert settings.public_url == ""
 
 

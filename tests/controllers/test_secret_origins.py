@@ -339,6 +339,7 @@ async def test_the_token_of_the_hub_stays_with_its_hub(olive: Browser, hubs: tup
     assert leaks(hub.requests)
     page = await set_models(olive, hub_url=new.base_url)
     assert f"It is for {hub.base_url} and is not sent elsewhere. Enter it again." in page
+    assert 'id="taken-back-hub_token"' in page
     await pull_from_hub(olive)
     assert new.requests
     assert leaks(new.requests) == []
@@ -347,6 +348,9 @@ async def test_the_token_of_the_hub_stays_with_its_hub(olive: Browser, hubs: tup
     assert new.requests[-1].headers["authorization"] == "Bearer another"
     await set_models(olive, hub_url=new.base_url, hub_token=CANARY)
     assert current().hub_token == CANARY, "typed again, it is for this hub"
+    await set_models(olive, hub_url=hub.base_url)
+    await set_models(olive, hub_url=hub.base_url, taken_back="hub_token")
+    assert [row.name for row in await Setting.list_all()] == ["hub_url"], "one that is ignored can be deleted"
 
 
 async def test_a_redirect_of_the_hub_takes_no_token_along(olive: Browser, hubs: tuple[FileServer, FileServer]) -> None:

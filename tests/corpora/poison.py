@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterator
 SHORT, LONG = 2_000, 200_000
 
 #: Languages whose lexers in Pygments backtrack, and a text of at most 121 characters that does it.
-LEXERS: dict[str, str] = {}
+LEXERS: dict[str, str] = {
+    language: f"{mark}{backslashes}"
+    for mark, languages in {
+        '"': "cddl factor fish maple ncl rego rell scala registry",
+        "'": "chapel pan smithy tcsh urbiscript ansys",
+    }.items()
+    for language in languages.split()
+    for backslashes in ("\\" * 120,)
+} | {"bash": "$'" + "\\" * 118, "tnt": "(" * 121, "fancy": "/" + "\\" * 120}
 
 
 def texts(size: int) -> dict[str, str]:

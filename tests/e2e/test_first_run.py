@@ -45,8 +45,8 @@ async def test_from_nothing_to_a_stored_answer(fresh: Instance, fresh_windows: W
     stored = await fresh.stored(thread_of(page.url))
     assert [message["content"] for message in stored] == ["When are the lanterns lit?", "At dusk."]
     assert fresh.models.asked[0].headers["authorization"] == f"Bearer {KEY}"
-    secrets = await fresh.sql("SELECT key_sealed FROM provider WHERE base_url <> ''")
-    assert KEY not in str(secrets)
+    (secrets,) = await fresh.sql("SELECT base_url, base_url_sealed, key_sealed FROM provider WHERE key_sealed <> ''")
+    assert (KEY in str(secrets), fresh.models.url in str(secrets)) == (False, False)
 
 
 async def test_ollama_is_connected_and_talked_to_in_its_own_words(fresh: Instance, fresh_windows: Windows) -> None:

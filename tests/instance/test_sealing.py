@@ -4,7 +4,7 @@ import asyncio
 import pathlib
 
 from app.database import fetch, new_id
-from app.instance import holding
+from app.instance import changing, holding
 from app.instance.sealing import bind_settings, seal_addresses
 from app.secrets import open_keyring, seal, unseal
 from app.settings import current, effective
@@ -84,6 +84,19 @@ async def test_a_key_cannot_be_given_another_origin_from_outside(database: str) 
     (row,) = await accounts()
     assert (row["base_url"], row["key_origin"]) == ("https://evil.test/v1", "https://gate.example")
     assert seal_key("", "https://gate.example") == ""
+
+
+async def test_a_hub_that_is_changed_before_the_next_start_leaves_the_old_token_behind(database: str) -> None:
+    """As `parley config` does, which starts nothing."""
+    await fetch(
+        "INSERT INTO setting (name, value, changed_at) VALUES ('hub_token', to_jsonb($1::text), now())", seal(CANARY)
+    )
+    await holding.take()
+    await changing.save(await changing.check_texts({"hub_url": "https://evil.test"}), by=None)
+    await bind_settings()
+    await holding.take()
+    assert (current().hub_url, current().hub_token) == ("https://evil.test", "")
+    assert "https://huggingface.co" in effective().ignored["hub_token"]
 
 
 async def test_a_hub_token_of_an_older_version_is_bound_to_the_hub_that_it_was_used_at(database: str) -> None:

@@ -38,6 +38,10 @@ HOSTILE = {
     "fences": "- a\n  ```\n  ```\n" * 7_000,
     "comment": "<!--\n" + "```\n" * 25_000,
     "empty": "\n" * 100_000,
+    "displays": "\n\\[" * 33_000,
+    "definitions": "[a]: b\n\n" * 12_000,
+    "dashes": "-" * 30_000 + "x|",
+    "wide table": "a|" * 800 + "\n" + "-|" * 800 + "\n" + "a\n" * 40_000,
 }
 
 

@@ -145,7 +145,7 @@ def _one_line(body: bytes, opening: bytes) -> bytes | None:
 
 # -- Dollars that are no formula ---------------------------------------------------------------------------------------
 
-_ROUNDS: Final = 8  # each settles at least half of the dollars that stand in a row
+_ROUNDS: Final = 6  # each settles at least half of the dollars that stand in a row
 
 _WORD_BEHIND: Final = re.compile(r"[A-Za-z0-9{]")
 _ORDINAL: Final = re.compile(r"(?:th|st|nd|rd|s)(?![A-Za-z0-9])")  # "the $n$th", "all $x_i$s"

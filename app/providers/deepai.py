@@ -106,7 +106,7 @@ class _FormWire(Wire):
     async def _check(self, response: httpx.Response) -> None:
         if response.status_code != 200 and not response.headers.get("Content-Encoding"):
             body = await self._read(response, MAX_ERROR_BYTES, is_whole=False)
-            with contextlib.suppress(msgspec.DecodeError):  # a proxy's words stay as they are
+            with contextlib.suppress(msgspec.DecodeError, RecursionError):  # a proxy's words stay as they are
                 if said := _complaint(msgspec.json.decode(body, type=dict[str, Any])):
                     body = msgspec.json.encode({"error": said})
             wait = response.headers.get("Retry-After")

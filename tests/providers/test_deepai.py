@@ -72,6 +72,7 @@ FAULTS: dict[str, tuple[Script, type[ProviderError], str]] = {
     "a gateway": (whole(b'{"message":"no route"}', 503), Overloaded, "no route"),
     "a gateway in a success": (whole(b'{"detail":"no route"}'), Overloaded, "no route"),
     "plain words": (whole(b"Bad Gateway", 502, "text/plain"), Overloaded, "Bad Gateway"),
+    "a deep nest": (whole(b'{"err":' + b"[" * 20_000, 500), Overloaded, ""),
     "null": (whole(b'{"id":"x","output":null}'), Overloaded, ""),
     "another shape": (whole(DEEPAI.unreadable()), Overloaded, ""),
     "no object": (whole(b"[]"), BadAnswer, ""),

@@ -247,8 +247,12 @@ class Blocks:
 
     def _cut_long(self) -> None:
         """Cutting a block bounds what a character more can cost. A table goes on as another one with the same head."""
-        cut = self._open.rfind("\n") + 1 or self._open.rfind(" ") + 1 or len(self._open)
         head = head_of_table(self._open) if self._kind == "Table" else ""
+        cut = self._open.rfind("\n") + 1
+        if cut <= len(
+            head
+        ):  # one line alone is too long: without progress, a row would be cut off behind its head for ever
+            head, cut = "", self._open.rfind(" ", len(head)) + 1 or len(self._open)
         # A list may hold code, which is taken apart by this: the final message draws it whole.
         self._room.was_exceeded |= self._kind != "List"
         self._finish_until(cut)

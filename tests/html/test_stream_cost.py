@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from app.html.blocks import MAX_OPEN_CHARS
 from app.html.stream import AnswerView, frame
 from app.parts import TextDelta
 
@@ -50,3 +51,12 @@ def test_a_hostile_answer_costs_a_fresh_page_little(text: str) -> None:
     started = time.thread_time()
     AnswerView("x").feed([TextDelta(text)], 1)
     assert time.thread_time() - started < 3
+
+
+@pytest.mark.parametrize("row", ["|", "\\|", "`|"])
+def test_a_row_that_is_too_long_is_cut_a_few_times_only(row: str) -> None:
+    """It was cut off behind its table's head, with every character anew."""
+    view = AnswerView("x")
+    view.feed([TextDelta("|a|\n|-|\n" + row * 100_000)], 1)
+    assert view.html().count("<table>") <= 2
+    assert view.html().count("<p ") < 2 * 100_000 * len(row) / MAX_OPEN_CHARS

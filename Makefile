@@ -16,7 +16,7 @@ test: $(STAMP)
 	@$(BIN)/python -m tests.chromium
 	@$(BIN)/python -m pytest -n 2 -q $(ARGS)
 
-# The long loops: every regex, the whole corpus at every stage. Takes some ten minutes; docs/testing.md has the last result.
+# The long loops: every regex, the whole corpus at every stage. Takes an hour or more; docs/testing.md has the last result.
 soak: $(STAMP)
 	@$(BIN)/python -m pytest -n 2 -q -m soak -o timeout=1800 $(ARGS)
 

@@ -14,8 +14,9 @@ from app.parts import clean
 from app.providers.client import make_client
 from app.settings import take_stored
 from tests.chat.conftest import SETTINGS, working
+from tests.e2e.model_server import ModelServer
 from tests.people import Browser
-from tests.scripted import LAST_CHUNK, OPENAI, Script, ScriptedServer, Send, Wait, chunk, whole
+from tests.scripted import LAST_CHUNK, OPENAI, Script, Send, Wait, chunk, whole
 
 PROFILE = {"theme": "system", "send_key": "enter", "speech": "done"}
 #: Answers of ours that say no: a text may be too long, or empty.
@@ -25,7 +26,7 @@ ACCEPTED = {200, 204, 303, 400, 413, 422}
 class Poisoned:
     """Alice asks; Bob asks something harmless afterwards."""
 
-    def __init__(self, alice: Browser, bob: Browser, server: ScriptedServer, provider: uuid.UUID) -> None:
+    def __init__(self, alice: Browser, bob: Browser, server: ModelServer, provider: uuid.UUID) -> None:
         self.alice = alice
         self.bob = bob
         self.server = server
@@ -60,8 +61,6 @@ class Poisoned:
         if thread is not None:
             assert await self.final(thread) in ("complete", "failed", "interrupted")
             await self.look(thread)
-        self.server.scripts.clear()
-        self.server._queue.clear()
 
     async def look(self, *paths: str) -> None:
         """The first time a page is rendered, the second time it is stored."""
@@ -73,14 +72,14 @@ class Poisoned:
     async def check(self) -> None:
         """Bob is served as if nothing had been."""
         assert (await self.bob.get("/health")).status_code == 200
-        thread = await self.ask(self.bob, "Hello", OPENAI.answer(("All ", "is ", "well.")), OPENAI.answer(("Calm",)))
+        thread = await self.ask(self.bob, "Hello", OPENAI.answer(("All ", "is ", "well.")))
         assert thread is not None
         assert await self.final(thread) == "complete"
         assert "All is well." in (await self.bob.get(thread)).text
 
 
 async def in_the_question(site: Poisoned, text: str) -> None:
-    await site.answers(text, OPENAI.answer(("Yes.",)), OPENAI.answer(("A title",)))
+    await site.answers(text, OPENAI.answer(("Yes.",)))
 
 
 async def in_the_answer(site: Poisoned, text: str) -> None:
@@ -88,7 +87,7 @@ async def in_the_answer(site: Poisoned, text: str) -> None:
     pieces, gate = pieces_of(text), asyncio.Event()
     first, *rest = (Send(chunk(OPENAI.text(piece))) for piece in pieces)
     end = Send(chunk(OPENAI.finish()) + LAST_CHUNK)
-    thread = await site.ask(site.alice, "Hello", (OPENAI.head(), first, Wait(gate), *rest, end), OPENAI.answer(("A",)))
+    thread = await site.ask(site.alice, "Hello", (OPENAI.head(), first, Wait(gate), *rest, end))
     assert thread is not None
     async with asyncio.timeout(60):
         while not await fetch("SELECT 1 FROM delta") and not text.isspace():  # noqa: ASYNC110  the database tells nobody
@@ -100,11 +99,19 @@ async def in_the_answer(site: Poisoned, text: str) -> None:
 
 
 async def in_the_thoughts(site: Poisoned, text: str) -> None:
-    await site.answers("Hello", OPENAI.answer(("Yes.",), thoughts=pieces_of(text)), OPENAI.answer(("A title",)))
+    await site.answers("Hello", OPENAI.answer(("Yes.",), thoughts=pieces_of(text)))
 
 
 async def in_the_models_title(site: Poisoned, text: str) -> None:
-    await site.answers("Hello", OPENAI.answer(("Yes.",)), OPENAI.answer(pieces_of(text)))
+    site.server.title = text
+    thread = await site.ask(site.alice, "Hello", OPENAI.answer(("Yes.",)))
+    assert thread is not None
+    assert await site.final(thread) == "complete"
+    named = "SELECT 1 FROM generation WHERE thread = $1 AND naming::text LIKE '%duration_ms%'"
+    async with asyncio.timeout(60):
+        while not await fetch(named, uuid.UUID(thread[-36:])):  # noqa: ASYNC110  the database tells nobody
+            await asyncio.sleep(0.02)
+    await site.look(thread)
 
 
 async def in_a_tool_call(site: Poisoned, text: str) -> None:
@@ -131,12 +138,12 @@ async def in_the_name_of_a_model(site: Poisoned, text: str) -> None:
     async with make_client() as client:
         await catalog.refresh(site.provider, catalog.connector(client, SETTINGS))
     del site.server.answers[OPENAI.listing_path]
-    await site.answers("Hello", OPENAI.answer(("Yes.",)), OPENAI.answer(("A title",)))
+    await site.answers("Hello", OPENAI.answer(("Yes.",)))
     await fetch("DELETE FROM model WHERE name <> 'lantern-7b'")
 
 
 async def in_the_title_of_a_thread(site: Poisoned, text: str) -> None:
-    thread = await site.ask(site.alice, "Hello", OPENAI.answer(("Yes.",)), OPENAI.answer(("A title",)))
+    thread = await site.ask(site.alice, "Hello", OPENAI.answer(("Yes.",)))
     assert thread is not None
     await site.final(thread)
     for title in (text, text[:200]):
@@ -177,7 +184,7 @@ def pieces_of(text: str, count: int = 5) -> list[str]:
 async def poisoned(database: str, alice: Browser, bob: Browser) -> AsyncIterator[Poisoned]:
     """With a worker in this process. The app is that of the browsers."""
     take_stored({"max_turns_per_minute": 0})
-    async with ScriptedServer(("lantern-7b",)) as server, make_client() as client:
+    async with ModelServer(("lantern-7b",)) as server, make_client() as client:
         provider = new_id()
         await fetch(
             "INSERT INTO provider (id, kind, name, base_url, key_sealed, error, created_at, is_enabled)"

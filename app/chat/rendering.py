@@ -12,7 +12,7 @@ import structlog
 
 from app.database import NO_ANSWER, fetch
 from app.html.markdown import RENDERER_VERSION
-from app.html.offload import RenderersBusy, render_message
+from app.html.offload import RenderersBusy, render_in_steps
 from app.tables.message import Message
 
 log = structlog.get_logger()
@@ -38,7 +38,8 @@ def is_given_up(message: Message) -> bool:
 async def render_answers(messages: Sequence[Message], person: uuid.UUID, *, seconds: float = PAGE_SECONDS) -> None:
     """Give final answers their HTML, all at once and within one deadline, and store it.
 
-    An answer for which there was no time or no free renderer stays as it was, and goes on being rendered for the next page.
+    What there was no time or no free renderer for, an answer lacks on this page: its colours, its formulas, or all of its
+    HTML. It goes on being rendered for the next one.
     """
     found = [
         (message, _find_or_start(message, person))
@@ -57,6 +58,7 @@ class _Rendering:
     def __init__(self, message: Message, person: uuid.UUID) -> None:
         self.message = message
         self.html: str | None = None
+        self._draft: str | None = None  # HTML that lacks colours or formulas
         self._failures: int | None = None
         # In a context of its own: no reader's language, no request's log, no transaction.
         self.task = asyncio.create_task(self._run(str(person)), context=contextvars.Context())
@@ -72,14 +74,16 @@ class _Rendering:
             message.html, message.html_version, message.failed_renders = self.html, RENDERER_VERSION, 0
         elif self._failures is not None:
             message.html, message.html_version, message.failed_renders = "", RENDERER_VERSION, self._failures
+        elif self._draft is not None:
+            message.html, message.html_version, message.failed_renders = self._draft, RENDERER_VERSION, 0
 
     async def _run(self, person: str) -> None:
         message = self.message
-        work = asyncio.create_task(render_message(message.part_list, dom=message.short, person=person))
+        work = asyncio.create_task(self._render(person))
         await asyncio.wait([work])  # does not raise: the outcome is judged below, whatever a renderer raises
         error = work.exception()
         if error is None:
-            self.html = work.result()
+            self.html = self._draft
             return _HTML.add(self)
         if not isinstance(error, RenderersBusy):  # that says nothing about the text
             log.warning("render_failed", message_id=str(message.id), error=type(error).__name__)
@@ -87,6 +91,10 @@ class _Rendering:
             seen = message.html_version, message.failed_renders
             await _store(_FAILED, message.id, message.parts, RENDERER_VERSION, self._failures, *seen)
         del _under_way[self.key]
+
+    async def _render(self, person: str) -> None:
+        async for html in render_in_steps(self.message.part_list, dom=self.message.short, person=person):
+            self._draft = html
 
 
 #: What is being rendered, or was and is not stored yet.

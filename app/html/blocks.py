@@ -14,7 +14,7 @@ from app.html.fence import Fence, Rest, opened_by
 from app.html.markdown import Drawn, draw_within, normal
 from app.html.quick import Quick
 from app.html.spine import Change, Spine
-from app.html.tops import find_tops
+from app.html.tops import find_last_item, find_tops
 
 MAX_OPEN_CHARS: Final = 16_000
 
@@ -246,14 +246,15 @@ class Blocks:
         return len(self._open) >= MAX_OPEN_CHARS or self._cells.number > FEW_CELLS
 
     def _cut_long(self) -> None:
-        """Cutting a block bounds what a character more can cost. A table goes on as another one with the same head."""
+        """Cutting a block bounds what a character more can cost. A table goes on as another one with the same head.
+
+        A list is cut between two of its items: what is nested in one means something else without it.
+        """
         head = head_of_table(self._open) if self._kind == "Table" else ""
-        cut = self._open.rfind("\n") + 1
-        if cut <= len(
-            head
-        ):  # one line alone is too long: without progress, a row would be cut off behind its head for ever
+        cut = (find_last_item(self._open) if self._kind == "List" else 0) or self._open.rfind("\n") + 1
+        if cut <= len(head):  # a line alone is too long: a row would be cut off behind its head again and again
             head, cut = "", self._open.rfind(" ", len(head)) + 1 or len(self._open)
-        # A list may hold code, which is taken apart by this: the final message draws it whole.
+        # A list with an item as long as this is taken apart: the final message draws it whole.
         self._room.was_exceeded |= self._kind != "List"
         self._finish_until(cut)
         self._kind, self._checked_length = "", 0

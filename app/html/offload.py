@@ -4,7 +4,7 @@ The page stores what comes back as a cache; a text that failed twice is shown as
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -44,13 +44,21 @@ async def render_message(parts: Sequence[Part], *, dom: str, person: str = "") -
 
     A formula or a block of code that cannot be drawn is shown as its source, and fails nothing else.
     """
+    return [html async for html in render_in_steps(parts, dom=dom, person=person)][-1]
+
+
+async def render_in_steps(parts: Sequence[Part], *, dom: str, person: str = "") -> AsyncIterator[str]:
+    """The same: without new formulas, without colours, complete. The earlier ones are for a page that cannot wait."""
     if _is_light(parts):
         with speaking(SOURCE):  # as a child does: it is stored, whoever looks at it next
             html = render_parts(parts, dom=dom)
     else:
         (html,) = await _ask(RenderParts(parts, dom), 1, person)
-    html = pieces.with_formulas(html, await _draw_formulas(pieces.formulas_in(html), person))
-    return pieces.with_colours(html, await _draw_each(pieces.code_in(html), person))
+    wanted = pieces.formulas_in(html)
+    yield pieces.with_formulas(html, _known(wanted))
+    html = pieces.with_formulas(html, await _draw_formulas(wanted, person))
+    yield html
+    yield pieces.with_colours(html, await _draw_each(pieces.code_in(html), person))
 
 
 def _is_light(parts: Sequence[Part]) -> bool:
@@ -65,16 +73,20 @@ async def with_formulas(html: str, *, person: str = "") -> str:
     try:
         return pieces.with_formulas(html, await _draw_formulas(wanted, person))
     except RenderersBusy:
-        return pieces.with_formulas(html, {each: known for each in wanted if (known := FORMULAS.find(each))})
+        return pieces.with_formulas(html, _known(wanted))
 
 
 async def _draw_formulas(wanted: Sequence[Formula], person: str) -> dict[Formula, str]:
     """Those that a page showed before look the same again, those that could not be drawn too."""
-    drawn = {each: known for each in wanted if (known := FORMULAS.find(each))}
+    drawn = _known(wanted)
     for each, html in (await _draw_each([each for each in wanted if each not in drawn], person)).items():
         drawn[each] = html or pieces.not_drawn(each.latex)
         FORMULAS.keep(each, drawn[each])
     return drawn
+
+
+def _known(wanted: Sequence[Formula]) -> dict[Formula, str]:
+    return {each: known for each in wanted if (known := FORMULAS.find(each))}
 
 
 async def _draw_each(wanted: Sequence[_Piece], person: str) -> dict[_Piece, str]:

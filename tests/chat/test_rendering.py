@@ -151,6 +151,18 @@ async def test_one_answer_that_takes_long_leaves_the_others_of_the_page_formatte
     assert await cache(turns[2].answer) == ("", 0, 0)
 
 
+@pytest.mark.parametrize("slow", ["```python\n[[piece hang]]\n```", "$x_{[[piece hang]]}$"], ids=["code", "a formula"])
+async def test_what_takes_long_leaves_its_own_answer_formatted(slow: str, chat: Chat, worker: Worker) -> None:
+    turn = await answered(chat, f"# Here\n\n**bold**\n\n{slow}\n")
+    await render_message([TextPart("```python\nwarm\n```")], dom="a")
+    (drawn,) = await draw([await find_message(turn.answer)], chat.user, seconds=8)
+    assert "<strong>bold</strong>" in drawn.body
+    assert "[[piece hang]]" in drawn.body
+    assert drawn.source_note == ""
+    await RENDERERS.close()
+    assert await cache(turn.answer) == ("", 0, 0), "what lacks something was stored"
+
+
 async def test_without_a_free_renderer_the_text_is_shown_and_nothing_counted(chat: Chat, worker: Worker) -> None:
     turn = await answered(chat, "```python\nquiet()\n```")
     RENDERERS.program = "tests.children.ends_at_once"

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from app.html import pieces
-from app.html.blocks import Blocks
+from app.html.blocks import MAX_OPEN_CHARS, Blocks
 from app.html.bounds import GROWTH_FROM_BYTES, MAX_CELLS, MAX_COLUMNS, MAX_GROWTH, MAX_HTML_BYTES, Room, byte_length
 from app.html.cells import FEW_CELLS
 from app.html.markdown import MAX_CHARS, render_marked
@@ -187,6 +187,25 @@ def test_a_long_table_goes_on_with_its_head() -> None:
     assert shape_of(final) == shape_of(stream)
     assert final.count("<td") == 5_000
     assert final.count("Name") == final.count("<table") > 1
+
+
+#: Items that mean something else where they are torn apart.
+ITEMS = {
+    "nested items": "- a thing\n    - within *it*\n        - deeper\n",
+    "code": "1. Do this:\n\n   ```python\n   x = 1\n\n   y = 2\n   ```\n\n   and more\n\n",
+    "a table": "* a table\n\n  | a | b |\n  |---|---|\n" + "  | 1 | 2 |\n" * 20 + "\n",
+    "paragraphs": "+ first\n\n  second\n\n",
+    "a quote and a formula": "- \\(x\\) \u65e5\u672c**\u8a9e**\n  > a\n  > b\n",
+}
+
+
+@pytest.mark.parametrize("name", ITEMS)
+def test_a_long_list_is_cut_between_its_items(name: str) -> None:
+    text = ITEMS[name] * (3 * MAX_OPEN_CHARS // len(ITEMS[name]))
+    final, stream = render_parts([TextPart(text)], dom="x"), streamed([TextDelta(text)])
+    assert text_of(final) == text_of(stream)
+    assert shape_of(final) == shape_of(stream)
+    assert 1 <= final.count("<ul>") + final.count("<ol>") < stream.count("<ul>") + stream.count("<ol")
 
 
 def test_an_open_table_is_cut_before_a_row_more_costs_much() -> None:

@@ -88,7 +88,17 @@ def test_a_bad_value_is_named_in_one_sentence(variable: str, value: str) -> None
 
 @pytest.mark.parametrize(
     ("host", "is_loopback"),
-    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False)],
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("localhost", True),
+        ("LOCALHOST", True),
+        ("127.0.0.2", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.0.2.1", False),
+        ("localhost.example.org", False),
+    ],
 )
 def test_only_loopback_is_private(host: str, is_loopback: bool) -> None:
     assert read({"PARLEY_HOST": host}).is_loopback is is_loopback

@@ -210,6 +210,8 @@ class Connection(CutsSlowReaders):
     def on_response_complete(self) -> None:
         if self._is_in_body:
             self.transport.close()  # the app did not want the rest of the body
+        elif self._received and self._door.is_crowded(self):
+            self.transport.close()  # pipelined requests would keep it busy, so that it could not be evicted
         self.timeout_keep_alive = self._door.keep_alive_seconds(self)
         super().on_response_complete()
         if self.transport.is_closing():

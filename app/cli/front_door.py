@@ -90,10 +90,14 @@ class FrontDoor:
         """Number of open connections without a signed-in session."""
         return len(self._anonymous.members)
 
+    def is_crowded(self, client: Client) -> bool:
+        """Whether this connection is one of very many without a session."""
+        return client in self._anonymous.members and self.anonymous * 2 > self.limits.anonymous
+
     def keep_alive_seconds(self, client: Client) -> int:
         """How long this connection may be idle now."""
-        is_crowded = client in self._anonymous.members and self.anonymous * 2 > self.limits.anonymous
-        return self.limits.crowded_keep_alive_seconds if is_crowded else self.limits.keep_alive_seconds
+        limits = self.limits
+        return limits.crowded_keep_alive_seconds if self.is_crowded(client) else limits.keep_alive_seconds
 
     def enter(self, client: Client, address: str) -> bool:
         """Count a new connection, which waits for its first request. False if it is refused: then it is not counted."""

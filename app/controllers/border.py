@@ -1,5 +1,6 @@
 """What is checked of every request before anything else sees it: its host, its way here, its origin. All pure."""
 
+import functools
 import ipaddress
 import re
 from collections.abc import Iterable
@@ -8,12 +9,15 @@ from urllib.parse import parse_qsl, urlsplit
 from litestar.types import Message, Send
 
 from app.errors import Forbidden, Malformed
+from app.origins import origin_of
 from app.words import gettext as _
 
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 OVERRIDES = frozenset({"PUT", "PATCH", "DELETE"})
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "[::1]", "localhost"})
 
+#: An address in X-Forwarded-For. Some proxies add the port that the client sends from.
+_HOP = re.compile(r'"?(?:\[([\w:.%-]+)\](?::\d+)?|([\d.]+)(?::\d+)?|([\w:.%-]+))"?', re.ASCII)
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::(?P<port>[0-9]{1,5}))?")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -33,12 +37,33 @@ def networks_of(trusted_proxies: Iterable[str]) -> tuple[Network, ...]:
 
 
 def sender_of(peer: str, forwarded_for: str, trusted: tuple[Network, ...]) -> str:
-    """The address that the request comes from: the last one in X-Forwarded-For that no trusted proxy has."""
+    """The address that the request comes from: the last one in X-Forwarded-For that no trusted proxy has.
+
+    Each address has one spelling, so that limits per address count it once. What is no address stands for whom its proxy
+    does not know (`unknown`): then it is the proxy's.
+    """
     hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
-    sender = peer
-    while hops and is_trusted(sender, trusted):
-        sender = hops.pop()
+    sender = plain_address(peer)
+    while hops and is_trusted(sender, trusted) and (hop := _address_of(hops.pop())):
+        sender = hop
     return sender
+
+
+def plain_address(address: str) -> str:
+    """A peer's address in its usual spelling, without a zone; what is no IP address as it is."""
+    try:
+        return str(parse_address(address))
+    except ValueError:
+        return address
+
+
+def _address_of(hop: str) -> str:
+    """The address that an entry of X-Forwarded-For names, '' if it names none."""
+    found = _HOP.fullmatch(hop)
+    try:
+        return str(parse_address(next(filter(None, found.groups())))) if found else ""
+    except ValueError:
+        return ""
 
 
 def is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
@@ -71,7 +96,13 @@ def is_ours(host: str, public_url: str) -> bool:
     """Whether a Host header names this machine (loopback) or the public URL's host."""
     name = name_of(host)
     is_this_machine = name in LOOPBACK_NAMES or name.endswith(".localhost")
-    return is_this_machine or (public_url != "" and name == name_of(urlsplit(public_url).netloc))
+    return is_this_machine or (public_url != "" and name == _public_name(public_url))
+
+
+@functools.lru_cache(maxsize=8)
+def _public_name(public_url: str) -> str:
+    """The public URL's host as browsers send it, however it was typed: `bücher.example` is `xn--bcher-kva.example`."""
+    return name_of(urlsplit(origin_of(public_url) or public_url).netloc)
 
 
 def check_host(host: str, *, is_loopback_only: bool, public_url: str, own_address: str = "") -> None:
@@ -106,7 +137,7 @@ def check_origin(host: str, origin: str, fetch_site: str, public_url: str) -> No
 
     Programs send neither header; they still need the token.
     """
-    if public_url and (site := _site_of(origin)) and site == _site_of(public_url):
+    if public_url and (site := origin_of(origin)) and site == origin_of(public_url):
         return
     if fetch_site in ("same-origin", "none"):
         return
@@ -119,16 +150,6 @@ def check_origin(host: str, origin: str, fetch_site: str, public_url: str) -> No
                 "Nothing was changed. If this is your own address, the owner of this instance should set PARLEY_PUBLIC_URL to it."
             )
         )
-
-
-def _site_of(url: str) -> tuple[str, str, int | None] | None:
-    """Scheme, host and port of an address, as browsers compare them; None if it has none."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    except ValueError:
-        return None
-    return (parts.scheme, parts.hostname, port) if parts.hostname else None
 
 
 def shown(header: str) -> str:

@@ -167,7 +167,7 @@ class Guard:
 
     def _visit(self, scope: Any) -> Visit:
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        peer = scope["client"][0] if scope.get("client") else ""
+        peer = border.plain_address(scope["client"][0]) if scope.get("client") else ""
         is_by_proxy = border.is_trusted(peer, self._trusted)
         if is_by_proxy:
             forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
@@ -199,12 +199,13 @@ class Guard:
         # A worker serves monitors only, which use the name of its machine or container.
         public_url = self._settings.public_url if self._has_pages else ""
         origin = visit.header(b"origin")
+        knows_own_address = scope["path"] in MONITORED or (self._is_loopback_only and not public_url)
         try:
             border.check_host(
                 visit.host,
                 is_loopback_only=self._is_loopback_only,
                 public_url=public_url,
-                own_address=scope["server"][0] if scope["path"] in MONITORED and scope.get("server") else "",
+                own_address=scope["server"][0] if knows_own_address and scope.get("server") else "",
             )
             if scope["type"] == "websocket" or scope["method"] in border.UNSAFE:
                 border.check_origin(visit.host, origin, visit.header(b"sec-fetch-site"), public_url)

@@ -5,6 +5,7 @@
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -184,8 +185,11 @@ class EarlyAnswer:
 
 
 def length_of(announced: str) -> int:
-    """What Content-Length says, 0 if it says nothing that can be believed."""
-    return int(announced) if announced.isascii() and announced.isdigit() and len(announced) < 19 else 0
+    """What Content-Length says, 0 if it says nothing. A number too long to be any body's counts as the largest."""
+    if not (announced.isascii() and announced.isdigit()):
+        return 0
+    digits = announced.lstrip("0")
+    return int(digits or "0") if len(digits) < 19 else sys.maxsize
 
 
 def too_large(most_bytes: int) -> BodyTooLarge:

@@ -1,5 +1,6 @@
 """The one schema of settings: each one's type, unit, default, limits, help, and what else the pages say of it."""
 
+import ipaddress
 import pathlib
 from typing import Annotated, Any, Literal
 
@@ -274,4 +275,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach us."""
-        return self.host in ("127.0.0.1", "::1", "localhost")
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host.lower() == "localhost"

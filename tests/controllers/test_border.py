@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from litestar import Litestar
 
+from app.controllers.border import OtherOrigin, check_origin
 from app.controllers.guard import Guard
 from app.controllers.receiving import Deadline, Incoming
 from app.errors import Malformed
@@ -220,3 +221,63 @@ async def test_only_a_trusted_proxy_says_where_a_request_comes_from() -> None:
     both = ("192.0.2.1", "198.51.100.2")
     async with Visitor(host="0.0.0.0", peer="192.0.2.1", trusted_proxies=both) as browser:
         assert (await browser.get("/visit", headers=FORWARDED)).json()["address"] == "203.0.113.9"
+
+
+SENDERS = {
+    "198.51.100.2": "198.51.100.2",
+    "198.51.100.2:49152": "198.51.100.2",
+    "203.0.113.9, 198.51.100.2:49152, 192.0.2.1:443": "198.51.100.2",
+    "::ffff:198.51.100.2": "198.51.100.2",
+    "[::ffff:198.51.100.2]:443": "198.51.100.2",
+    "2001:DB8:0::0001": "2001:db8::1",
+    "[2001:db8::1]": "2001:db8::1",
+    '"[2001:db8::1]:49152"': "2001:db8::1",
+    "fe80::1%eth0": "fe80::1",
+    "198.51.100.2, , ": "198.51.100.2",
+    "198.51.100.2, unknown": "192.0.2.1",
+    "_hidden": "192.0.2.1",
+    "999.1.1.1": "192.0.2.1",
+    "198.51.100.2:80:80": "192.0.2.1",
+    "x" * 5_000: "192.0.2.1",
+    "": "192.0.2.1",
+}
+
+
+async def test_an_address_is_counted_once_however_a_proxy_writes_it() -> None:
+    """With the port in it, every connection had an address of its own, and sign-ins from it had no limit."""
+    async with Visitor(host="0.0.0.0", peer="::ffff:192.0.2.1", trusted_proxies=("192.0.2.0/24",)) as browser:
+        for forwarded, address in SENDERS.items():
+            answer = await browser.get("/visit", headers={"x-forwarded-for": forwarded})
+            assert answer.json()["address"] == address, forwarded
+
+
+async def test_an_ipv4_visitor_of_a_socket_for_both_families_is_not_all_of_them() -> None:
+    """`::ffff:192.0.2.1` is in the same /64 network as every other IPv4 address: all shared one limit of sign-ins."""
+    async with Visitor(host="::", peer="::ffff:192.0.2.1") as browser:
+        assert (await browser.get("/visit")).json()["address"] == "192.0.2.1"
+
+
+PUBLIC_URLS = {
+    "https://bücher.example": "xn--bcher-kva.example",
+    "https://Chat.Example.org.": "chat.example.org",
+    "https://[2001:DB8:0::0001]:8443": "[2001:db8::1]:8443",
+    "https://chat.example.org:443/": "chat.example.org",
+}
+
+
+@pytest.mark.parametrize("url", PUBLIC_URLS)
+async def test_a_public_url_is_known_by_what_browsers_send(url: str) -> None:
+    host = PUBLIC_URLS[url]
+    async with Visitor(host="0.0.0.0", public_url=url) as browser:
+        assert (await browser.get("/form", headers={"host": host})).status_code == 200
+        assert (await browser.get("/form", headers={"host": "evil.example"})).status_code == 400
+    check_origin("10.0.0.7:8000", f"https://{host}", "", url)
+    with pytest.raises(OtherOrigin):
+        check_origin("10.0.0.7:8000", f"http://{host}", "", url)
+
+
+async def test_an_instance_on_another_loopback_address_is_asked_by_it() -> None:
+    app = guarded(host="127.0.0.5")
+    async with live(app, host="127.0.0.5") as at:
+        for host, status in (("127.0.0.5", 200), ("localhost", 200), ("127.0.0.6", 400), ("evil.example", 400)):
+            assert (await at.ask(f"GET /visit HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())).status == status, host

@@ -136,6 +136,17 @@ async def test_anonymous_connections_are_idle_for_a_shorter_time_while_many_are_
         assert (await early.answer()).status == 200
 
 
+async def test_pipelined_requests_keep_no_place_while_many_connections_are_open() -> None:
+    """A connection with 200 requests in its buffer was never idle, so 512 of them kept signed-in people out."""
+    async with live(echo, FrontDoor(limits=Limits(anonymous=8, waiting_per_address=8))) as at:
+        [early] = await connect(at, 1, sent=GET * 3)
+        assert [(await early.answer()).status for _ in range(3)] == [200] * 3
+        await connect(at, 4)
+        [late] = await connect(at, 1, sent=GET * 3)
+        assert (await late.answer()).status == 200
+        assert await late.rest() == b""
+
+
 async def test_a_flood_is_a_line_in_the_log() -> None:
     with structlog.testing.capture_logs() as logs:
         async with live(echo, FrontDoor(limits=SMALL)) as at:

@@ -52,8 +52,8 @@ def shown_url(url: str) -> str:
 
 
 def hides_path(url: str) -> bool:
-    """Whether `shown_url` leaves out a part of this address that is sent to its server."""
-    return MASK in shown_url(url)
+    """Whether `shown_url` leaves out a part of this address that is sent to its server, in whatever form."""
+    return MASK in shown_url(url) or bool(httpx.URL(url).userinfo)
 
 
 def hidden_parts(url: str) -> list[str]:

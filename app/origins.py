@@ -3,6 +3,7 @@
 import ipaddress
 import re
 import socket
+from urllib.parse import unquote
 
 import httpx
 
@@ -51,8 +52,20 @@ def shown_url(url: str) -> str:
 
 
 def hides_path(url: str) -> bool:
-    """Whether `shown_url` leaves out a part of this address that is sent to its server."""
-    return MASK in shown_url(url)
+    """Whether `shown_url` leaves out a part of this address that is sent to its server, in whatever form."""
+    return MASK in shown_url(url) or bool(httpx.URL(url).userinfo)
+
+
+def hidden_parts(url: str) -> list[str]:
+    """What `shown_url` leaves out of an address, part by part, as it is sent and as it is read: a server may repeat it."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        return []
+    path, _mark, query = parsed.raw_path.decode("ascii").partition("?")
+    values = (pair.partition("=")[2] or pair for pair in query.split("&"))
+    parts = [part for part in (*path.split("/"), *values) if not _is_public(unquote(part))]
+    return list(dict.fromkeys([*parts, *map(unquote, parts)]))
 
 
 def is_same_url(one: str, other: str) -> bool:

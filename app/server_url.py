@@ -2,6 +2,7 @@
 
 from urllib.parse import urlsplit
 
+from app.origins import origin_of
 from app.words import gettext as _
 
 
@@ -20,4 +21,5 @@ def url_fault(url: str) -> str:
         return _("An address here has no ? and no #.")
     if not url.isprintable() or " " in url:
         return _("An address has no spaces.")
-    return ""
+    # What is called is read by another parser: an address that it refuses has no origin, and a key could be for none.
+    return "" if origin_of(url) else _("This is not an address.")

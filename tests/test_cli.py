@@ -249,6 +249,9 @@ async def test_the_address_that_creates_the_owner_is_shown_until_there_is_one(
     assert (again.code, again.out) == (0, f"Create the owner account: {running.owner_link}\n")
     public = await parley("owner", "--link", **given, PARLEY_PUBLIC_URL="https://chat.example.org/")
     assert public.out.startswith("Create the owner account: https://chat.example.org/first-run?token=")
+    assert (await parley("config", "set", "public_url", "https://stored.example.org", **given)).code == 0
+    stored = await parley("owner", "--link", **given)
+    assert stored.out.startswith("Create the owner account: https://stored.example.org/first-run?token=")
     await run_sql(database_url, "INSERT INTO users (id, name, email, password_hash, is_owner, created_at)"
                                 " VALUES (gen_random_uuid(), 'Olive', 'olive@example.org', 'x', true, now())")  # fmt: skip
     late = await parley("owner", "--link", **given)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.origins import origin_of, shown_url
+from app.origins import hides_path, origin_of, shown_url
+from app.server_url import url_fault
 
 SAME = {
     "https://api.example.org": [
@@ -42,6 +43,12 @@ def test_other_schemes_hosts_and_ports_are_other_origins() -> None:
 @pytest.mark.parametrize("url", NONE)
 def test_what_is_no_address_has_no_origin(url: str) -> None:
     assert origin_of(url) == ""
+    assert url_fault(url), "a key could be stored for no origin"
+
+
+def test_every_spelling_of_an_origin_can_be_typed() -> None:
+    spellings = [url for urls in SAME.values() for url in urls if not {"@", "?", "#"} & set(url)]
+    assert [url for url in spellings if url_fault(url)] == []
 
 
 @pytest.mark.parametrize(
@@ -65,3 +72,19 @@ def test_what_is_no_address_has_no_origin(url: str) -> None:
 )  # fmt: skip
 def test_what_may_be_a_secret_in_an_address_is_not_shown(url: str, shown: str) -> None:
     assert shown_url(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "hides"),
+    [
+        ("https://gate.example/v1", False),
+        ("https://gate.example/team-4711/v1", True),
+        ("https://gate.example/v1?key=word", True),
+        ("https://ann:word@gate.example/v1", True),
+        ("https://ann@gate.example/v1", True),
+        ("nonsense with a word", True),
+        ("", False),
+    ],
+)
+def test_an_address_that_is_not_shown_whole_is_known_to_hide_something(url: str, hides: bool) -> None:
+    assert hides_path(url) is hides

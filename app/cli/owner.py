@@ -55,6 +55,9 @@ async def _with_database(settings: Settings, act: Callable[[], Awaitable[None]])
 
 async def _say_link(settings: Settings) -> None:
     """With the port that is set: one that was chosen with --port is not known here."""
+    from app.instance import holding
+
+    await holding.take()  # the public URL may be stored
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104  not listened on
     address = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
     if not (link := await owner_link(settings, address)):

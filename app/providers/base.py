@@ -30,8 +30,8 @@ MOST_BYTES = 2**50
 class Account(msgspec.Struct, frozen=True):
     """Where a provider's server is and how to sign in there. `key` is in the clear: never log or show one of these.
 
-    `key_origin` is where the key is sent, and nowhere else (`authorization`). An account that does not say is made with the
-    key of its address; a later change of the address does not take the key along.
+    `key_origin` is where the key is sent, and nowhere else (`authorization`); '' is nowhere. None: the address is the one that
+    the key is for; a later change of the address does not take the key along.
     `usual_path` is what the base URLs of such servers mostly end in, for who forgot it; None where nobody types them.
     `engine`: how our own engine runs the model that is asked. `has_bundled`: models that installed packages bring are
     among its own. `hub_url` and `hub_token`: where model files are pulled from by name.
@@ -40,7 +40,7 @@ class Account(msgspec.Struct, frozen=True):
     name: str
     base_url: str = ""
     key: str = ""
-    key_origin: str = ""
+    key_origin: str | None = None
     allows_private: bool = True
     models_folder: str = ""
     has_bundled: bool = False
@@ -50,8 +50,8 @@ class Account(msgspec.Struct, frozen=True):
     hub_token: str = ""
 
     def __post_init__(self) -> None:
-        if self.key and not self.key_origin:
-            msgspec.structs.force_setattr(self, "key_origin", origin_of(self.base_url))
+        if self.key_origin is None:
+            msgspec.structs.force_setattr(self, "key_origin", origin_of(self.base_url) if self.key else "")
 
 
 class Model(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 import httpx
 
+from app.origins import hidden_parts
 from app.parts import clean
 from app.providers.base import Account
 from app.providers.credentials import secrets_in
@@ -205,9 +206,10 @@ def cut(account: Account) -> ProviderError:
 
 
 def _secrets(account: Account) -> list[str]:
-    """The key and the password in the base URL, longest first; three characters are a word, not a secret."""
+    """The key, and of the base URL the password and what is not shown, longest first; three characters are a word, no secret."""
     try:
         password = httpx.URL(account.base_url).password
     except httpx.InvalidURL:
         password = ""
-    return sorted((secret for secret in (*secrets_in(account.key), password) if len(secret) > 3), key=len, reverse=True)
+    found = (*secrets_in(account.key), password, *hidden_parts(account.base_url))
+    return sorted((secret for secret in found if len(secret) > 3), key=len, reverse=True)

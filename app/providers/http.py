@@ -127,7 +127,7 @@ class Wire:
         """The account's key, or else what stands before the host of its base URL."""
         account = self.account
         if account.key:
-            return Authorization(account.name, account.key, account.key_origin, header=self.key_header)
+            return Authorization(account.name, account.key, account.key_origin or "", header=self.key_header)
         bare, login = split_credentials(account.base_url)
         return Authorization(account.name, login, origin_of(bare))
 

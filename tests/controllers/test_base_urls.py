@@ -20,6 +20,8 @@ HTMX = {"hx-request": "true"}
         ("ftp://harbour.example/v1", "An address begins with http"),
         ("http://", "An address begins with http"),
         ("http://harbour.example:99999/v1", "This is not an address"),
+        ("http://harbour.example:0/v1", "This is not an address"),
+        ("http://har%2ebour.example/v1", "This is not an address"),
         ("http://harbour.example/v1?key=1", "no ? and no #"),
         ("http://har bour.example/v1", "no spaces"),
         ("http://127.0.0.1:9/v1", "in a private network"),

@@ -111,11 +111,20 @@ async def test_the_page_does_not_tell_whether_a_token_is_right(client: Browser) 
 async def test_guesses_at_the_token_are_slowed_down(client: Browser) -> None:
     for _ in range(5):
         assert (await client.post("/first-run", data={**OWNER, "token": "AAAA"})).status_code == 422
-    answer = await client.post("/first-run", data=OWNER)
+    answer = await client.post("/first-run", data={**OWNER, "token": "AAAA"})
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) >= 1
-    assert await fetch("SELECT 1 FROM users") == []
     await fetch("UPDATE sign_in_attempt SET failed_at = now() - interval '5 minutes'")
+    assert (await client.post("/first-run", data={**OWNER, "token": "AAAA"})).status_code == 422
+    assert await fetch("SELECT 1 FROM users") == []
+
+
+async def test_no_stranger_s_guesses_keep_out_who_has_the_token(app: Litestar, client: Browser) -> None:
+    """Behind a proxy that is not trusted yet all of them come from one address."""
+    async with Browser(app) as stranger:
+        for _ in range(6):
+            answer = await stranger.post("/first-run", data={**OWNER, "token": "AAAA"})
+        assert answer.status_code == 429
     assert (await client.post("/first-run", data=OWNER)).status_code == 303
 
 

@@ -41,6 +41,25 @@ SHOWN = {
 }
 
 
+GATE = "https://gate.example/v1/tok%2Fen-9876/a%20bc-team/openai?sig=q-1234&version"
+ECHOED = {
+    "Cannot POST /v1/tok%2Fen-9876/a%20bc-team/openai/chat/completions": "Cannot POST /v1/•••/•••/openai/chat/completions",
+    "no route tok/en-9876 for a bc-team": "no route ••• for •••",
+    "sig q-1234 of version has expired": "sig ••• of ••• has expired",
+    "the v1 of openai has no such model": "the v1 of openai has no such model",
+}
+
+
+@pytest.mark.parametrize("said", ECHOED)
+@pytest.mark.parametrize("status", [0, 400, 401, 403, 413, 418, 429, 500, 503])
+def test_a_server_that_repeats_the_address_shows_no_hidden_part_of_it(said: str, status: int) -> None:
+    """Gateways put tokens there, and an error is stored and shown in the clear."""
+    account = Account("Gate", GATE, KEY)
+    assert shown(account, said) == ECHOED[said]
+    told = str(refusal(account, status, json.dumps({"error": {"message": said}}).encode()).sentence)
+    assert not any(part in told for part in ("9876", "bc-team", "q-1234"))
+
+
 @pytest.mark.parametrize("said", SHOWN)
 def test_a_servers_words_are_made_fit_to_show(said: str) -> None:
     assert shown(ACCOUNT, said) == SHOWN[said]

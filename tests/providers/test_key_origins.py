@@ -144,7 +144,7 @@ async def test_the_same_host_by_another_name_port_or_scheme_is_another_origin(
     server: ScriptedServer, client: httpx.AsyncClient, called: str
 ) -> None:
     port = server.url.rpartition(":")[2]
-    for origin in (f"https://127.0.0.1:{port}", "http://127.0.0.1", f"http://localhost.:{port}.evil.test", "null"):
+    for origin in (f"https://127.0.0.1:{port}", "http://127.0.0.1", f"http://localhost.:{port}.evil.test", "null", ""):
         account = Account("Acme", called.format(port=port), CANARY, origin)
         with pytest.raises(WrongOrigin):
             await PROVIDERS["openai"](account, client).list_models()

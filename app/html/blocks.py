@@ -246,10 +246,8 @@ class Blocks:
         return len(self._open) >= MAX_OPEN_CHARS or self._cells.number > FEW_CELLS
 
     def _cut_long(self) -> None:
-        """Cutting a block bounds what a character more can cost. A table goes on as another one with the same head.
-
-        A list is cut between two of its items: what is nested in one means something else without it.
-        """
+        """Cutting a block bounds what a character more can cost. A table goes on as another one with the same head; a list is
+        cut between two of its items, because what is nested in one means something else without it."""
         head = head_of_table(self._open) if self._kind == "Table" else ""
         cut = (find_last_item(self._open) if self._kind == "List" else 0) or self._open.rfind("\n") + 1
         if cut <= len(head):  # a line alone is too long: a row would be cut off behind its head again and again

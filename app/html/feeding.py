@@ -10,7 +10,7 @@ import msgspec
 from app.html.stream import AnswerView, Op
 from app.parts import Delta, ToolCallDelta
 
-#: After so long others have their turn. One piece takes far less, whatever stands in it.
+#: Of the processor: after so long others have their turn. One piece takes far less, whatever stands in it.
 MAX_HOLD_SECONDS: Final = 0.004
 MAX_PIECE_CHARS: Final = 1_000
 
@@ -25,15 +25,15 @@ class Share:
         self._rested_at = 0.0
 
     async def begin(self) -> float:
-        """Waits where the share is used up. The time at which work may begin, which must await nothing until `end`."""
-        while (rest := self._rested_at - time.monotonic() - MAX_HOLD_SECONDS) > 0:
+        """Waits where the share is used up. The thread's time at which work begins, which must await nothing until `end`."""
+        while (rest := self._rested_at - time.monotonic() - MAX_HOLD_SECONDS) > 0:  # noqa: ASYNC110  others may have begun
             await asyncio.sleep(rest)
-        return time.monotonic()
+        return time.thread_time()
 
     def end(self, began: float) -> None:
         """Work is followed by as long a rest; a little of it may be put off."""
-        now = time.monotonic()
-        self._rested_at = max(self._rested_at, now) + now - began
+        worked = time.thread_time() - began  # not what the machine did meanwhile
+        self._rested_at = max(self._rested_at, time.monotonic()) + worked
 
 
 SHARE: Final = Share()
@@ -45,7 +45,7 @@ async def feed(view: AnswerView, deltas: Iterable[Delta], seq: int) -> list[Op]:
     for delta in deltas:
         for piece in _cut(delta):
             view.take(piece)
-            if time.monotonic() - began > MAX_HOLD_SECONDS:
+            if time.thread_time() - began > MAX_HOLD_SECONDS:
                 SHARE.end(began)
                 began = await SHARE.begin()
     ops = view.step(seq)

@@ -1,10 +1,12 @@
 """A catch-up, however large, leaves the event loop to others in between, and ends in the same page."""
 
 import asyncio
+import time
+from collections.abc import Iterator
 
 import pytest
 
-from app.html.feeding import feed
+from app.html.feeding import MAX_HOLD_SECONDS, feed
 from app.html.stream import AnswerView
 from app.parts import Delta, ReasoningDelta, TextDelta, ToolCallDelta
 from tests.corpora.markdown import DOCUMENTS
@@ -46,3 +48,45 @@ async def test_a_page_is_told_the_same_as_if_it_had_been_fed_at_once() -> None:
     for seq, delta in enumerate(deltas, 1):
         assert await feed(in_slices, [delta], seq) == at_once.feed([delta], seq)
         assert in_slices.html() == at_once.html()
+
+
+async def test_many_pages_that_catch_up_leave_as_much_of_the_loop_as_one() -> None:
+    """What others do takes many ways through the loop, and on each they meet a page at most, not all of them."""
+    passes = slices = 0
+
+    def slow() -> Iterator[Delta]:
+        nonlocal slices
+        for _ in range(5):
+            works_until = time.thread_time() + 1.5 * MAX_HOLD_SECONDS
+            while time.thread_time() < works_until:
+                pass
+            slices += 1
+            yield TextDelta("word ")
+
+    async def go_through() -> None:
+        nonlocal passes
+        while True:
+            await asyncio.sleep(0)
+            passes += 1
+
+    others = asyncio.create_task(go_through())
+    await asyncio.gather(*(feed(AnswerView("x"), slow(), 1) for _ in range(12)))
+    others.cancel()
+    assert slices == 60
+    assert passes > slices, "the pages together held the loop"
+
+
+async def test_a_page_that_gets_a_word_waits_for_nothing() -> None:
+    view, passes = AnswerView("x"), 0
+
+    async def go_through() -> None:
+        nonlocal passes
+        while True:
+            await asyncio.sleep(0)
+            passes += 1
+
+    await asyncio.sleep(20 * MAX_HOLD_SECONDS)  # nothing of other tests is left to rest for
+    others = asyncio.create_task(go_through())
+    await feed(view, [TextDelta("word")], 1)
+    others.cancel()
+    assert passes == 0

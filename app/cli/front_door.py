@@ -130,11 +130,15 @@ class FrontDoor:
             group.waiting.pop(client, None)
 
     def mark_signed_in(self, client: Client) -> None:
-        """A session was found for the request that this connection is busy with."""
-        if client.groups:
-            self.leave(client)
-            client.groups = (self._signed_in,)
-            self._signed_in.members.add(client)
+        """A session was found for the request of this connection, whose body may be still to come."""
+        if not client.groups:
+            return
+        is_waiting = any(client in group.waiting for group in client.groups)
+        self.leave(client)
+        client.groups = (self._signed_in,)
+        self._signed_in.members.add(client)
+        if is_waiting:
+            self.mark_waiting(client)
 
     def leave(self, client: Client) -> None:
         """The connection is closed. Safe to call twice."""

@@ -113,7 +113,7 @@ def check_host(host: str, *, is_loopback_only: bool, public_url: str, own_addres
     """
     if not is_host(host):
         raise Malformed(_("The request has no valid Host header."))
-    if is_ours(host, public_url) or name_of(host).strip("[]") == own_address:
+    if is_ours(host, public_url) or plain_address(name_of(host).strip("[]")) == plain_address(own_address):
         return
     if not public_url and not is_loopback_only:
         return

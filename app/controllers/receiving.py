@@ -19,6 +19,8 @@ from app.words import gettext as _
 STRANGERS_BYTES = 65_536
 #: The limit of all bodies in flight in one process. One person, and all strangers together, get at most half of it.
 MOST_IN_FLIGHT_BYTES = 64 * 1024 * 1024
+#: The part of it that only signed-in people's small bodies may use, so that large ones cannot keep their questions out.
+RESERVED_BYTES = 8 * 1024 * 1024
 #: How many large forms are parsed at a time, in threads.
 MOST_PARSED = 2
 #: How much of a request is discarded after an early answer: a browser shows an answer only after it has sent its request.
@@ -99,8 +101,11 @@ class InFlight:
 
     def has_room(self, whose: str, count: int) -> bool:
         """Whether there is room for so many more bytes. One sender gets at most half, so that others can still send."""
-        most = max(MOST_IN_FLIGHT_BYTES, 2 * self._most_body_bytes())
-        return self.held.get(whose, 0) + count <= most // 2 and sum(self.held.values()) + count <= most
+        most = max(MOST_IN_FLIGHT_BYTES, 2 * self._most_body_bytes() + RESERVED_BYTES)
+        held = self.held.get(whose, 0) + count
+        is_small = whose != "" and held <= STRANGERS_BYTES
+        free = most - sum(self.held.values()) - (0 if is_small else RESERVED_BYTES)
+        return held <= most // 2 and count <= free
 
 
 class Hold:

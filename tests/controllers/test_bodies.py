@@ -258,6 +258,22 @@ async def test_strangers_that_fill_their_share_do_not_keep_people_out(member: Vi
         await one.end()
 
 
+async def test_two_people_with_all_the_room_do_not_keep_a_question_out(member: Visitor) -> None:
+    lines = []
+    for name in ("Bob", "Carol"):
+        other = Visitor_of(member)
+        await other.sign_in_as(await add_user(name))
+        lines += [await line(other, "/echo", content_length="4000000") for _ in range(8)]
+    for one in lines:
+        one.put(b"a=" + b"x" * 1_000)
+    refused = [one for one in lines if await _is_refused(one)]
+    assert len(refused) == 2  # of Carol's, so that room is left
+    assert (await member.post("/echo", data={"a": "x" * 3_000_000})).status_code == 503
+    assert (await member.post("/echo", data={"a": "x" * 60_000})).status_code == 200
+    for one in lines:
+        await one.end()
+
+
 def Visitor_of(member: Visitor) -> Visitor:  # noqa: N802
     """Somebody else's browser on the same app."""
     other = Visitor(*ROUTES)

@@ -14,6 +14,7 @@ from app.controllers.receiving import Deadline, Incoming
 from app.errors import Malformed
 from app.settings import current
 from tests.controllers.guarded import FORM, Visitor, guarded
+from tests.controllers.lines import Line
 from tests.controllers.raw import live
 
 # -- Bodies
@@ -163,6 +164,20 @@ async def test_monitors_may_ask_by_the_address_that_we_listen_to(app: Litestar) 
         for path, host, status in (*asked, ("/sign-in", "127.0.0.5", 400), ("/health/", "127.0.0.5", 400)):
             request = f"GET {path} HTTP/1.1\r\nHost: {host}:{at.port}\r\n\r\n"
             assert (await at.ask(request.encode())).status == status, (path, host)
+
+
+@pytest.mark.parametrize(
+    ("server", "host", "status"),
+    [("::ffff:192.0.2.7", "192.0.2.7", 200), ("::ffff:192.0.2.7", "192.0.2.8", 400), ("2001:db8::7", "[2001:DB8:0::7]", 200),
+     ("::ffff:192.0.2.7", "", 400)],
+)  # fmt: skip
+async def test_monitors_may_ask_a_socket_for_both_families(app: Litestar, server: str, host: str, status: int) -> None:
+    guard: Any = app.asgi_handler
+    app.asgi_handler = Guard(guard._app, msgspec.structs.replace(current(), **PUBLIC))
+    one = Line(app, "/health", {"host": host}, method="GET")
+    one.scope["server"] = (server, 8000)
+    assert await one.status() == status
+    await one.end()
 
 
 async def test_a_worker_is_asked_by_any_name() -> None:

@@ -212,6 +212,19 @@ async def test_of_signed_in_people_s_idle_connections_there_is_an_end_too(app: L
         assert not any(raw.is_closed() for raw in streams)
 
 
+async def test_of_signed_in_people_s_half_sent_bodies_there_is_an_end(app: Litestar, alice: Browser) -> None:
+    """The session is looked up before a large body has come. Such connections counted as busy and had no limit."""
+    length = b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 70000\r\n\r\na"
+    half = signed_in(alice, "/threads").replace(b"GET", b"POST")[:-2] + length
+    door = FrontDoor(limits=Limits(signed_in_waiting=8, burst_seconds=0.05))
+    async with live(app, door) as at:
+        first, *_others = await connect(at, 12, sent=half)
+        assert (await first.rest()).startswith(b"HTTP/1.1 503")
+        await settle(at, 8)
+        assert door.anonymous == 0
+        assert (await at.ask(signed_in(alice))).status == 200
+
+
 async def test_pages_that_all_may_see_make_nobody_known(app: Litestar, alice: Browser) -> None:
     door = FrontDoor(limits=SMALL)
     async with live(app, door) as at:

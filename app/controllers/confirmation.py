@@ -85,6 +85,7 @@ class Confirmed:
             "what": _actions()[self.action],
             "action": _path_of(connection),
             "back": back,
+            "is_download": self.action == "export",
             "sealed": await asyncio.to_thread(_sealed, sent),
             "target": _target_of(visit),
             "email": user.email,

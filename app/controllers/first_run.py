@@ -74,7 +74,11 @@ async def make_owner(request: Request[Any, Any, Any]) -> Response[bytes]:
     filled = _checked(read_form(request, NewOwner))
     try:
         if not await _knows_token(request, filled.typed["token"]):
-            filled = wrong(filled, "token", _("This is not the token that the console shows."))
+            filled = wrong(
+                filled,
+                "token",
+                _("This is not the token that the console shows. “parley owner --link” prints it again."),
+            )
     except TooManyRequests as error:
         failed = wrong(filled, "token", error.sentence)
         return _first_run_page(request, failed.typed, failed.errors, status_code=429, headers=headers_of(error))

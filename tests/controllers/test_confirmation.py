@@ -370,6 +370,17 @@ async def test_the_page_leads_back_and_holds_a_token_and_its_own_form(olive: Bro
     assert 'href="/users?x=1" data-close' in again.text
 
 
+@pytest.mark.parametrize("name", NAMES)
+async def test_the_page_says_that_it_stays_where_a_file_is_downloaded(
+    olive: Browser, cases: dict[str, Case], name: str
+) -> None:
+    await grow_old(olive)
+    asked = await cases[name].send(olive)
+    done = await confirm(olive, cases[name], asked)
+    is_download = "attachment" in done.headers.get("content-disposition", "")
+    assert ("this page stays" in asked.text) == is_download
+
+
 async def test_htmx_is_given_a_dialog_that_puts_the_answer_where_it_belongs(
     olive: Browser, cases: dict[str, Case]
 ) -> None:

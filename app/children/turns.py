@@ -49,9 +49,11 @@ class Turns:
         if given.done() and not given.cancelled():  # it was given in the moment of leaving
             self._give_back(person)
             return
-        self._waiting[person].remove(given)
-        if not self._waiting[person]:
-            del self._waiting[person]
+        queue = self._waiting.get(person)
+        if queue and given in queue:  # otherwise it was passed over
+            queue.remove(given)
+            if not queue:
+                del self._waiting[person]
 
     def _take(self, person: str) -> None:
         self._free -= 1
@@ -62,12 +64,20 @@ class Turns:
         self._held[person] -= 1
         if not self._held[person]:
             del self._held[person]
-        next_person = next((each for each in self._waiting if self._held[each] < self._most), None)
-        if next_person is None:
-            return
-        queue = self._waiting.pop(next_person)
+        while (waiting := self._next()) is not None:
+            next_person, given = waiting
+            if not given.done():  # otherwise its time has just run out, and it leaves in a moment
+                self._take(next_person)
+                given.set_result(None)
+                return
+
+    def _next(self) -> "tuple[str, asyncio.Future[None]] | None":
+        """Takes the next wait out of its queue, and moves the rest of that person's behind all others."""
+        person = next((each for each in self._waiting if self._held[each] < self._most), None)
+        if person is None:
+            return None
+        queue = self._waiting.pop(person)
         given = queue.popleft()
         if queue:
-            self._waiting[next_person] = queue  # behind all others
-        self._take(next_person)
-        given.set_result(None)
+            self._waiting[person] = queue
+        return person, given

@@ -222,6 +222,19 @@ def test_sentences_are_looked_up_when_they_are_said() -> None:
     assert not wrong
 
 
+def test_sentences_stand_outside_of_f_strings() -> None:
+    """Within one they are not gathered for translators before Python 3.12."""
+    wrong = [
+        f"{name_of(path)}:{call.lineno}"
+        for path in SOURCES
+        for text in ast.walk(ast.parse(path.read_text()))
+        if isinstance(text, ast.JoinedStr)
+        for call in ast.walk(text)
+        if isinstance(call, ast.Call) and is_translation(call)
+    ]
+    assert not wrong
+
+
 def test_one_module_knows_which_language_is_spoken() -> None:
     """The standard gettext would answer in the language of the process, whoever asks."""
     imports = re.compile(r"^\s*(from gettext import|import gettext)", re.MULTILINE)

@@ -81,4 +81,4 @@ async def _last_used(user_id: uuid.UUID) -> uuid.UUID | None:
 
 def _gone(name: str, has_other: bool) -> str:
     sentence = _("The model of this preset, %(model)s, is not available any more.") % {"model": name}
-    return f"{sentence} {_('Another one is chosen.')}" if has_other else sentence
+    return sentence + " " + _("Another one is chosen.") if has_other else sentence

@@ -80,7 +80,8 @@ def _end(message: Message) -> str:
         case "complete":
             said, kind, link = "", " primary", _("Show the finished answer")
         case "stopped":
-            said = f'<p class="ending">{escape(_("You stopped this answer."))}</p>'
+            stopped = _("You stopped this answer.")
+            said = f'<p class="ending">{escape(stopped)}</p>'
         case _:
             sentence = message.error_sentence or _("The answer could not be made.")
             said = f'<div class="problem"><p><span>{escape(sentence)}</span></p></div>'

@@ -153,9 +153,10 @@ def code_block(info: str, code: str) -> tuple[str, str, str]:
     language = language_of(info)
     attribute = f' data-language="{language}"' if language else ""
     css = f' class="language-{language}"' if language else ""
+    copy = escape(_("Copy"))
     head = (
         f'<div class="code" dir="ltr"{attribute}><div class="code-head"><span>{escape(info.strip()[:100], False)}</span>'
-        f'<button type="button" class="copy" data-copy>{escape(_("Copy"))}</button></div>'
+        f'<button type="button" class="copy" data-copy>{copy}</button></div>'
         f'<pre tabindex="0"><code{css}>'
     )
     return head, code, "</code></pre></div>"

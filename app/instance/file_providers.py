@@ -40,7 +40,7 @@ def lost_keys(providers: list[FileProvider], secrets: Secrets) -> list[str]:
     if secrets.base_urls:
         return []
     names = [provider.name for provider, key in zip(providers, secrets.keys, strict=False) if key]
-    return [f"{_('The key of %(name)s') % {'name': name}}: {no_origin()}" for name in names]
+    return [_("The key of %(name)s") % {"name": name} + ": " + no_origin() for name in names]
 
 
 def lost_path(provider: FileProvider, address: Address) -> list[str]:

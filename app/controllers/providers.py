@@ -136,12 +136,13 @@ async def update(
 @delete("/providers/{provider_id:uuid}", guards=[owner_only, Confirmed("disconnect")], status_code=303)
 async def destroy(request: AnyRequest, provider_id: FromPath[uuid.UUID]) -> Response[Any]:
     """Disconnect a provider: its models leave the list, threads and answers stay."""
-    if (await find_provider(provider_id))["kind"] not in CONNECTABLE:
+    row = await find_provider(provider_id)
+    if row["kind"] not in CONNECTABLE:
         raise Conflict(_("This one comes with Parley and cannot be disconnected."))
     await remove_provider(provider_id)
     await tell(News(key="everybody", event="catalog"))
     log.info("provider_disconnected", provider_id=str(provider_id))
-    return redirect(request, "/providers")
+    return redirect(request, "/providers", flash="disconnected", name=row["name"])
 
 
 @post("/providers/{provider_id:uuid}/refresh", guards=[owner_only], status_code=303)

@@ -38,7 +38,7 @@ def accepted(answer: httpx.Response) -> dict[str, str]:
 async def test_a_proposal_takes_the_key_along(olive: Browser, server: ScriptedServer, path: str) -> None:
     form = form_of(f"{server.url}/v1/chat/completions", key=KEY)
     answer = await olive.post(path, data=form)
-    assert (KEY in answer.text, "takes the key that you typed along" in answer.text) == (False, True)
+    assert (KEY in answer.text, "includes the key you typed" in answer.text) == (False, True)
     assert (await olive.post("/providers", data=form | accepted(answer))).status_code == 303
     (row,) = await accounts("WHERE kind = 'openai'")
     assert (row["base_url"], row["key"], row["key_origin"]) == (f"{server.url}/v1", KEY, server.url)
@@ -63,7 +63,7 @@ async def test_a_proposal_of_another_origin_asks_for_the_key_again(olive: Browse
     async with ScriptedServer(tls=Authority().server_context()) as server:
         form = form_of(f"http://{server.url.removeprefix('https://')}/of-ann/v1", key=KEY)
         answer = await olive.post("/providers", data=form)
-        assert "takes the key that you typed along" not in answer.text
+        assert "includes the key you typed" not in answer.text
         asked = await olive.post("/providers", data=form | accepted(answer))
         said = beside(asked, "key")
         assert (asked.status_code, f"is not sent to {server.url}." in said) == (422, True)
@@ -89,7 +89,7 @@ async def test_a_change_takes_it_along_too(olive: Browser, server: ScriptedServe
     provider = await connected(olive, f"{server.url}/v1", key="sk-before")
     change = {"name": "Pier", "base_url": f"{server.url}/v1/models", "key": KEY, "allows_private": "true"}
     answer = await olive.patch(f"/providers/{provider}", data=change)
-    assert "takes the key that you typed along" in answer.text
+    assert "includes the key you typed" in answer.text
     assert (await olive.patch(f"/providers/{provider}", data=change | accepted(answer))).status_code == 303
     assert (await accounts("WHERE kind = 'openai'"))[0]["key"] == KEY
 

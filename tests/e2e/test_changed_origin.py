@@ -76,7 +76,7 @@ async def test_a_proposal_connects_with_the_key_that_was_typed(
         await form.get_by_label("Key", exact=True).fill("sk-lantern")
         await form.get_by_label("It is on this machine or in my own network").check()
         await form.get_by_role("button", name="Connect", exact=True).click()
-        await expect(form).to_contain_text("takes the key that you typed along")
+        await expect(form).to_contain_text("includes the key you typed")
         await assert_no_wider(page)
         if folder := os.environ.get("SHOTS"):
             await form.screenshot(path=f"{folder}/use-{has_scripts}.png")

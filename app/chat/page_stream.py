@@ -70,7 +70,7 @@ async def _grow(reader: Reader, viewer: Viewer, message: Message, person: str) -
 
 
 def _note(message: Message) -> str:
-    return f'<p class="ending">{escape(message.source_note)}</p>' if message.source_note else ""
+    return f'<p class="ending source-note">{escape(message.source_note)}</p>' if message.source_note else ""
 
 
 def _end(message: Message) -> str:

@@ -7,9 +7,10 @@ import msgspec
 from litestar import Request
 
 from app.chat import introduction
-from app.chat.address_guesses import Guess, tidied
+from app.chat.address_guesses import Guess, is_elsewhere, tidied
 from app.chat.introduction import Make
 from app.controllers.addresses import address_fault
+from app.controllers.typed_keys import kept_key
 from app.providers import PROVIDERS
 from app.providers.errors import ProviderError
 from app.server_url import url_fault
@@ -17,11 +18,16 @@ from app.words import gettext as _
 
 
 class Proposal(msgspec.Struct, frozen=True):
-    """What is asked, the address, and what the button sends as `proposal`: the kind and the address."""
+    """What is asked, the address, and what the button sends as `proposal`: the kind and the address.
+
+    `typed_key`: the key that was typed, sealed. `takes_key`: whether it is for the proposed address too.
+    """
 
     question: str
     base_url: str
     value: str
+    typed_key: str = ""
+    takes_key: bool = False
 
 
 async def find_proposal(
@@ -44,6 +50,12 @@ async def find_proposal(
     else:
         found = await introduction.propose(typed, None, ordered, make)
     return _proposal(found, typed) if found else None
+
+
+def with_key(request: Request[Any, Any, Any], proposal: Proposal, key: str, typed_url: str) -> Proposal:
+    """The proposal with the key that was typed beside the address that it replaces."""
+    takes_key = bool(key) and not is_elsewhere(proposal.base_url, typed_url)
+    return msgspec.structs.replace(proposal, typed_key=kept_key(request, key, typed_url), takes_key=takes_key)
 
 
 def asking(sentence: str, proposal: Proposal) -> str:

@@ -13,7 +13,7 @@ from app.controllers.addresses import address_fault
 from app.controllers.forms import Filled, Name, OptionalName, read_form, wrong
 from app.controllers.logins import given_login, kept_login, moved_login
 from app.controllers.stored_address import completed_url, find_stored, lost_key
-from app.controllers.visit import visit_of
+from app.controllers.typed_keys import accepted_key, has_key
 from app.database import fetch
 from app.origins import is_same_url, origin_of
 from app.providers import PROVIDERS
@@ -38,7 +38,8 @@ class NewProvider(msgspec.Struct):
     No address: the one of the kind's service.
 
     `proposal`: a kind and an address that we proposed and that is taken in the place of what was typed. `login`: user and
-    password of an earlier address of this form, sealed (`logins.py`).
+    password of an earlier address of this form, sealed (`logins.py`). `typed_key`: the key that was typed before the
+    proposal, sealed (`typed_keys.py`).
     """
 
     kind: str
@@ -49,12 +50,14 @@ class NewProvider(msgspec.Struct):
     allows_private: bool = False
     proposal: Url = ""
     login: Sealed = ""
+    typed_key: Sealed = ""
 
 
 class ProviderChange(msgspec.Struct):
-    """An empty key leaves the key as it is, at its own origin. `proposal` and `login` are those of `NewProvider`.
+    """An empty key leaves the key as it is, at its own origin. `proposal`, `login` and `typed_key` are those of
+    `NewProvider`.
 
-    `keyless`: another origin, of which the form has said that the stored key does not go there.
+    `keyless`: another origin, for which the person chose to save without a key.
     """
 
     name: Name
@@ -63,6 +66,7 @@ class ProviderChange(msgspec.Struct):
     allows_private: bool = False
     proposal: Url = ""
     login: Sealed = ""
+    typed_key: Sealed = ""
     keyless: Url = ""
 
 
@@ -78,7 +82,7 @@ def read_provider(request: Request[Any, Any, Any], form: type[P]) -> Filled[P]:
     typed["base_url"], kept = _trimmed(proposed or address), typed["login"]
     login = login or (moved_login(kept, address, proposed) if proposed else given_login(kept, typed["base_url"]))
     typed["login"] = kept_login(login, typed["base_url"])
-    if "keyless" in typed and any((visit_of(request).form or {}).get("key", [])):
+    if "keyless" in typed and has_key(request):
         typed["keyless"] = ""  # the key that was typed is lost with this form: without it nothing is agreed any more
     if proposed and "kind" in typed:
         typed["kind"] = kind
@@ -86,6 +90,10 @@ def read_provider(request: Request[Any, Any, Any], form: type[P]) -> Filled[P]:
         values.base_url, values.login = typed["base_url"], typed["login"]
         if isinstance(values, NewProvider):
             values.kind = typed["kind"]
+        if proposed:
+            key, fault = accepted_key(request, values.typed_key, values.base_url)
+            values.key = values.key or key
+            return wrong(filled, "key", fault) if fault else filled
     return filled
 
 

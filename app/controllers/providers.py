@@ -20,7 +20,7 @@ from app.controllers.confirmation import Confirmed
 from app.controllers.forms import Filled, wrong
 from app.controllers.guard import CurrentUser, owner_only
 from app.controllers.pages import page, redirect
-from app.controllers.proposals import Proposal, asking, find_proposal
+from app.controllers.proposals import Proposal, asking, find_proposal, with_key
 from app.controllers.provider_form import (
     CONNECTABLE,
     NewProvider,
@@ -32,8 +32,9 @@ from app.controllers.provider_form import (
     field_of,
     read_provider,
 )
-from app.controllers.providers_page import AnyRequest, Test, find_provider, has_key, kinds, providers_page
+from app.controllers.providers_page import AnyRequest, Test, find_provider, kinds, providers_page
 from app.controllers.stored_address import find_stored, key_for, sealed_key
+from app.controllers.typed_keys import has_key, is_forgotten
 from app.controllers.visit import visit_of
 from app.database import fetch, new_id, transaction
 from app.errors import Conflict
@@ -98,7 +99,12 @@ async def test(
             not listing.error, len(listing.models), listing.latency_ms, listing.error, has_list=listing.has_list
         )
     if visit_of(request).is_partial:
-        context = {"form": filled.typed, "errors": filled.errors, "kinds": kinds()}
+        context = {
+            "form": filled.typed,
+            "errors": filled.errors,
+            "kinds": kinds(),
+            "is_key_lost": is_forgotten(request),
+        }
         return page(request, "providers/_tested.html", context | {"test": found, "proposal": proposal})
     return await providers_page(request, current_user, client, filled=filled, test=found, proposal=proposal)
 
@@ -130,12 +136,13 @@ async def update(
 @delete("/providers/{provider_id:uuid}", guards=[owner_only, Confirmed("disconnect")], status_code=303)
 async def destroy(request: AnyRequest, provider_id: FromPath[uuid.UUID]) -> Response[Any]:
     """Disconnect a provider: its models leave the list, threads and answers stay."""
-    if (await find_provider(provider_id))["kind"] not in CONNECTABLE:
+    row = await find_provider(provider_id)
+    if row["kind"] not in CONNECTABLE:
         raise Conflict(_("This one comes with Parley and cannot be disconnected."))
     await remove_provider(provider_id)
     await tell(News(key="everybody", event="catalog"))
     log.info("provider_disconnected", provider_id=str(provider_id))
-    return redirect(request, "/providers")
+    return redirect(request, "/providers", flash="disconnected", name=row["name"])
 
 
 @post("/providers/{provider_id:uuid}/refresh", guards=[owner_only], status_code=303)
@@ -187,6 +194,8 @@ async def _ask(
     proposal = None
     if filled.typed["base_url"] in ("", typed.base_url):  # a proposal for a stored address would show all of it
         proposal = await find_proposal(request, typed, failure, kinds, make, allows_private=form.allows_private)
+    if proposal is not None and not filled.typed["login"]:  # user and password come along by themselves
+        proposal = with_key(request, proposal, form.key, typed.base_url)
     field = field_of(failure) or ("base_url" if proposal or listing is None else "")
     if not field:
         return filled, listing, None

@@ -13,7 +13,7 @@ from app.chat.residence import IS_LOADED, RESIDENCE, RUN_HERE
 from app.controllers.forms import Fields, Filled
 from app.controllers.pages import page, with_sidebar
 from app.controllers.provider_form import CONNECTABLE, NewProvider
-from app.controllers.visit import visit_of
+from app.controllers.typed_keys import has_key
 from app.database import fetch, fetch_row
 from app.errors import NotFound
 from app.providers import PROVIDERS
@@ -82,11 +82,6 @@ async def providers_page(
 def kinds() -> list[tuple[str, str]]:
     """What can be connected, and what people call it."""
     return [(kind, PROVIDERS[kind].label()) for kind in CONNECTABLE]
-
-
-def has_key(request: AnyRequest) -> bool:
-    """Whether a key was typed, which a page that is drawn again does not hold."""
-    return any((visit_of(request).form or {}).get("key", []))
 
 
 def _starter(rows: list[asyncpg.Record]) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ class Form(Protocol):
 
 
 class Change(Form, Protocol):
-    """The same of a change; `keyless` is the origin of which was said that the stored key does not go there."""
+    """The same of a change; `keyless` is the origin for which the person chose to save without a key."""
 
     keyless: str
 
@@ -48,8 +48,8 @@ def lost_key(form: Change, row: Mapping[str, Any]) -> str:
     if origin in (stored.key_origin, form.keyless):
         return ""
     sentence = _(
-        "The stored key is for %(stored)s and is not sent to %(new)s. Enter a key for this address, or save again "
-        "without one; the stored key is then deleted."
+        "The stored key is for %(stored)s and is not sent to %(new)s. Enter a key for this address, or choose "
+        "“Save without a key”; the stored key is then deleted."
     )
     return sentence % {"stored": stored.key_origin or _("another address"), "new": origin}
 

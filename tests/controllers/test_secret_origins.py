@@ -53,7 +53,7 @@ def change_to(url: str, **fields: str) -> dict[str, str]:
 
 
 def keyless_in(text: str) -> str:
-    found = re.search(r'<input type="hidden" name="keyless" value="([^"]*)"', text)
+    found = re.search(r'<button name="keyless" value="([^"]*)"', text)
     return found[1] if found else ""
 
 
@@ -69,6 +69,13 @@ async def test_a_changed_origin_asks_for_the_key_and_then_forgets_it(
     said = beside(asked, f"key-{provider}")
     assert (asked.status_code, server.url in said, other.url in said) == (422, True, True)
     assert (other.requests, (await accounts("WHERE id = $1", provider))[0]["key"]) == ([], CANARY)
+    again = await olive.patch(f"/providers/{provider}", data=change)
+    assert (again.status_code, (await accounts("WHERE id = $1", provider))[0]["key"]) == (422, CANARY), (
+        "Save deletes none"
+    )
+    form = asked.text.partition(f'action="/providers/{provider}?_method=PATCH"')[2].partition("</form>")[0]
+    assert re.findall(r"<button[^>]*>([^<]*)", form) == ["Save", "Save without a key"], "Enter takes the first"
+    assert 'type="hidden" name="keyless"' not in form
     agreed = change | {"keyless": keyless_in(asked.text)}
     assert (await olive.patch(f"/providers/{provider}", data=agreed)).status_code == 303
     (row,) = await accounts("WHERE id = $1", provider)

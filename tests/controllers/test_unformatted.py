@@ -60,11 +60,20 @@ async def test_without_a_free_renderer_the_page_says_how_to_look_again(alice: Br
     theirs = await converse(alice.user, answer="```python\nquiet()\n```")
     RENDERERS.program = "tests.children.ends_at_once"
     page = (await alice.get(f"/threads/{theirs.thread}")).text
-    assert f'{NOT_YET} <a href="/messages/{theirs.answer}">Show it formatted</a>' in page
+    assert page.count("Show it formatted") == 1
+    assert re.search(rf'{NOT_YET} <a href="/messages/{theirs.answer}" [^>]*>Show it formatted</a>', page)
     RENDERERS.program = "tests.children.broken"
     page = (await alice.get(f"/messages/{theirs.answer}", follow_redirects=True)).text
     assert NOT_YET not in page
     assert 'class="language-python"' in page
+
+
+async def test_a_long_answer_says_it_at_both_ends(alice: Browser) -> None:
+    theirs = await converse(alice.user, answer="```python\nquiet()\n```\n\n" + "Many words follow. " * 100)
+    RENDERERS.program = "tests.children.ends_at_once"
+    page = (await alice.get(f"/threads/{theirs.thread}")).text
+    first, last = (found.start() for found in re.finditer(NOT_YET, page))
+    assert first < page.index("Many words") < page.rindex("Many words") < last < page.index('formaction="/messages/')
 
 
 def without_nonces(html: str) -> str:

@@ -44,7 +44,7 @@ async def test_the_form_says_that_a_key_stays_behind(
         await expect(change).to_contain_text("The stored key is not sent there: enter the key for it.")
         await assert_no_wider(page)
         await change.get_by_label("Base URL").fill(f"{second.url}/v1")
-        await change.get_by_role("button", name="Save").click()
+        await change.get_by_role("button", name="Save", exact=True).click()
         said = change.locator(".error")
         await expect(said).to_contain_text(f"The stored key is for {first.url} and is not sent to {second.url}.")
         assert second.requests == []
@@ -54,8 +54,32 @@ async def test_the_form_says_that_a_key_stays_behind(
         if folder := os.environ.get("SHOTS"):
             await page.screenshot(path=f"{folder}/{width}-{has_scripts}.png", full_page=True)
         await change.get_by_label("Key", exact=True).fill("sk-of-the-second")
-        await change.get_by_role("button", name="Save").click()
+        await change.get_by_role("button", name="Save", exact=True).click()
         await expect(page.get_by_role("listitem").filter(has_text=second.url).first).to_contain_text("with a key")
         assert "sk-lantern" not in str([asked.headers for asked in second.requests])
         await page.get_by_role("link", name="Disconnect Mole…").click()
         await page.get_by_role("button", name="Disconnect", exact=True).click()
+        await expect(page.locator("#flash")).to_have_text("Mole is disconnected.")
+
+
+@SCRIPTS
+async def test_a_proposal_connects_with_the_key_that_was_typed(
+    windows: Windows, olive: Person, has_scripts: bool
+) -> None:
+    windows.expect([422])
+    async with ModelServer(["lantern-7b"]) as server:
+        page = await windows.open(olive, java_script_enabled=has_scripts, **PHONE)
+        await page.goto("/providers")
+        form = form_of(page)
+        await form.get_by_label("Name").fill("Mole")
+        await form.get_by_label("Base URL").fill(f"{server.url}/v1/chat/completions")
+        await form.get_by_label("Key", exact=True).fill("sk-lantern")
+        await form.get_by_label("It is on this machine or in my own network").check()
+        await form.get_by_role("button", name="Connect", exact=True).click()
+        await expect(form).to_contain_text("includes the key you typed")
+        await assert_no_wider(page)
+        if folder := os.environ.get("SHOTS"):
+            await form.screenshot(path=f"{folder}/use-{has_scripts}.png")
+        await form.get_by_role("button", name=f"Use {server.url}/v1").click()
+        await expect(page.get_by_role("listitem").filter(has_text=server.url).first).to_contain_text("with a key")
+        assert server.requests[-1].headers["authorization"] == "Bearer sk-lantern"

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 import pytest_asyncio
+from markupsafe import Markup
 from playwright.async_api import Browser, Page, expect
 
 from tests.preview import pages
-from tests.preview.rows import message, question, running, thread
+from tests.preview.rows import message, question, running, thread, unformatted
 from tests.preview.site import Live, Site
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -52,6 +53,29 @@ def append(live: Live, row: SimpleNamespace, start: int, words: str) -> None:
         f'<hx-partial hx-target="#t-{row.short} p" hx-swap=append>{words}</hx-partial>',
         f"7.{row.short}.{start}.{start + 1}",
     )
+
+
+async def test_a_block_that_is_too_deep_scrolls_and_an_unformatted_answer_wraps(page: Page, site: Site) -> None:
+    deep = message(1, text="Before\n\n" + "> " * 300 + "deep " * 50)
+    await show(page, site, question(0, "How?"), deep, question(2, "Why?"), unformatted(3, is_given_up=True))
+    styles = await page.locator(".body > pre").evaluate_all(
+        "all => all.map((each) => [getComputedStyle(each).whiteSpace, each.scrollWidth > each.clientWidth])"
+    )
+    assert styles == [["pre", True], ["pre-wrap", False]]
+    assert await page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+async def test_show_it_formatted_stays_where_the_reader_is(page: Page, site: Site) -> None:
+    row = unformatted(1, is_given_up=False)
+    row.content = "x" * 2000
+    row.body += Markup("<p>more</p>" * 100)
+    await show(page, site, question(0, "How?"), row)
+    fresh = f'<article id="message-{row.id}" class="message assistant"><h2 dir="auto">Formatted</h2></article>'
+    await page.route(f"**/messages/{row.id}", lambda route: route.fulfill(body=fresh, content_type="text/html"))
+    await page.get_by_role("link", name="Show it formatted").last.click()
+    await expect(page.locator(f"#message-{row.id}")).to_have_text("Formatted")
+    assert page.url.endswith(f"/threads/{pages.LIVE.id}")
+    assert await page.locator("#main").evaluate("(main) => main.scrollTop") == 0
 
 
 async def test_new_is_said_only_of_what_is_new(page: Page, site: Site, live: Live) -> None:

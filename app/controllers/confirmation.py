@@ -87,6 +87,7 @@ class Confirmed:
             "back": back,
             "sealed": await asyncio.to_thread(_sealed, sent),
             "target": _target_of(visit),
+            "is_download": self.action == "export",
             "email": user.email,
             "errors": Fields() if isinstance(fault, PasswordNeeded) else Fields({PASSWORD_FIELD: fault.sentence}),
         }

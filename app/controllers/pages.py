@@ -149,6 +149,7 @@ def _flashes() -> dict[str, str]:
     return {
         "saved": _("Saved."),
         "deleted": _("Deleted."),
+        "exported": _("Downloaded."),
         "model-added": _("%(name)s added."),
         "model-hidden": _("%(name)s is hidden."),
         "model-shown": _("%(name)s is not hidden any more."),

@@ -151,3 +151,42 @@ async def test_an_export_asks_for_the_password_beforehand(windows: Windows, inst
     assert (await downloading.value).suggested_filename.startswith("parley-settings-")
     await page.reload()
     await expect(page.get_by_label("Your password")).to_have_count(0)
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "none"])
+async def test_an_export_that_waited_for_the_password_ends_on_the_settings(
+    windows: Windows, instance: Instance, scripts: bool
+) -> None:
+    windows.expect([403, 422])
+    olive = await owner_of_long_ago(instance)
+    page = await windows.open(olive, java_script_enabled=scripts)
+    await page.goto("/settings/file")
+    await page.get_by_label("Passphrase for the secrets (optional)").fill("a long passphrase")
+    await page.get_by_role("button", name="Download").click()
+    await see_the_question(page, "settings with")
+    await give(page, "not this one")
+    await expect(page.locator("#error-confirm_password")).to_have_text("Wrong password.")
+    async with page.expect_download() as downloading:
+        await give(page, PASSWORD)
+    assert b"secrets" in (await (await downloading.value).path()).read_bytes()
+    if not scripts:
+        await expect(page.get_by_text("The download starts when you continue")).to_be_visible()
+        await page.get_by_role("link", name="Back to the settings").click()
+    await expect(page).to_have_url(f"{instance.base_url}/settings/file")
+    await expect(page.locator("#flash")).to_have_text("Downloaded.")
+    await expect(page.get_by_label("Your password")).to_have_count(0)
+
+
+async def test_an_export_keeps_no_password_on_its_page(windows: Windows, instance: Instance) -> None:
+    page = await windows.open(await owner_of_long_ago(instance))
+    await page.goto("/settings/file")
+    passphrase = page.get_by_label("Passphrase for the secrets (optional)")
+    await passphrase.fill("a long passphrase")
+    await page.get_by_label("Your password").first.fill(PASSWORD)
+    async with page.expect_download():
+        await page.get_by_role("button", name="Download").click()
+    await expect(page.locator("#flash")).to_have_text("Downloaded.")
+    await expect(passphrase).to_have_value("")
+    await expect(page.get_by_label("Your password")).to_have_count(0)
+    async with page.expect_download():
+        await page.get_by_role("button", name="Download").click()

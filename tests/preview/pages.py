@@ -428,6 +428,7 @@ PAGES: dict[str, Callable[[], Context]] = {
         "back": "/providers",
         "sealed": "gAAAAA",
         "target": "",
+        "is_download": False,
         "email": "olive@example.org",
         "errors": {"confirm_password": "Wrong password."},
         "status_code": 422,

@@ -9,6 +9,7 @@ import asyncio
 import re
 import uuid
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
@@ -44,9 +45,13 @@ class PasswordNeeded(Forbidden):
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """A form as it was sent, for one session and one address alone. `back` is the page that it came from."""
+    """A form as it was sent, for one session and one address alone. `back` is the page that it came from.
+
+    It is good for one time: `confirmed_at` is that of the session, and the password that comes with it changes that.
+    """
 
     session_id: uuid.UUID
+    confirmed_at: datetime | None
     address: str
     back: str
     form: dict[str, list[str]] | None
@@ -66,21 +71,28 @@ class Confirmed:
         if user is None or visit.session is None:
             raise NotSignedIn(_("You are not signed in."))
         password = _take(visit, PASSWORD_FIELD)
-        back = await _take_sent(connection, visit.session)
-        if visit.session.is_confirmed or (self._only_if is not None and not await self._only_if(connection)):
+        sent = await _take_sent(connection, visit.session)
+        is_used = sent is not None and sent.confirmed_at != visit.session.confirmed_at
+        if visit.session.is_confirmed and not is_used:
             return
-        if (fault := await _fault_of(connection, user, visit.session, password)) is None:
+        if self._only_if is not None and not await self._only_if(connection):
+            return
+        fault = _used() if is_used else await _fault_of(connection, user, password)
+        if fault is None and not await visit.session.confirm() and sent is not None:
+            fault = _used()
+        if fault is None:
             log.info("password_confirmed", user_id=str(user.id), action=self.action)
             return
         if visit.wants_json:
             raise fault
+        back = referring_path(connection) if sent is None else local_path(sent.back)
         raise Answered(await self._page(connection, user, visit.session, fault, back))
 
     async def _page(
         self, connection: Connection, user: User, session: Session, fault: AppError, back: str
     ) -> Response[bytes]:
         visit = visit_of(connection)
-        sent = Sent(session.id, _address_of(connection), back, visit.form, visit.files)
+        sent = Sent(session.id, session.confirmed_at, _address_of(connection), back, visit.form, visit.files)
         context: dict[str, Any] = {
             "what": _actions()[self.action],
             "action": _path_of(connection),
@@ -98,7 +110,7 @@ class Confirmed:
         return answer
 
 
-async def _fault_of(connection: Connection, user: User, session: Session, password: str) -> AppError | None:
+async def _fault_of(connection: Connection, user: User, password: str) -> AppError | None:
     """None if the password is right. Guesses are slowed down as those of a sign-in are."""
     if not password:
         return PasswordNeeded(_("Enter your password to continue."))
@@ -108,9 +120,13 @@ async def _fault_of(connection: Connection, user: User, session: Session, passwo
         return error
     if not is_right:
         return Invalid(_("Wrong password."), field=PASSWORD_FIELD)
-    if not await session.confirm():
-        raise NotSignedIn(_("You are not signed in."))
     return None
+
+
+def _used() -> AppError:
+    """Back and reload send a form again that was done; of two tabs the second is asked once more."""
+    sentence = _("You entered your password somewhere else, or did this already. Enter it again to do it now.")
+    return Invalid(sentence, field=PASSWORD_FIELD)
 
 
 def _take(visit: Visit, field: str) -> str:
@@ -121,16 +137,16 @@ def _take(visit: Visit, field: str) -> str:
     return normalised("".join(values))
 
 
-async def _take_sent(connection: Connection, session: Session) -> str:
-    """Puts the form that was sent first in the place of the one that brought the password; where it came from."""
+async def _take_sent(connection: Connection, session: Session) -> Sent | None:
+    """Puts the form that was sent first in the place of the one that brought the password, if this is such."""
     visit = visit_of(connection)
     if not (sealed := _take(visit, FORM_FIELD)):
-        return referring_path(connection)
+        return None
     sent = await asyncio.to_thread(_opened, sealed)
     if visit.form or sent is None or (sent.session_id, sent.address) != (session.id, _address_of(connection)):
         raise Malformed(_("This form cannot be continued. Nothing was changed. Go back and fill it in again."))
     visit.form, visit.files = sent.form, sent.files
-    return local_path(sent.back)
+    return sent
 
 
 def _sealed(sent: Sent) -> str:

@@ -1,6 +1,10 @@
 // The password that a sensitive change asks for, in the dialog or on a page of its own, and what comes after it. Part of
 // page.js: see BUNDLES in controllers/static.py.
 
+// The page is the answer to a form, and its address cannot be opened: Back and reload lead to where the form was.
+const question = document.querySelector("main form[data-confirms]");
+if (question) history.replaceState(history.state, "", question.dataset.from);
+
 let asker; // the id of what had the focus when the form was sent; what comes in its place has the same
 
 const isConfirmation = (element) => element?.matches?.("form[data-confirms]");

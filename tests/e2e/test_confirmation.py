@@ -190,3 +190,25 @@ async def test_an_export_keeps_no_password_on_its_page(windows: Windows, instanc
     await expect(page.get_by_label("Your password")).to_have_count(0)
     async with page.expect_download():
         await page.get_by_role("button", name="Download").click()
+
+
+async def test_back_and_reload_lead_to_the_form_and_send_nothing_again(windows: Windows, instance: Instance) -> None:
+    windows.expect([403])
+    olive = await owner_of_long_ago(instance)
+    page = await windows.open(olive)
+    people = f"{instance.base_url}/users"
+    await page.goto("/users")
+    await page.get_by_role("button", name="Make an invitation").click()
+    await see_the_question(page, "invitation")
+    await expect(page).to_have_url(people)
+    await page.reload()
+    await expect(page.get_by_role("button", name="Make an invitation")).to_be_visible()
+    await page.get_by_role("button", name="Make an invitation").click()
+    await give(page, PASSWORD)
+    await expect(page.locator("#invitation-url")).to_contain_text("/invitations/")
+    await page.go_back()
+    await expect(page).to_have_url(people)
+    await expect(page.get_by_role("button", name="Make an invitation")).to_be_visible()
+    await page.reload()
+    await expect(page.get_by_role("heading", name="Invitations")).to_be_visible()
+    assert len(await instance.sql("DELETE FROM invitation WHERE created_by = $1 RETURNING 1", olive.id)) == 1

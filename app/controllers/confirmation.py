@@ -10,14 +10,15 @@ import re
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import structlog
 from litestar import Response
 from litestar.handlers import BaseRouteHandler
 
-from app.controllers.access import find_by_password
+from app.controllers.access import check_own_password
+from app.controllers.confirmation_words import Action, words_of
 from app.controllers.error_page import referring_path
 from app.controllers.errors import Answered, headers_of
 from app.controllers.forms import Fields, normalised
@@ -34,8 +35,6 @@ log = structlog.get_logger()
 #: The fields of the page that asks. Routes that ask take them from every form; all other routes refuse them.
 PASSWORD_FIELD = "confirm_password"  # noqa: S105  the name of a field
 FORM_FIELD = "confirm_form"
-
-Action = Literal["connect", "test", "change-provider", "disconnect", "settings", "export", "import", "invite", "users"]
 
 
 class PasswordNeeded(Forbidden):
@@ -94,7 +93,8 @@ class Confirmed:
         visit = visit_of(connection)
         sent = Sent(session.id, session.confirmed_at, _address_of(connection), back, visit.form, visit.files)
         context: dict[str, Any] = {
-            "what": _actions()[self.action],
+            "what": await words_of(self.action, connection),
+            "is_over": not session.is_confirmed,
             "action": _path_of(connection),
             "back": back,
             "sealed": await asyncio.to_thread(_sealed, sent),
@@ -115,7 +115,7 @@ async def _fault_of(connection: Connection, user: User, password: str) -> AppErr
     if not password:
         return PasswordNeeded(_("Enter your password to continue."))
     try:
-        is_right = await find_by_password(connection, user.email, password) is not None
+        is_right = await check_own_password(connection, user, password) is not None
     except TooManyRequests as error:
         return error
     if not is_right:
@@ -176,17 +176,3 @@ def _target_of(visit: Visit) -> str:
     """The id of the element into which htmx would have put the answer; '' for an answer that brings its own places."""
     found = re.fullmatch(r"[a-z]+#([\w-]{1,100})", visit.header(b"hx-target"))
     return found[1] if found else ""
-
-
-def _actions() -> dict[Action, str]:
-    return {
-        "connect": _("Connect a model server"),
-        "test": _("Test a model server"),
-        "change-provider": _("Change a model server"),
-        "disconnect": _("Disconnect a model server"),
-        "settings": _("Change security settings"),
-        "export": _("Export settings with their secrets"),
-        "import": _("Import settings"),
-        "invite": _("Create an invitation"),
-        "users": _("Change who can sign in"),
-    }

@@ -423,7 +423,8 @@ PAGES: dict[str, Callable[[], Context]] = {
     "/confirmation": lambda: {
         "template": "confirmation/show.html",
         **SIDEBAR,
-        "what": "Change a model server",
+        "what": "Save changes to Quay",
+        "is_over": True,
         "action": "/providers/1?_method=PATCH",
         "back": "/providers",
         "sealed": "gAAAAA",

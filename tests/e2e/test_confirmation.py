@@ -212,3 +212,14 @@ async def test_back_and_reload_lead_to_the_form_and_send_nothing_again(windows: 
     await page.reload()
     await expect(page.get_by_role("heading", name="Invitations")).to_be_visible()
     assert len(await instance.sql("DELETE FROM invitation WHERE created_by = $1 RETURNING 1", olive.id)) == 1
+
+
+async def test_a_long_name_wraps_on_a_phone(windows: Windows, instance: Instance) -> None:
+    windows.expect([403])
+    page = await windows.open(await owner_of_long_ago(instance), width=390, height=844)
+    await page.goto("/users")
+    address = "x" * 60 + "@example.org"
+    await page.get_by_label("Email of the person (optional)").fill(address)
+    await page.get_by_role("button", name="Make an invitation").click()
+    await see_the_question(page, address)
+    assert (await violations(page), await overflow(page)) == ([], [])

@@ -1,5 +1,6 @@
 """Signing in and out."""
 
+import math
 import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from app.tables.session import Session
 from app.tables.sign_in_attempt import SignInAttempt
 from app.tables.user import User
 from app.words import gettext as _
+from app.words import ngettext
 
 log = structlog.get_logger()
 
@@ -50,13 +52,15 @@ async def sign_in(request: Request[Any, Any, Any]) -> Response[bytes]:
     if (values := filled.values) is None:
         return _sign_in_page(request, filled.typed, filled.errors, next_path, status_code=422)
     try:
-        user = await find_by_password(request, values.email.lower(), values.password)
+        user = await _find_by_password(request, values.email.lower(), values.password)
     except TooManyRequests as error:
         seconds = str(round(error.retry_after_seconds or 1) + 1)
         failed = wrong(filled, "form", error.sentence)
         return _sign_in_page(
             request, failed.typed, failed.errors, next_path, status_code=429, headers={"retry-after": seconds}
         )
+    if user is None:
+        log.info("sign_in_failed")
     if user is None or not await start_session(request, user):
         failed = wrong(filled, "form", _("The email or the password is not right."))
         return _sign_in_page(request, failed.typed, failed.errors, next_path, status_code=422)
@@ -76,14 +80,33 @@ async def sign_out(request: Request[Any, Any, Any]) -> Response[bytes]:
     return redirect(request, "/sign-in", flash="signed-out")
 
 
-async def find_by_password(connection: Connection, email: str, password: str) -> User | None:
+async def check_own_password(connection: Connection, user: User, password: str) -> User | None:
+    """Who is signed in, read again, if this is their password. Guesses are slowed down as those of a sign-in are.
+
+    Raises `TooManyRequests`.
+    """
+    try:
+        found = await _find_by_password(connection, user.email, password)
+    except TooManyRequests as error:
+        seconds = math.ceil(error.retry_after_seconds or 1)
+        sentence = ngettext(
+            "There were too many wrong passwords. Try again in %(count)s second.",
+            "There were too many wrong passwords. Try again in %(count)s seconds.",
+            seconds,
+        )
+        raise TooManyRequests(sentence % {"count": seconds}, retry_after_seconds=seconds) from None
+    if found is None:
+        log.info("confirmation_failed")
+    return found
+
+
+async def _find_by_password(connection: Connection, email: str, password: str) -> User | None:
     """Who has this address and this password and may sign in. Raises `TooManyRequests`."""
     address = visit_of(connection).address
     await SignInAttempt.begin(address, email)
     user = await User.find_by_email(email)
     may_sign_in = user is not None and user.is_active
     if not await verify_password(password, user.password_hash if user and may_sign_in else None):
-        log.info("sign_in_failed")
         return None
     await SignInAttempt.succeed(address, email)
     if user and is_outdated(user.password_hash):

@@ -9,14 +9,16 @@ import asyncio
 import re
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from datetime import datetime
+from typing import Any
 
 import msgspec
 import structlog
 from litestar import Response
 from litestar.handlers import BaseRouteHandler
 
-from app.controllers.access import find_by_password
+from app.controllers.access import check_own_password
+from app.controllers.confirmation_words import Action, words_of
 from app.controllers.error_page import referring_path
 from app.controllers.errors import Answered, headers_of
 from app.controllers.forms import Fields, normalised
@@ -34,8 +36,6 @@ log = structlog.get_logger()
 PASSWORD_FIELD = "confirm_password"  # noqa: S105  the name of a field
 FORM_FIELD = "confirm_form"
 
-Action = Literal["connect", "test", "change-provider", "disconnect", "settings", "export", "import", "invite", "users"]
-
 
 class PasswordNeeded(Forbidden):
     """The password was not given within the last ten minutes."""
@@ -44,9 +44,13 @@ class PasswordNeeded(Forbidden):
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """A form as it was sent, for one session and one address alone. `back` is the page that it came from."""
+    """A form as it was sent, for one session and one address alone. `back` is the page that it came from.
+
+    It is good for one time: `confirmed_at` is that of the session, and the password that comes with it changes that.
+    """
 
     session_id: uuid.UUID
+    confirmed_at: datetime | None
     address: str
     back: str
     form: dict[str, list[str]] | None
@@ -66,23 +70,31 @@ class Confirmed:
         if user is None or visit.session is None:
             raise NotSignedIn(_("You are not signed in."))
         password = _take(visit, PASSWORD_FIELD)
-        back = await _take_sent(connection, visit.session)
-        if visit.session.is_confirmed or (self._only_if is not None and not await self._only_if(connection)):
+        sent = await _take_sent(connection, visit.session)
+        is_used = sent is not None and sent.confirmed_at != visit.session.confirmed_at
+        if visit.session.is_confirmed and not is_used:
             return
-        if (fault := await _fault_of(connection, user, visit.session, password)) is None:
+        if self._only_if is not None and not await self._only_if(connection):
+            return
+        fault = _used() if is_used else await _fault_of(connection, user, password)
+        if fault is None and not await visit.session.confirm() and sent is not None:
+            fault = _used()
+        if fault is None:
             log.info("password_confirmed", user_id=str(user.id), action=self.action)
             return
         if visit.wants_json:
             raise fault
+        back = referring_path(connection) if sent is None else local_path(sent.back)
         raise Answered(await self._page(connection, user, visit.session, fault, back))
 
     async def _page(
         self, connection: Connection, user: User, session: Session, fault: AppError, back: str
     ) -> Response[bytes]:
         visit = visit_of(connection)
-        sent = Sent(session.id, _address_of(connection), back, visit.form, visit.files)
+        sent = Sent(session.id, session.confirmed_at, _address_of(connection), back, visit.form, visit.files)
         context: dict[str, Any] = {
-            "what": _actions()[self.action],
+            "what": await words_of(self.action, connection),
+            "is_over": not session.is_confirmed,
             "action": _path_of(connection),
             "back": back,
             "is_download": self.action == "export",
@@ -98,19 +110,23 @@ class Confirmed:
         return answer
 
 
-async def _fault_of(connection: Connection, user: User, session: Session, password: str) -> AppError | None:
+async def _fault_of(connection: Connection, user: User, password: str) -> AppError | None:
     """None if the password is right. Guesses are slowed down as those of a sign-in are."""
     if not password:
         return PasswordNeeded(_("Enter your password to continue."))
     try:
-        is_right = await find_by_password(connection, user.email, password) is not None
+        is_right = await check_own_password(connection, user, password) is not None
     except TooManyRequests as error:
         return error
     if not is_right:
         return Invalid(_("Wrong password."), field=PASSWORD_FIELD)
-    if not await session.confirm():
-        raise NotSignedIn(_("You are not signed in."))
     return None
+
+
+def _used() -> AppError:
+    """Back and reload send a form again that was done; of two tabs the second is asked once more."""
+    sentence = _("You entered your password somewhere else, or did this already. Enter it again to do it now.")
+    return Invalid(sentence, field=PASSWORD_FIELD)
 
 
 def _take(visit: Visit, field: str) -> str:
@@ -121,16 +137,16 @@ def _take(visit: Visit, field: str) -> str:
     return normalised("".join(values))
 
 
-async def _take_sent(connection: Connection, session: Session) -> str:
-    """Puts the form that was sent first in the place of the one that brought the password; where it came from."""
+async def _take_sent(connection: Connection, session: Session) -> Sent | None:
+    """Puts the form that was sent first in the place of the one that brought the password, if this is such."""
     visit = visit_of(connection)
     if not (sealed := _take(visit, FORM_FIELD)):
-        return referring_path(connection)
+        return None
     sent = await asyncio.to_thread(_opened, sealed)
     if visit.form or sent is None or (sent.session_id, sent.address) != (session.id, _address_of(connection)):
         raise Malformed(_("This form cannot be continued. Nothing was changed. Go back and fill it in again."))
     visit.form, visit.files = sent.form, sent.files
-    return local_path(sent.back)
+    return sent
 
 
 def _sealed(sent: Sent) -> str:
@@ -160,17 +176,3 @@ def _target_of(visit: Visit) -> str:
     """The id of the element into which htmx would have put the answer; '' for an answer that brings its own places."""
     found = re.fullmatch(r"[a-z]+#([\w-]{1,100})", visit.header(b"hx-target"))
     return found[1] if found else ""
-
-
-def _actions() -> dict[Action, str]:
-    return {
-        "connect": _("Connect a model server"),
-        "test": _("Test a model server"),
-        "change-provider": _("Change a model server"),
-        "disconnect": _("Disconnect a model server"),
-        "settings": _("Change security settings"),
-        "export": _("Export settings with their secrets"),
-        "import": _("Import settings"),
-        "invite": _("Create an invitation"),
-        "users": _("Change who can sign in"),
-    }

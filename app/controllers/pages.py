@@ -150,6 +150,7 @@ def _flashes() -> dict[str, str]:
         "saved": _("Saved."),
         "deleted": _("Deleted."),
         "disconnected": _("%(name)s is disconnected."),
+        "exported": _("Downloaded."),
         "model-added": _("%(name)s added."),
         "model-hidden": _("%(name)s is hidden."),
         "model-shown": _("%(name)s is not hidden any more."),

@@ -11,7 +11,7 @@ from litestar import Request, Response, get, put
 
 from app import words
 from app.chat import catalog
-from app.controllers.access import find_by_password, start_session
+from app.controllers.access import check_own_password, start_session
 from app.controllers.forms import Fields, Filled, GivenPassword, Name, NewPassword, password_fault, read_form, wrong
 from app.controllers.guard import CurrentSession, CurrentUser
 from app.controllers.pages import page, redirect, with_sidebar
@@ -79,7 +79,7 @@ async def change_password(
     if (values := filled.values) is None:
         return await _profile_page(request, current_user, current_session, filled)
     try:
-        user = await find_by_password(request, current_user.email, values.current_password)
+        user = await check_own_password(request, current_user, values.current_password)
     except TooManyRequests as error:
         failed = wrong(filled, "current_password", error.sentence)
         return await _profile_page(request, current_user, current_session, failed, status_code=429)

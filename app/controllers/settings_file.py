@@ -11,7 +11,7 @@ from app.controllers.addresses import address_fault
 from app.controllers.confirmation import Confirmed
 from app.controllers.forms import LEAST_PASSWORD_CHARS, MOST_PASSWORD_CHARS, Fields, Filled, read_form, wrong
 from app.controllers.guard import CurrentUser, owner_only
-from app.controllers.pages import page, with_sidebar
+from app.controllers.pages import FLASH_COOKIE, page, with_sidebar
 from app.controllers.visit import Connection, visit_of
 from app.errors import Invalid, Unavailable
 from app.instance import words
@@ -22,6 +22,9 @@ from app.tables.user import User
 from app.words import gettext as _
 
 log = structlog.get_logger()
+
+#: Tells the page that a download has begun: a browser that is given one stays where it is, and says so to no script.
+DOWNLOADED_COOKIE = "parley-downloaded"
 
 Passphrase = Annotated[str, Meta(max_length=MOST_PASSWORD_CHARS, extra={"is_secret": True})]
 AnyRequest = Request[Any, Any, Any]
@@ -66,6 +69,9 @@ async def download(request: AnyRequest, current_user: CurrentUser) -> Response[A
         return await _page(request, current_user, failed, status_code=422)
     log.info("settings_exported", with_secrets=file.secrets is not None)
     name = f"parley-settings-{file.made_at:%Y-%m-%d}.json"
+    visit = visit_of(request)
+    visit.set_cookie(DOWNLOADED_COOKIE, "1", seconds=60, for_scripts=True)
+    visit.set_cookie(FLASH_COOKIE, "exported", seconds=60)
     headers = {"content-disposition": f'attachment; filename="{name}"'}
     return Response(encode(file), headers=headers, media_type="application/json")
 

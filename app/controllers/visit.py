@@ -93,12 +93,13 @@ class Visit(msgspec.Struct, kw_only=True):
         self.set_cookie(self.cookie_name, "", seconds=0)
         self.set_cookie(PERSON_COOKIE, "", seconds=0)
 
-    def set_cookie(self, name: str, value: str, *, seconds: int | None) -> None:
-        """Set a cookie that no script sees. None seconds: until the browser is closed; 0: delete it."""
+    def set_cookie(self, name: str, value: str, *, seconds: int | None, for_scripts: bool = False) -> None:
+        """Set a cookie that no script sees, unless it is for them. None seconds: until the browser is closed; 0: delete it."""
         age = "" if seconds is None else f"; Max-Age={seconds}"
+        hidden = "" if for_scripts else "; HttpOnly"
         secure = "; Secure" if self.is_secure else ""
         self.cookies = [cookie for cookie in self.cookies if not cookie.startswith(f"{name}=")]
-        self.cookies.append(f"{name}={value}; Path=/{age}; HttpOnly; SameSite=Lax{secure}")
+        self.cookies.append(f"{name}={value}; Path=/{age}{hidden}; SameSite=Lax{secure}")
 
     def header(self, name: bytes) -> str:
         """A header of the request, '' if it was not sent. Names are lower case."""

@@ -8,9 +8,11 @@ from piccolo.columns import UUID, Bytea, ForeignKey, Timestamptz, Varchar
 from piccolo.table import Table
 
 from app.database import UNWRITABLE, engine, fetch, fetch_row, new_id, transaction
+from app.errors import NotSignedIn
 from app.live import News, tell
 from app.secrets import hash_token, new_token
 from app.tables.user import User
+from app.words import gettext as _
 
 #: So long a password that was given counts for sensitive changes.
 CONFIRMED_FOR = "10 minutes"
@@ -87,10 +89,15 @@ class Session(Table, tablename="session", db=engine):
         return User.of(record), session, record["is_stale"]
 
     async def confirm(self) -> bool:
-        """Note that the password was given just now. False if this session has ended, as a changed password ends it."""
-        statement = "UPDATE session SET confirmed_at = now() WHERE id = $1 RETURNING 1"
-        self.is_confirmed = await fetch_row(statement, self.id) is not None
-        return self.is_confirmed
+        """Note that the password was given just now. False if another request noted that since this session was read.
+
+        Raises `NotSignedIn` if it has ended, as a changed password ends it.
+        """
+        if (record := await fetch_row(_CONFIRM, self.id)) is None:
+            raise NotSignedIn(_("You are not signed in."))
+        is_first: bool = record["before"] == self.confirmed_at
+        self.confirmed_at, self.is_confirmed = record["confirmed_at"], True
+        return is_first
 
     async def mark_seen(self, days: int, address: str) -> bool:
         """Note that it is in use, and where; that prolongs it. False if another request did, or nothing can be stored."""
@@ -144,6 +151,14 @@ async def announce_user_end(user_id: uuid.UUID) -> None:
     """Tell all open pages of a person, when the current transaction commits, that they are signed out."""
     await tell(News(key=f"user:{user_id}", event="signed_out"))
 
+
+# What was there before is read behind the lock: of two requests at the same moment one is the first. The clock's time, not
+# the transaction's: no two are alike.
+_CONFIRM = """
+WITH before AS MATERIALIZED (SELECT id, confirmed_at FROM session WHERE id = $1 FOR UPDATE)
+UPDATE session SET confirmed_at = clock_timestamp() FROM before WHERE session.id = before.id
+RETURNING before.confirmed_at AS before, session.confirmed_at
+"""
 
 # Locks the person before the session, as signing in and deactivation do.
 _MARK_SEEN = """

@@ -77,6 +77,9 @@ async def test_without_a_passphrase_everything_but_the_secrets_goes_there_and_ba
     await furnish(olive)
     answer = await export(olive)
     assert answer.headers["content-disposition"].startswith('attachment; filename="parley-settings-20')
+    kept = {cookie.partition("=")[0]: cookie for cookie in answer.headers.get_list("set-cookie")}
+    assert kept["parley-downloaded"] == "parley-downloaded=1; Path=/; Max-Age=60; SameSite=Lax", "scripts see it"
+    assert "HttpOnly" in kept["parley-flash"]
     assert answer.headers["cache-control"] == "no-store"
     file = answer.json()
     assert file["settings"] == {"default_temperature": 0.4, "instance_name": "The Reading Room"}

@@ -46,12 +46,12 @@ async def test_an_invitation_waits_for_the_password(
     await page.goto("/users")
     await page.get_by_label("Email of the person (optional)").fill("guest-of-olive@example.org")
     await page.get_by_role("button", name="Make an invitation").click()
-    await see_the_question(page, "Create an invitation")
+    await see_the_question(page, "Make an invitation for guest-of-olive@example.org")
     if scripts:
         assert (await violations(page), await overflow(page)) == ([], [])
     await give(page, "not this one")
     await expect(page.locator("#error-confirm_password")).to_have_text("Wrong password.")
-    await see_the_question(page, "Create an invitation")
+    await see_the_question(page, "Make an invitation for guest-of-olive@example.org")
     await give(page, PASSWORD)
     await expect(page.locator("#invitation-url")).to_contain_text("/invitations/")
     await page.get_by_role("button", name="Make an invitation").click()
@@ -73,7 +73,7 @@ async def test_a_server_is_changed_once_the_password_is_there(
         await row.get_by_label("Name", exact=True).fill("Pier")
         await row.get_by_label("It is on this machine or in my own network").check()
         await row.get_by_role("button", name="Save").click()
-        await see_the_question(page, "Change a model server")
+        await see_the_question(page, "Save changes to Quay")
         await page.get_by_role("link", name="Cancel").click()
         await expect(page).to_have_url(f"{instance.base_url}/providers")
         await row.locator("summary", has_text="Change").click()
@@ -93,7 +93,7 @@ async def test_a_setting_waits_in_a_dialog_and_its_form_stays_as_it_is(windows: 
     await page.goto("/settings/safety")
     await page.locator("#metrics_token").fill("a-token-of-monitoring")
     await page.get_by_role("button", name="Save").click()
-    await see_the_question(page, "Change security settings")
+    await see_the_question(page, "Save security settings")
     await give(page, "not this one")
     await expect(page.locator("#error-confirm_password")).to_have_text("Wrong password.")
     await expect(page.get_by_label("Your password")).to_be_focused()
@@ -151,3 +151,75 @@ async def test_an_export_asks_for_the_password_beforehand(windows: Windows, inst
     assert (await downloading.value).suggested_filename.startswith("parley-settings-")
     await page.reload()
     await expect(page.get_by_label("Your password")).to_have_count(0)
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "none"])
+async def test_an_export_that_waited_for_the_password_ends_on_the_settings(
+    windows: Windows, instance: Instance, scripts: bool
+) -> None:
+    windows.expect([403, 422])
+    olive = await owner_of_long_ago(instance)
+    page = await windows.open(olive, java_script_enabled=scripts)
+    await page.goto("/settings/file")
+    await page.get_by_label("Passphrase for the secrets (optional)").fill("a long passphrase")
+    await page.get_by_role("button", name="Download").click()
+    await see_the_question(page, "Download settings with their secrets")
+    await give(page, "not this one")
+    await expect(page.locator("#error-confirm_password")).to_have_text("Wrong password.")
+    async with page.expect_download() as downloading:
+        await give(page, PASSWORD)
+    assert b"secrets" in (await (await downloading.value).path()).read_bytes()
+    if not scripts:
+        await expect(page.get_by_text("The download starts when you continue")).to_be_visible()
+        await page.get_by_role("link", name="Back to the settings").click()
+    await expect(page).to_have_url(f"{instance.base_url}/settings/file")
+    await expect(page.locator("#flash")).to_have_text("Downloaded.")
+    await expect(page.get_by_label("Your password")).to_have_count(0)
+
+
+async def test_an_export_keeps_no_password_on_its_page(windows: Windows, instance: Instance) -> None:
+    page = await windows.open(await owner_of_long_ago(instance))
+    await page.goto("/settings/file")
+    passphrase = page.get_by_label("Passphrase for the secrets (optional)")
+    await passphrase.fill("a long passphrase")
+    await page.get_by_label("Your password").first.fill(PASSWORD)
+    async with page.expect_download():
+        await page.get_by_role("button", name="Download").click()
+    await expect(page.locator("#flash")).to_have_text("Downloaded.")
+    await expect(passphrase).to_have_value("")
+    await expect(page.get_by_label("Your password")).to_have_count(0)
+    async with page.expect_download():
+        await page.get_by_role("button", name="Download").click()
+
+
+async def test_back_and_reload_lead_to_the_form_and_send_nothing_again(windows: Windows, instance: Instance) -> None:
+    windows.expect([403])
+    olive = await owner_of_long_ago(instance)
+    page = await windows.open(olive)
+    people = f"{instance.base_url}/users"
+    await page.goto("/users")
+    await page.get_by_role("button", name="Make an invitation").click()
+    await see_the_question(page, "invitation")
+    await expect(page).to_have_url(people)
+    await page.reload()
+    await expect(page.get_by_role("button", name="Make an invitation")).to_be_visible()
+    await page.get_by_role("button", name="Make an invitation").click()
+    await give(page, PASSWORD)
+    await expect(page.locator("#invitation-url")).to_contain_text("/invitations/")
+    await page.go_back()
+    await expect(page).to_have_url(people)
+    await expect(page.get_by_role("button", name="Make an invitation")).to_be_visible()
+    await page.reload()
+    await expect(page.get_by_role("heading", name="Invitations")).to_be_visible()
+    assert len(await instance.sql("DELETE FROM invitation WHERE created_by = $1 RETURNING 1", olive.id)) == 1
+
+
+async def test_a_long_name_wraps_on_a_phone(windows: Windows, instance: Instance) -> None:
+    windows.expect([403])
+    page = await windows.open(await owner_of_long_ago(instance), width=390, height=844)
+    await page.goto("/users")
+    address = "x" * 60 + "@example.org"
+    await page.get_by_label("Email of the person (optional)").fill(address)
+    await page.get_by_role("button", name="Make an invitation").click()
+    await see_the_question(page, address)
+    assert (await violations(page), await overflow(page)) == ([], [])

@@ -373,9 +373,7 @@ async def test_the_page_leads_back_and_holds_a_token_and_its_own_form(olive: Bro
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_the_page_leads_on_where_a_file_is_downloaded(
-    olive: Browser, cases: dict[str, Case], name: str
-) -> None:
+async def test_the_page_leads_on_where_a_file_is_downloaded(olive: Browser, cases: dict[str, Case], name: str) -> None:
     await grow_old(olive)
     asked = await cases[name].send(olive)
     done = await confirm(olive, cases[name], asked)

@@ -91,9 +91,11 @@ class Watch:
         lines = [b"retry: 500\n\n"]
         is_stale = self._version != state["version"]
         self._version = state["version"]
-        if is_stale:
-            lines += self._catch_up(state)
         rows = await self._follow(viewer, state)
+        if is_stale:
+            # Its id says how far the answer has come, which the page is about to draw. Without that, a page that is cut
+            # off now and comes back would be taken for one that was drawn then.
+            lines += self._catch_up(state)
         lines += await self._feed(rows)
         # The sidebar may lack what was told before this page listened, or listened again: the page looks. Without an id:
         # where the page stands in the answer is what it said itself, and nothing that was told since shows more.

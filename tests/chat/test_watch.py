@@ -114,10 +114,15 @@ async def begun(chat: Chat, gate: asyncio.Event) -> Turn:
         Send(chunk(OPENAI.text(" three") + OPENAI.finish("stop")) + LAST_CHUNK),
     )  # fmt: skip
     turn = await chat.ask()
-    async with asyncio.timeout(5):
+    await words_are_stored("One two")
+    return turn
+
+
+async def words_are_stored(text: str) -> None:
+    async with asyncio.timeout(50):
         while True:
-            if (await fetch("SELECT string_agg(body, '' ORDER BY seq) AS text FROM delta"))[0]["text"] == "One two":
-                return turn
+            if (await fetch("SELECT string_agg(body, '' ORDER BY seq) AS text FROM delta"))[0]["text"] == text:
+                return
             await asyncio.sleep(0.01)
 
 
@@ -193,6 +198,26 @@ async def test_a_page_that_missed_something_draws_its_messages_again(
         await store_title(turn.thread, "A name")
         await page.until("title")
         assert heard(page) == ["begun", "title"]
+
+
+async def test_a_page_that_was_cut_off_while_it_drew_its_messages_again_misses_no_word(
+    chat: Chat, worker: Worker, reader: Reader, session: uuid.UUID
+) -> None:
+    gate, more = asyncio.Event(), asyncio.Event()
+    chat.server.script(
+        OPENAI.head(), Send(chunk(OPENAI.text("One "))), Wait(more), Send(chunk(OPENAI.text("two"))), Wait(gate),
+    )  # fmt: skip
+    turn = await chat.ask()
+    await words_are_stored("One ")
+    async with open_page(chat, reader, turn.thread, session, Cursor(0)) as page:
+        await page.until("branch")
+        here = page.last_id
+    drawn = (await fetch("SELECT max(seq) AS seq FROM delta"))[0]["seq"]
+    more.set()
+    await words_are_stored("One two")
+    async with open_page(chat, reader, turn.thread, session, Cursor.parse(here)) as page:
+        await page.until("frame")
+        assert page.frames == [f"{await version_of(turn)}.{short(turn.answer)}.{drawn}.{drawn + 1}"]
 
 
 async def test_a_page_hears_of_a_stop_from_elsewhere(

@@ -102,10 +102,17 @@ class Tab:
 
     async def until(self, is_so: "Callable[[Tab], object]", seconds: float = 20.0) -> None:
         """Wait until the tab shows something: `is_so(tab)`."""
-        async with asyncio.timeout(seconds):
-            while not is_so(self):
-                self.changed.clear()
-                await self.changed.wait()
+        try:
+            async with asyncio.timeout(seconds):
+                while not is_so(self):
+                    self.changed.clear()
+                    await self.changed.wait()
+        except TimeoutError:
+            shown = [(article.short, article.status, article.seq) for article in self.articles.values()]
+            raise AssertionError(
+                f"answered {self.status}, connected {self.connects} times, now {self.is_connected}, at {self._last_id}; "
+                f"shows {shown}; failed {self.failed[-9:]}; heard {self.events[-9:]}"
+            ) from None
 
     def shows_end(self, message: str) -> bool:
         """Whether the tab shows this answer as final."""

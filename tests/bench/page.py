@@ -41,7 +41,7 @@ class Page:
         self.stream_bytes = self.frame_bytes = 0
         self.fault = ""
         self._caller = caller
-        self._thread = thread
+        self.thread = thread
         self._model = model
         self._form: dict[str, str] = {}
         self._shown: dict[bytes, int | None] = {}
@@ -70,14 +70,14 @@ class Page:
     async def open(self) -> None:
         """The page and its event stream."""
         self._line, self._stream = await self._caller.line(), await self._caller.line()
-        page = await self._line.send(self._caller.get(f"/threads/{self._thread}"))
+        page = await self._line.send(self._caller.get(f"/threads/{self.thread}"))
         assert page.status == 200, f"the page answered {page.status}"
         self._place(page.body, moment())
         cursor, csrf, request_id = (pattern.search(page.body) for pattern in (_CURSOR, _CSRF, _REQUEST_ID))
         assert cursor, "no event stream in the page"
         assert csrf, "no composer in the page"
         assert request_id, "no composer in the page"
-        path = f"/threads/{self._thread}/events?at={cursor[1].decode()}"
+        path = f"/threads/{self.thread}/events?at={cursor[1].decode()}"
         stream = await self._stream.send(self._caller.get(path, *_AS_HTMX, accept="text/event-stream"), self._take)
         assert stream.status == 200, f"the stream answered {stream.status}"
         self._form = {"_csrf": csrf[1].decode(), "request_id": request_id[1].decode()}
@@ -101,7 +101,7 @@ class Page:
     async def _send(self, form: dict[str, str]) -> None:
         self._newest = self._posted_at = moment()
         request = self._caller.post(
-            f"/threads/{self._thread}/messages", form, f"x-csrf-token: {form['_csrf']}", *_AS_HTMX
+            f"/threads/{self.thread}/messages", form, f"x-csrf-token: {form['_csrf']}", *_AS_HTMX
         )
         answer = await self._line.send(request)
         assert answer.status == 200, f"the send answered {answer.status}"
@@ -141,7 +141,7 @@ class Page:
             case b"message":
                 return f"/messages/{facts['message']}"
             case b"branch":
-                return f"/threads/{self._thread}/messages"
+                return f"/threads/{self.thread}/messages"
         return None
 
     def _apply_frame(self, event: Event) -> str | None:
@@ -201,7 +201,7 @@ class Page:
 
     def _path_after(self) -> str:
         last = list(self._known)[-1] if self._known else ""
-        return f"/threads/{self._thread}/messages" + (f"?after={last}" if last else "")
+        return f"/threads/{self.thread}/messages" + (f"?after={last}" if last else "")
 
 
 def _event(raw: bytes) -> Event | None:

@@ -12,6 +12,7 @@ import msgspec
 from tests.bench.instance import THEIRS, Instance, on_core
 from tests.bench.page import Page
 from tests.bench.turns import percentile
+from tests.bench.wire import Caller
 from tests.programs import ROOT
 
 TIMEOUT_SECONDS = 120.0
@@ -47,12 +48,12 @@ async def measure_waits(instance: Instance, model: Instance, texts: Mapping[str,
     faults: list[str] = []
     try:
         await asyncio.sleep(2)
-        left = iter(texts.items())
+        left = iter([(name, text, *await _someone(model)) for name, text in texts.items()])
 
         async def send_them() -> None:
-            for name, text in left:
+            for name, text, caller, thread in left:
                 began = time.monotonic()
-                if fault := await _answer(model, text):
+                if fault := await _answer(Page(caller, thread, model.model), caller, text):
                     faults.append(f"{name}: {fault}")
                 spans[name] = (began, time.monotonic())
 
@@ -73,18 +74,22 @@ def _start_waiting(*arguments: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-async def _answer(instance: Instance, text: str) -> str:
-    """Question, answer and title in a new thread, then its page anew. What went wrong."""
+async def _someone(instance: Instance) -> tuple[Caller, str]:
+    """A person with an empty thread, which gets its title from its first answer."""
     caller, user = await instance.add_caller()
     (thread,) = await instance.add_threads(user, 1)
     await instance.database.execute(
         "UPDATE thread SET is_named = false, title = 'New' WHERE id = $1::text::uuid", thread
     )
-    page = Page(caller, thread, instance.model)
+    return caller, thread
+
+
+async def _answer(page: Page, caller: Caller, text: str) -> str:
+    """Question, answer and title in this thread, then its page anew. What went wrong."""
     await page.open()
     await page.turn(text, TIMEOUT_SECONDS)
     await asyncio.sleep(TITLE_SECONDS)
-    for path in (f"/threads/{thread}", "/threads"):
+    for path in (f"/threads/{page.thread}", "/threads"):
         answer = await caller.fetch(caller.get(path))
         if answer.status != 200:
             return f"{path} answered {answer.status}"

@@ -20,7 +20,7 @@ from app.providers.errors import BadRequest
 from app.providers.http import Wire
 from app.providers.prompts import is_asked_to_go_on
 from app.providers.seam import joined
-from app.providers.thinking import told_apart
+from app.providers.thought_stream import told_apart
 
 MOST_REMEMBERED = 1000
 

@@ -21,7 +21,7 @@ from app.providers.errors import BadAnswer, BadRequest
 from app.providers.http import MAX_ERROR_BYTES, Wire
 from app.providers.prompts import in_turn
 from app.providers.seam import joined
-from app.providers.thinking import told_apart
+from app.providers.thought_stream import told_apart
 from app.words import gettext as _
 
 PATH = "/text-generator"

@@ -17,7 +17,7 @@ from app.providers.engines import ENGINES, Engines
 from app.providers.http import EVENT_STREAM, Wire
 from app.providers.llamacpp_keeping import LlamaCppKeeping
 from app.providers.model_files import ModelFile
-from app.providers.thinking import told_apart
+from app.providers.thought_stream import told_apart
 from app.words import gettext as _
 
 _PROMPT_FIELDS = ("messages", "tools", "chat_template_kwargs")

@@ -4,14 +4,12 @@ See docs/decisions/0038-marks-of-models.md.
 """
 
 import itertools
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing
+from collections.abc import Iterator
 from typing import Literal
 
 from app.parts import Delta, Finish, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from app.providers.base import Event
 from app.providers.code_spans import CodeSpans
-from app.providers.errors import ProviderError
 from app.providers.marks import (
     ANSWER,
     ANSWER_END,
@@ -32,22 +30,6 @@ _BEFORE_QUOTED = " \t\"'`“„«‹(（「"
 _BEHIND_QUOTED = " \t\"'`”“»›)）」,.;:!?，。"
 #: What ends a message within an answer of gpt-oss.
 _MESSAGE_ENDS = frozenset({"<|end|>", "<|return|>", "<|call|>", "<|start|>", "<|start|>assistant"})
-
-
-async def told_apart(events: AsyncGenerator[Event, None], written: str = "") -> AsyncGenerator[Event, None]:
-    """The same events with their text split. `written`: the text that an answer to go on from has already."""
-    splitter = Splitter(written)
-    async with aclosing(events):
-        try:
-            async for event in events:
-                for each in splitter.pass_on(event):
-                    yield each
-        except ProviderError:
-            for each in splitter.end():
-                yield each
-            raise
-        for each in splitter.end():
-            yield each
 
 
 class Splitter:

@@ -27,6 +27,8 @@ from tests.corpora import poison as corpus
 from tests.scripted.server import DEFAULT_WORDS
 
 FULL = ((1, 9), (10, 3), (50, 5), (100, 2), (200, 3))
+#: What a question may have, by default.
+MOST_QUESTION_CHARS = 200_000
 QUICK = ((1, 1), (10, 1), (50, 1))
 
 
@@ -169,7 +171,7 @@ async def _measure_waits(instance: Instance, tokens: int) -> list[Line]:
     """How much longer another person waits while somebody is answered with texts that are deadly to process."""
     console.print("Deadly texts …")
     deadly_texts = {
-        f"{name}, {size:,}": text
+        f"{name}, {size:,}": text[:MOST_QUESTION_CHARS]
         for size in (corpus.SHORT, corpus.LONG)
         for name, text in corpus.texts(size).items()
         if text.strip()

@@ -1,0 +1,54 @@
+"""Tells thoughts from text in a stream of events, and leaves the event loop to others where that takes long."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+
+import msgspec
+
+from app.parts import ReasoningDelta, TextDelta
+from app.providers.base import Event
+from app.providers.errors import ProviderError
+from app.providers.thinking import Splitter
+
+_SLICE_CHARS = 2_000  # of a text without a signature: what is worked on before the clock is looked at
+_MAX_HOLD_SECONDS = 0.004  # of work without a pause: a text of nothing but `<` takes 2.5 µs a character
+
+
+async def told_apart(events: AsyncGenerator[Event, None], written: str = "") -> AsyncGenerator[Event, None]:
+    """The same events with their text split. `written`: the text that an answer to go on from has already.
+
+    Work is followed by as long a pause, so that an answer that comes all at once leaves the event loop to others.
+    """
+    splitter = Splitter(written)
+    worked = 0.0
+    async with aclosing(events):
+        try:
+            async for event in events:
+                for piece in _slices(event):
+                    began = time.perf_counter()
+                    told = splitter.pass_on(piece)
+                    worked += time.perf_counter() - began
+                    for each in told:
+                        yield each
+                    if worked > _MAX_HOLD_SECONDS:
+                        await asyncio.sleep(worked)
+                        worked = 0.0
+        except ProviderError:
+            for each in splitter.end():
+                yield each
+            raise
+        for each in splitter.end():
+            yield each
+
+
+def _slices(event: Event) -> Iterator[Event]:
+    match event:
+        case TextDelta(text=text, signature=None) | ReasoningDelta(text=text, signature=None) if (
+            len(text) > _SLICE_CHARS
+        ):
+            for start in range(0, len(text), _SLICE_CHARS):
+                yield msgspec.structs.replace(event, text=text[start : start + _SLICE_CHARS])
+        case _:
+            yield event

@@ -183,7 +183,7 @@ class Page:
         if self._posted_at:
             self._see(html, now)
             newest = list(self._known.values())[-1]
-            if newest not in ("queued", "running") and self._is_answered():
+            if newest not in ("queued", "running") and (is_newer or self._is_answered()):
                 self.fault = "" if newest == "complete" else f"the answer ended as {newest}"
                 self._is_over.set()
 

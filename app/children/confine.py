@@ -18,7 +18,7 @@ _PR_SET_NO_NEW_PRIVS: Final = 38
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What a child may use. Processor time is counted anew by `allow_seconds`."""
+    """What a child may use. `allow_seconds` limits its processor time."""
 
     memory_bytes: int = 512_000_000  # of address space
     open_files: int = 32
@@ -26,7 +26,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 def confine(limits: Limits) -> None:
-    """Give it all up; nothing can be imported afterwards, because our own files may be closed to `NOBODY`."""
+    """Apply all limits. Nothing can be imported afterwards: `NOBODY` may not be allowed to read our own files."""
     os.nice(limits.niceness)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_AS, limits.memory_bytes)

@@ -1,4 +1,4 @@
-"""The first page of a new instance, opened in the browser of whoever sits at this machine.
+"""The first page of a new instance, opened in the browser of this machine.
 
 The address holds the token, and arguments of a process can be read by every account of the machine. So the browser is given
 a file that only we can read and that leads on.

@@ -157,3 +157,15 @@ async def working(database: str, settings: Settings, *, names: bool = False) -> 
 
 async def _nothing(_: object) -> None:
     return None
+
+
+@pytest.fixture
+async def reader(database: str) -> AsyncIterator[Reader]:
+    """A reader of the live log that listens already."""
+    made = Reader(database)
+    with made.view([]) as first:
+        task = asyncio.create_task(made.run())
+        await first.take(timeout_seconds=5)
+    yield made
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import re
 import uuid
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -37,17 +36,6 @@ PIECES = [
     " $e$ | f |\n|---|---|\n| $g$ | h",
     " $i$ words |",
 ]
-
-
-@pytest.fixture
-async def reader(database: str) -> AsyncIterator[Reader]:
-    made = Reader(database)
-    with made.view([]) as first:
-        task = asyncio.create_task(made.run())
-        await first.take(timeout_seconds=5)
-    yield made
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 class Watcher:

@@ -27,17 +27,6 @@ from tests.scripted import LAST_CHUNK, OPENAI, Send, Stall, Wait, chunk
 
 
 @pytest.fixture
-async def reader(database: str) -> AsyncIterator[Reader]:
-    made = Reader(database)
-    with made.view([]) as first:
-        task = asyncio.create_task(made.run())
-        await first.take(timeout_seconds=5)
-    yield made
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
-@pytest.fixture
 async def session(chat: Chat) -> uuid.UUID:
     found = new_id()
     await fetch(

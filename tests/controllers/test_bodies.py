@@ -247,7 +247,7 @@ async def _is_refused(one: Line) -> bool:
 
 async def test_strangers_that_fill_their_share_do_not_keep_people_out(member: Visitor) -> None:
     lines = [
-        await line(Visitor_of(member), "/echo", csrf="x", content_length=str(STRANGERS_BYTES))
+        await line(stranger_beside(member), "/echo", csrf="x", content_length=str(STRANGERS_BYTES))
         for _ in range(MOST_IN_FLIGHT_BYTES // 2 // STRANGERS_BYTES + 1)
     ]
     await asyncio.sleep(0)
@@ -261,7 +261,7 @@ async def test_strangers_that_fill_their_share_do_not_keep_people_out(member: Vi
 async def test_two_people_with_all_the_room_do_not_keep_a_question_out(member: Visitor) -> None:
     lines = []
     for name in ("Bob", "Carol"):
-        other = Visitor_of(member)
+        other = stranger_beside(member)
         await other.sign_in_as(await add_user(name))
         lines += [await line(other, "/echo", content_length="4000000") for _ in range(8)]
     for one in lines:
@@ -274,7 +274,7 @@ async def test_two_people_with_all_the_room_do_not_keep_a_question_out(member: V
         await one.end()
 
 
-def Visitor_of(member: Visitor) -> Visitor:  # noqa: N802
+def stranger_beside(member: Visitor) -> Visitor:
     """Somebody else's browser on the same app."""
     other = Visitor(*ROUTES)
     other.app = member.app

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 
 import pytest
 from playwright.async_api import Page, expect
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @contextlib.asynccontextmanager
-async def held_open(instance: Instance, person: Person, count: int):  # type: ignore[no-untyped-def]
+async def held_open(instance: Instance, person: Person, count: int) -> AsyncIterator[None]:
     """So many other pages of this person."""
     host, _, port = instance.base_url.removeprefix("http://").partition(":")
     request = f"GET /models/events HTTP/1.1\r\nHost: {host}:{port}\r\nCookie: parley={person.token}\r\n\r\n"

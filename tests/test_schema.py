@@ -59,6 +59,15 @@ async def test_tables_start_empty(database: str) -> None:
     assert rows[0]["n"] == 0
 
 
+async def test_postgres_parses_no_text_that_people_write(database: str) -> None:
+    """Its text parser takes seconds for some: see docs/decisions/0063-no-text-parser-of-postgres.md."""
+    generated = "SELECT generation_expression FROM information_schema.columns WHERE is_generated = 'ALWAYS'"
+    indexed = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'"
+    expressions = [row[0] for row in await fetch(f"{generated} UNION ALL {indexed}")]
+    assert expressions
+    assert not [expression for expression in expressions if "to_tsvector" in expression]
+
+
 async def test_what_servers_had_said_of_models_outlives_the_migration_of_facts(empty_database_url: str) -> None:
     (path,) = folder("migrations").glob("*07_30_00_000000.py")
     spec = importlib.util.spec_from_file_location("facts_of_models", path)

@@ -22,12 +22,10 @@ class Limits(msgspec.Struct, frozen=True):
 
     memory_bytes: int = 512_000_000  # of address space
     open_files: int = 32
-    niceness: int = 5  # those who wait for a page come before those who wait for colours
 
 
 def confine(limits: Limits) -> None:
     """Apply all limits. Nothing can be imported afterwards: `NOBODY` may not be allowed to read our own files."""
-    os.nice(limits.niceness)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_AS, limits.memory_bytes)
     _limit(resource.RLIMIT_NOFILE, limits.open_files)

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import json
 import os
+import pathlib
 import resource
 
 from app.children.serve import serve
@@ -25,6 +26,7 @@ def answer(_request: bytes) -> bytes:
             "no_new_privileges": ctypes.CDLL(None).prctl(_PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0),
             "death_signal": death_signal(),
             "niceness": os.nice(0),
+            "autogroup": autogroup(),
             "refused": [name for name, attempt in ATTEMPTS.items() if is_refused(attempt)],
         }
     ).encode()
@@ -37,6 +39,13 @@ def descriptors() -> list[int]:
             os.fstat(descriptor)
             found.append(descriptor)
     return found
+
+
+def autogroup() -> str:
+    """As the kernel says it: `/autogroup-77 nice 10`; '' where it has none."""
+    with contextlib.suppress(FileNotFoundError):
+        return pathlib.Path("/proc/self/autogroup").read_text().strip()
+    return ""
 
 
 def death_signal() -> int:

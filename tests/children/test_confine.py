@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from app.children.child import NICENESS
 from app.children.confine import NOBODY
 from app.children.pool import Pool
 from tests.programs import ROOT
@@ -48,9 +49,15 @@ async def test_a_child_has_limits(pool: Pool) -> None:
     assert 0 < found["memory"] <= 512_000_000
     assert 0 < found["cpu"] < 10
     assert found["core"] == 0
-    assert found["niceness"] > 0
     assert found["session"]
     assert {"write", "open"} <= set(found["refused"])
+
+
+async def test_a_child_comes_after_those_who_answer_requests(pool: Pool) -> None:
+    """Niceness alone says nothing where Linux shares a processor among sessions first."""
+    found = await report(pool)
+    assert found["niceness"] > 0
+    assert found["autogroup"] == "" or found["autogroup"].endswith(f"nice {NICENESS}")
 
 
 async def test_processor_time_is_counted_for_each_request(pool: Pool) -> None:

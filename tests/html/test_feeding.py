@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.html.feeding import MAX_HOLD_SECONDS, feed
+from app.event_loop import MAX_HOLD_SECONDS
+from app.html.feeding import feed
 from app.html.stream import AnswerView
 from app.parts import Delta, ReasoningDelta, TextDelta, ToolCallDelta
 from tests.corpora.markdown import DOCUMENTS

@@ -121,17 +121,22 @@ class Child:
 
 
 async def _be_nice(pid: int) -> None:
-    """From its start on: the imports of a child take a third of a second.
-
-    Linux may share a processor among sessions before it looks at niceness (sched(7), "The autogroup feature"), and a child has
-    a session of its own.
-    """
-    with contextlib.suppress(OSError):  # it has ended, or this system has no such feature
+    """From its start on: the imports of a child take a third of a second."""
+    with contextlib.suppress(OSError):  # it has ended, or this system has no autogroups
         os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
         for _ in range(_AUTOGROUP_ATTEMPTS):
-            try:
-                pathlib.Path(f"/proc/{pid}/autogroup").write_text(str(NICENESS))
-            except BlockingIOError:
-                await asyncio.sleep(0.1)
-            else:
+            if _set_autogroup(pid):
                 break
+            await asyncio.sleep(0.1)
+
+
+def _set_autogroup(pid: int) -> bool:
+    """Linux may share a processor among sessions before it looks at niceness (sched(7), "The autogroup feature").
+
+    A child has a session of its own. False if it is to be tried again.
+    """
+    try:
+        pathlib.Path(f"/proc/{pid}/autogroup").write_text(str(NICENESS))
+    except BlockingIOError:
+        return False
+    return True

@@ -29,7 +29,7 @@ LAYERS = [
     {
         "children",
         "live", "jobs", "parts", "settings", "certificates", "expected", "errors", "logs", "secrets", "database", "database_url",
-        "embedded", "last_words", "origins", "postmaster", "principals", "schema", "server_url", "paths", "piccolo_app",
+        "embedded", "event_loop", "last_words", "origins", "postmaster", "principals", "schema", "server_url", "paths", "piccolo_app",
         "piccolo_conf", "words",
     },
 ]  # fmt: skip

@@ -29,8 +29,8 @@ LAYERS = [
     {
         "children",
         "live", "jobs", "parts", "settings", "certificates", "expected", "errors", "logs", "secrets", "database", "database_url",
-        "embedded", "event_loop", "last_words", "origins", "postmaster", "principals", "schema", "server_url", "paths", "piccolo_app",
-        "piccolo_conf", "words",
+        "embedded", "event_loop", "last_words", "origins", "postmaster", "principals", "schema", "server_url", "paths",
+        "piccolo_app", "piccolo_conf", "words",
     },
 ]  # fmt: skip
 

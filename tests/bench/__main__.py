@@ -176,7 +176,8 @@ async def _measure_waits(instance: Instance, tokens: int) -> list[Line]:
         for name, text in corpus.texts(size).items()
         if text.strip()
     }
-    plain = {f"plain {number}": " ".join(DEFAULT_WORDS) * 20 for number in range(20)}
+    # As many: the longest of more waits is longer.
+    plain = {f"plain {number}": " ".join(DEFAULT_WORDS) * 20 for number in range(len(deadly_texts))}
     with scripted_model(50, tokens, "--echo") as echo:
         model = await instance.asking("openai", echo)
         usual = await measure_waits(instance, model, plain)
@@ -184,7 +185,7 @@ async def _measure_waits(instance: Instance, tokens: int) -> list[Line]:
     for fault in deadly.faults:
         console.print(fault, markup=False)
     return [
-        Line("another person's wait beside plain texts, p50", usual.usual, "ms"),
+        Line(f"another person's wait beside {len(plain)} plain texts, p50", usual.usual, "ms"),
         Line("… the longest", usual.longest, "ms"),
         Line(f"… how much longer beside {len(deadly_texts)} deadly texts", deadly.longest - usual.longest, "ms", 100),
         Line(f"… the longest beside one of them: {deadly.worst}", deadly.longest, "ms"),

@@ -132,6 +132,8 @@ async def test_the_file_goes_there_and_back(
         await page.get_by_role("button", name="Download").click()
     path = await (await coming.value).path()
     assert json.loads(path.read_text())["settings"] == {"session_days": 20}
+    if has_scripts:
+        await expect(page.locator("#flash")).to_have_text("Downloaded.")  # on a fresh page
     await fresh.sql("DELETE FROM setting")
     await page.get_by_label("File", exact=True).set_input_files(path)
     await page.get_by_label("Passphrase of the file").fill("another passphrase")

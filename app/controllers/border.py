@@ -32,8 +32,14 @@ class OtherOrigin(Forbidden):
 
 
 def networks_of(trusted_proxies: Iterable[str]) -> tuple[Network, ...]:
-    """Addresses and networks of trusted proxies. Raises `ValueError`."""
-    return tuple(ipaddress.ip_network(proxy, strict=False) for proxy in trusted_proxies)
+    """Addresses and networks of trusted proxies, as `parse_address` writes them. Raises `ValueError`."""
+    return tuple(_plain_network(ipaddress.ip_network(proxy, strict=False)) for proxy in trusted_proxies)
+
+
+def _plain_network(network: Network) -> Network:
+    """::ffff:192.0.2.0/120 is 192.0.2.0/24."""
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    return ipaddress.ip_network((mapped, network.prefixlen - 96)) if mapped and network.prefixlen >= 96 else network
 
 
 def sender_of(peer: str, forwarded_for: str, trusted: tuple[Network, ...]) -> str:

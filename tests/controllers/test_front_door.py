@@ -5,11 +5,12 @@ import contextlib
 from typing import Any
 
 import psutil
+import pytest
 import structlog
 from litestar import Litestar
 
 from app.cli.front_door import FrontDoor, Limits, network_of
-from app.controllers.border import networks_of
+from app.controllers.border import is_trusted, networks_of
 from tests.controllers.raw import GET, Address, Raw, echo, live, until
 from tests.people import Browser
 
@@ -171,6 +172,17 @@ def test_what_counts_as_one_address() -> None:
     assert network_of("2001:db8:0:1::1") != network_of("2001:db8::1")
     assert network_of("fe80::1%eth0") == network_of("fe80::2")
     assert network_of("") == network_of("")
+
+
+@pytest.mark.parametrize("proxy", ["192.0.2.7", "192.0.2.0/24", "::ffff:192.0.2.7", "::ffff:192.0.2.0/120"])
+def test_a_proxy_is_known_however_its_address_is_written(proxy: str) -> None:
+    for address, is_known in (
+        ("192.0.2.7", True),
+        ("::ffff:192.0.2.7", True),
+        ("192.0.3.7", False),
+        ("2001:db8::7", False),
+    ):
+        assert is_trusted(address, networks_of([proxy])) is is_known
 
 
 async def test_a_web_socket_counts_until_it_is_closed() -> None:

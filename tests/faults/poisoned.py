@@ -45,7 +45,10 @@ class Poisoned:
         form = {"text": text, "model": str(model["id"]), "request_id": str(new_id())}
         answer = await browser.post("/threads", data=form)
         assert answer.status_code in ACCEPTED
-        return answer.headers["location"] if answer.status_code == 303 else None
+        if answer.status_code != 303:
+            self.server.forget()  # or the next question gets this one's answer
+            return None
+        return answer.headers["location"]
 
     async def final(self, thread: str) -> str:
         """The status of the answer once it is final."""

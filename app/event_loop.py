@@ -6,8 +6,7 @@ from typing import Final
 
 #: Of the processor: after so long others have their turn.
 MAX_HOLD_SECONDS: Final = 0.004
-
-#: How long a rest is, in times of the work before it.
+#: Work is followed by a rest so many times as long.
 REST: Final = 2
 
 
@@ -21,18 +20,14 @@ class Share:
     def __init__(self) -> None:
         self._rested_at = 0.0
 
-    async def begin(self) -> float:
-        """Waits where the share is used up. The thread's time at which work begins, which must await nothing until `end`."""
-        while (rest := self._rested_at - time.monotonic() - MAX_HOLD_SECONDS) > 0:  # noqa: ASYNC110  others may have begun
-            await asyncio.sleep(rest)
-        return time.thread_time()
-
-    def end(self, began: float) -> None:
-        """Work is followed by a rest twice as long; a little of it may be put off."""
-        self.spend(time.thread_time() - began)  # not what the machine did meanwhile
+    async def rest(self) -> None:
+        """Wait until the work of everybody else leaves room for more; a little of the rest may be put off."""
+        # While this one sleeps, others may work, and the rest gets longer.
+        while (left := self._rested_at - time.monotonic() - MAX_HOLD_SECONDS) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(left)
 
     def spend(self, seconds: float) -> None:
-        """So much work was done; whoever begins next waits for the rest."""
+        """Count work that was done, in seconds of the processor: what the machine did meanwhile is not ours."""
         self._rested_at = max(self._rested_at, time.monotonic()) + REST * seconds
 
 

@@ -25,7 +25,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 def confine(limits: Limits) -> None:
-    """Apply all limits. Nothing can be imported afterwards: `NOBODY` may not be allowed to read our own files."""
+    """Apply all limits. Import everything before: the account `NOBODY` may have no access to our files."""
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_AS, limits.memory_bytes)
     _limit(resource.RLIMIT_NOFILE, limits.open_files)

@@ -10,21 +10,23 @@ from app.event_loop import MAX_HOLD_SECONDS, SHARE
 from app.html.stream import AnswerView, Op
 from app.parts import Delta, ToolCallDelta
 
-#: Takes far less than the longest hold, whatever stands in it.
+#: So many characters are taken before the clock is looked at.
 MAX_PIECE_CHARS: Final = 1_000
 
 
 async def feed(view: AnswerView, deltas: Iterable[Delta], seq: int) -> list[Op]:
     """As `view.feed`, with pauses. Nothing else may use the view meanwhile."""
-    began = await SHARE.begin()
+    await SHARE.rest()
+    began = time.thread_time()
     for delta in deltas:
         for piece in _cut(delta):
             view.take(piece)
-            if time.thread_time() - began > MAX_HOLD_SECONDS:
-                SHARE.end(began)
-                began = await SHARE.begin()
+            if (worked := time.thread_time() - began) > MAX_HOLD_SECONDS:
+                SHARE.spend(worked)
+                await SHARE.rest()
+                began = time.thread_time()
     ops = view.step(seq)
-    SHARE.end(began)
+    SHARE.spend(time.thread_time() - began)
     return ops
 
 

@@ -34,7 +34,7 @@ async def told_apart(events: AsyncGenerator[Event, None], written: str = "") -> 
                     if worked > MAX_HOLD_SECONDS:
                         SHARE.spend(worked)
                         worked = 0.0
-                        await SHARE.begin()
+                        await SHARE.rest()
         except ProviderError:
             for each in splitter.end():
                 yield each

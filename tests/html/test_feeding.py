@@ -11,6 +11,7 @@ from app.html.feeding import feed
 from app.html.stream import AnswerView
 from app.parts import Delta, ReasoningDelta, TextDelta, ToolCallDelta
 from tests.corpora.markdown import DOCUMENTS
+from tests.loop_passes import counted_passes
 
 LARGE = {
     "tags": "<" * 300_000,
@@ -21,19 +22,10 @@ LARGE = {
 
 @pytest.mark.parametrize("name", LARGE)
 async def test_others_have_their_turns_while_a_page_catches_up(name: str) -> None:
-    turns = 0
-
-    async def take_turns() -> None:
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0)
-            turns += 1
-
-    others = asyncio.create_task(take_turns())
     view = AnswerView("x")
-    await feed(view, [TextDelta(LARGE[name])], 1)
-    others.cancel()
-    assert turns > 1
+    async with counted_passes() as passes:
+        await feed(view, [TextDelta(LARGE[name])], 1)
+    assert passes.number > 1
     at_once = AnswerView("x")
     at_once.feed([TextDelta(LARGE[name])], 1)
     assert view.html() == at_once.html()
@@ -53,7 +45,7 @@ async def test_a_page_is_told_the_same_as_if_it_had_been_fed_at_once() -> None:
 
 async def test_many_pages_that_catch_up_leave_as_much_of_the_loop_as_one() -> None:
     """What others do takes many ways through the loop, and on each they meet a page at most, not all of them."""
-    passes = slices = 0
+    slices = 0
 
     def slow() -> Iterator[Delta]:
         nonlocal slices
@@ -64,30 +56,15 @@ async def test_many_pages_that_catch_up_leave_as_much_of_the_loop_as_one() -> No
             slices += 1
             yield TextDelta("word ")
 
-    async def go_through() -> None:
-        nonlocal passes
-        while True:
-            await asyncio.sleep(0)
-            passes += 1
-
-    others = asyncio.create_task(go_through())
-    await asyncio.gather(*(feed(AnswerView("x"), slow(), 1) for _ in range(12)))
-    others.cancel()
+    async with counted_passes() as passes:
+        await asyncio.gather(*(feed(AnswerView("x"), slow(), 1) for _ in range(12)))
     assert slices == 60
-    assert passes > slices, "the pages together held the loop"
+    assert passes.number > slices, "the pages together held the loop"
 
 
 async def test_a_page_that_gets_a_word_waits_for_nothing() -> None:
-    view, passes = AnswerView("x"), 0
-
-    async def go_through() -> None:
-        nonlocal passes
-        while True:
-            await asyncio.sleep(0)
-            passes += 1
-
+    view = AnswerView("x")
     await asyncio.sleep(20 * MAX_HOLD_SECONDS)  # nothing of other tests is left to rest for
-    others = asyncio.create_task(go_through())
-    await feed(view, [TextDelta("word")], 1)
-    others.cancel()
-    assert passes == 0
+    async with counted_passes() as passes:
+        await feed(view, [TextDelta("word")], 1)
+    assert passes.number == 0

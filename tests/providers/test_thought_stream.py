@@ -1,6 +1,5 @@
 """An answer that comes all at once, and is slow to tell apart, leaves the event loop to others."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 
 import pytest
@@ -9,6 +8,7 @@ from app.parts import ReasoningDelta, TextDelta
 from app.providers.base import Event
 from app.providers.thinking import Splitter
 from app.providers.thought_stream import told_apart
+from tests.loop_passes import counted_passes
 
 
 async def at_once(*events: Event) -> AsyncGenerator[Event, None]:
@@ -21,18 +21,9 @@ async def at_once(*events: Event) -> AsyncGenerator[Event, None]:
 async def test_others_have_their_turn(kind: type[TextDelta] | type[ReasoningDelta], is_cut: bool) -> None:
     text = "<" * 100_000
     deltas = [kind(text[at : at + 50]) for at in range(0, len(text), 50)] if is_cut else [kind(text)]
-    passes = 0
-
-    async def go_through() -> None:
-        nonlocal passes
-        while True:
-            await asyncio.sleep(0)
-            passes += 1
-
-    others = asyncio.create_task(go_through())
-    told = [event async for event in told_apart(at_once(*deltas))]
-    others.cancel()
-    assert passes > 20
+    async with counted_passes() as passes:
+        told = [event async for event in told_apart(at_once(*deltas))]
+    assert passes.number > 20
     assert "".join(event.text for event in told if isinstance(event, kind)) == text
 
 

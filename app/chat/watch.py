@@ -13,7 +13,7 @@ from app.chat.drawing import view_of
 from app.chat.sidebar import mark_of, signs, untitled
 from app.database import AWAY, fetch_row
 from app.html.feeding import feed
-from app.html.offload import with_formulas
+from app.html.offload import ShownFormulas
 from app.html.stream import AnswerView, frame
 from app.live import Item, Lost, News, Reader, Row, Viewer, to_delta
 from app.parts import decode_parts
@@ -118,6 +118,7 @@ class Watch:
         seen = self._cursor.seq if self._cursor.short == self._short else state.get("seen", -1)
         before = decode_parts(state["parts"])
         self._view = await view_of(self._short, before, [row for row in rows if seen < 0 or row[0] <= seen])
+        self._formulas = ShownFormulas(self._view, str(self._user_id))
         self._cursor = Cursor()
         return rows
 
@@ -140,7 +141,7 @@ class Watch:
             return []
         begin = view.seq
         ops = await feed(view, [to_delta(kind, body) for seq, kind, body in rows if seq > begin], rows[-1][0])
-        html = await with_formulas(frame(ops), person=str(self._user_id))
+        html = await self._formulas.put_into(frame(ops))
         return [_event(html, f"{self._version}.{self._short}.{begin}.{view.seq}")]
 
     async def _tell_news(self, viewer: Viewer, news: News) -> list[bytes]:

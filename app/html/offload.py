@@ -4,7 +4,7 @@ The page stores what comes back as a cache; a text that failed twice is shown as
 """
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -16,7 +16,7 @@ from app.html.pieces import Code, Formula
 from app.html.remembered import Remembered
 from app.html.render_requests import DrawPieces, RenderParts, decode_answer, encode_request
 from app.html.renderers import RENDERERS
-from app.html.stream import render_parts
+from app.html.stream import AnswerView, render_parts
 from app.parts import Part, ReasoningPart, TextPart
 from app.words import SOURCE, speaking
 
@@ -68,25 +68,60 @@ def _is_light(parts: Sequence[Part]) -> bool:
 
 
 async def with_formulas(html: str, *, person: str = "") -> str:
-    """What an `AnswerView` gave, with its formulas drawn. Raises nothing: as a last resort, their source is shown."""
+    """What an `AnswerView` gave as its HTML, with its formulas drawn. Raises nothing: as a last resort, their source is shown."""
     wanted = pieces.formulas_in(html)
+    return pieces.with_formulas(html, await _draw_most(wanted, person))
+
+
+class ShownFormulas:
+    """The formulas of a running answer on one page that watches it: they look as on a page that was just loaded."""
+
+    def __init__(self, view: AnswerView, person: str = "") -> None:
+        self._view = view
+        self._person = person
+        self._may_have_failed = True
+
+    async def put_into(self, html: str) -> str:
+        """The view's last change, with its formulas drawn. Raises nothing.
+
+        Which are tried depends on those before, as soon as one has failed: then all of the answer's are looked at.
+        """
+        wanted = pieces.formulas_in(html)
+        if wanted and self._may_have_failed:
+            wanted = pieces.formulas_in(self._view.html())
+        drawn = await _draw_most(wanted, self._person)
+        if wanted:
+            self._may_have_failed = not all(map(drawn.get, wanted))
+        return pieces.with_formulas(html, drawn)
+
+
+async def _draw_most(wanted: Sequence[Formula], person: str) -> dict[Formula, str]:
     try:
-        return pieces.with_formulas(html, await _draw_formulas(wanted, person))
+        return await _draw_formulas(wanted, person)
     except RenderersBusy:
-        return pieces.with_formulas(html, _known(wanted))
+        return _known(wanted)
 
 
 async def _draw_formulas(wanted: Sequence[Formula], person: str) -> dict[Formula, str]:
-    """Those that a page showed before look the same again, those that could not be drawn too."""
+    """Those of one message in their order, as far as the last of `MAX_FAILURES` that cannot be drawn: its HTML is ''.
+
+    Those that a page showed before look the same again, those that could not be drawn too.
+    """
     drawn = _known(wanted)
-    for each, html in (await _draw_each([each for each in wanted if each not in drawn], person)).items():
-        drawn[each] = html or pieces.not_drawn(each.latex)
-        FORMULAS.keep(each, drawn[each])
-    return drawn
+    tried = await _draw_each([each for each in _tried(wanted, drawn) if each not in drawn], person)
+    for each, html in tried.items():
+        FORMULAS.keep(each, html)
+    drawn |= tried
+    return {each: drawn[each] for each in _tried(wanted, drawn)}
 
 
 def _known(wanted: Sequence[Formula]) -> dict[Formula, str]:
-    return {each: known for each in wanted if (known := FORMULAS.find(each))}
+    return {each: known for each in wanted if (known := FORMULAS.find(each)) is not None}
+
+
+def _tried(wanted: Sequence[Formula], drawn: Mapping[Formula, str]) -> Sequence[Formula]:
+    failed = [place for place, each in enumerate(wanted, 1) if drawn.get(each) == ""]
+    return wanted[: failed[MAX_FAILURES - 1]] if len(failed) >= MAX_FAILURES else wanted
 
 
 async def _draw_each(wanted: Sequence[_Piece], person: str) -> dict[_Piece, str]:

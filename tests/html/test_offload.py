@@ -1,5 +1,6 @@
 """What a page gets from the renderers: a message's HTML, or one of two errors; and formulas while an answer streams."""
 
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -8,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.html import offload
-from app.html.offload import MAX_CHARS_HERE, RenderersBusy, RenderFailed, render_message, with_formulas
+from app.html.offload import MAX_CHARS_HERE, RenderersBusy, RenderFailed, ShownFormulas, render_message, with_formulas
 from app.html.pieces import draw_all
 from app.html.renderers import RENDERERS
 from app.html.stream import AnswerView, render_parts
@@ -142,6 +143,39 @@ async def test_a_page_that_watched_shows_the_formulas_of_a_fresh_one(name: str) 
         page.apply([op._replace(html=await with_formulas(op.html)) for op in ops], seq)
         assert page.html() == parse(await with_formulas(view.html())).inner()
     assert "<math" in page.html()
+
+
+#: Behind the second that breaks its renderer no other is shown as a formula, be it known from elsewhere. `_`: as its source.
+BROKEN = {
+    "one block": ("$a$ $b_{[[piece crash]]}$ $c$ $d_{[[piece abort]]}$ $e$ $a$ $f$ $g$", "a_c__a__"),
+    "blocks": ("$a$\n\n$b_{[[piece crash]]}$\n\n- $c$\n\n$d_{[[piece abort]]}$\n\n> $e$ $a$\n\n$f$\n\n$g$", "a_c__a__"),
+    "one twice": (
+        "$a$\n\n$b_{[[piece crash]]}$\n\n$b_{[[piece crash]]}$\n\n$c$ $d_{[[piece crash]]}$\n\n$e$ $a$",
+        "a__c__a",
+    ),
+    "together": ("$a$ $c$ $b_{[[piece crash]]}$\n\n$d_{[[piece abort]]}$ $e$\n\n$a$\n\n$g$ $g$", "ac___a__"),
+    "no LaTeX": ("$x_$ $y_$\n\n$z_$ $a$\n\n$b$", "___ab"),
+}
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.parametrize("name", BROKEN)
+async def test_which_formulas_are_tried_is_the_same_for_all_pages(name: str, size: int) -> None:
+    text, expected = BROKEN[name]
+    await with_formulas("<p><var>e</var></p>")
+    view = AnswerView("x")
+    page, shown = Page(view.html()), ShownFormulas(view)
+    for seq, start in enumerate(range(0, len(text), size), 1):
+        ops = view.feed([TextDelta(text[start : start + size])], seq)
+        page.apply([op._replace(html=await shown.put_into(op.html)) for op in ops], seq)
+    for _time in ("with what this page found out", "and as another process draws it"):
+        assert page.html() == parse(await with_formulas(view.html())).inner()
+        assert formulas_of(page.html()) == formulas_of(await render(text)) == expected
+        offload.FORMULAS.clear()
+
+
+def formulas_of(html: str) -> str:
+    return "".join(letter or "_" for letter in re.findall(r"<math><mi>(.)</mi></math>|math-error", html))
 
 
 async def test_the_last_state_of_a_stream_is_the_final_message() -> None:

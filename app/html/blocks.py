@@ -1,7 +1,7 @@
 """Growing Markdown: which top-level blocks are finished, and how the open one changed.
 
 What is drawn is a function of the text alone, never of how it was cut into pieces. Blocks are therefore told apart at
-fixed places of the text only: behind a line, at the first character behind a blank line, and at `MAX_OPEN_CHARS`.
+fixed places of the text only: behind a line, at the first character behind a blank line, and where a long one is cut.
 """
 
 import re
@@ -9,14 +9,13 @@ from typing import Final
 
 from app.html import details, math
 from app.html.bounds import Cost, Room, byte_length
-from app.html.cells import FEW_CELLS, CellCount, head_of_table
+from app.html.cells import FEW_CELLS, CellCount
+from app.html.cuts import MAX_OPEN_CHARS, find_cut, most_chars, with_items_going_on
 from app.html.fence import Fence, Rest, opened_by
 from app.html.markdown import Drawn, draw_within, normal
 from app.html.quick import Quick
 from app.html.spine import Change, Spine
-from app.html.tops import find_last_item, find_tops
-
-MAX_OPEN_CHARS: Final = 16_000
+from app.html.tops import find_tops
 
 _FENCE_LINE: Final = re.compile(r"`{3,}[^`\n]*\n|~{3,}")
 _MARKERS: Final = frozenset("-+*0123456789")
@@ -31,6 +30,8 @@ class Blocks:
         self._prefix = prefix
         self._room = room or Room()  # what the message has left, which finished blocks take from
         self._open = ""
+        self._most_chars = MAX_OPEN_CHARS  # that the open block may have
+        self._items = 0  # with which it begins, and which go on from the block before
         self._kind = ""
         self._checked_length = 0
         self._is_behind_blank = False
@@ -56,7 +57,9 @@ class Blocks:
                 self._open += text
                 self._quick_bytes -= byte_length(text)
                 return
-            self._settle(self._quick)
+            if self._spine:
+                self._spine.replace(self._quick.html())
+            self._quick = None
         self._is_stale = True
         for start in range(0, len(text), _FED_AT_ONCE):
             self._take(text[start : start + _FED_AT_ONCE])
@@ -118,7 +121,7 @@ class Blocks:
 
     def _may_take(self, text: str) -> bool:
         """Whether a piece is known to fit without a look at the whole block."""
-        return len(self._open) + len(text) < MAX_OPEN_CHARS and byte_length(text) <= self._quick_bytes
+        return len(self._open) + len(text) < self._most_chars and byte_length(text) <= self._quick_bytes
 
     def _begin_rest(self, text: str) -> str:
         """From here on the message has no room: gives back all text that is not yet finished, for `Rest`."""
@@ -128,11 +131,6 @@ class Blocks:
             self._fence, self._is_fence_shown = Rest(), False
             self._room.was_exceeded = True
         return rest
-
-    def _settle(self, quick: Quick) -> None:
-        if self._spine:
-            self._spine.replace(quick.html())
-        self._quick = None
 
     def _feed_line(self, text: str) -> str:
         """Takes a line at most; gives back the rest."""
@@ -144,10 +142,7 @@ class Blocks:
             self._open += text[0]
             self._check_first(text[0])
             return text[1:]
-        room = MAX_OPEN_CHARS - len(self._open)
-        end = text.find("\n", 0, room) + 1 or room
-        self._open += text[:end]
-        rest = text[end:]
+        rest = self._take_line(text)
         if self._open.endswith("\n"):
             rest = self._end_line() + rest
         if self._is_long():
@@ -156,17 +151,21 @@ class Blocks:
 
     def _feed_details(self, opened: details.Details, text: str) -> str:
         """The same within a disclosure, which stays open until its last tag."""
-        room = MAX_OPEN_CHARS - len(self._open)
-        end = text.find("\n", 0, room) + 1 or room
-        self._open += text[:end]
+        rest = self._take_line(text)
         if self._open.endswith("\n"):
             start = self._open.rfind("\n", 0, -1) + 1
             if (place := opened.feed(self._open[start:])) is not None:
-                return self._finish_details(start + place) + text[end:]
+                return self._finish_details(start + place) + rest
             self._cells.take(self._open[start:])
         if self._is_long():
             self._details = None
             self._cut_long()
+        return rest
+
+    def _take_line(self, text: str) -> str:
+        room = self._most_chars - len(self._open)
+        end = text.find("\n", 0, room) + 1 or room
+        self._open += text[:end]
         return text[end:]
 
     def _begin_details(self, line: str) -> str:
@@ -243,35 +242,34 @@ class Blocks:
         self._kind, self._checked_length = "", 0
 
     def _is_long(self) -> bool:
-        return len(self._open) >= MAX_OPEN_CHARS or self._cells.number > FEW_CELLS
+        return len(self._open) >= self._most_chars or self._cells.number > FEW_CELLS
 
     def _cut_long(self) -> None:
-        """Cutting a block bounds what a character more can cost. A table goes on as another one with the same head; a list is
-        cut between two of its items, because what is nested in one means something else without it."""
-        head = head_of_table(self._open) if self._kind == "Table" else ""
-        cut = (find_last_item(self._open) if self._kind == "List" else 0) or self._open.rfind("\n") + 1
-        if cut <= len(head):  # a line alone is too long: a row would be cut off behind its head again and again
-            head, cut = "", self._open.rfind(" ", len(head)) + 1 or len(self._open)
-        # A list with an item as long as this is taken apart: the final message draws it whole.
-        self._room.was_exceeded |= self._kind != "List"
-        self._finish_until(cut)
+        """Cutting a block bounds what a character more can cost. The final message is cut as well."""
+        if self._kind == "List" and self._cells.number <= FEW_CELLS:
+            self._most_chars = most_chars(self._open)
+            if not self._is_long():
+                return
+        kind, cut = self._kind, find_cut(self._kind, self._open)
+        self._room.was_exceeded = True
+        self._finish_until(cut.place)
         self._kind, self._checked_length = "", 0
-        if head and not self._room.is_spent:
-            self._go_on_behind(head)
-
-    def _go_on_behind(self, head: str) -> None:
-        self._open = head + self._open
-        self._kind, self._checked_length = "Table", len(self._open)
-        for line in head.split("\n")[:-1]:
-            self._cells.take(line)
+        if cut.head and not self._room.is_spent:
+            self._kind, self._items = kind, cut.items
+            self._begin_open(cut.head + self._open)
+            self._checked_length = len(self._open)
 
     def _finish_until(self, place: int) -> None:
         html, cost, is_source = self._draw(self._open[:place])
         self._room.spend(cost, is_source=is_source)
         self._finished.append(html)
-        self._open = self._open[place:]
+        self._most_chars, self._items = MAX_OPEN_CHARS, 0
+        self._begin_open(self._open[place:])
+
+    def _begin_open(self, text: str) -> None:
+        self._open = text
         self._display, self._cells = math.Display(), CellCount()
-        for line in self._open.split("\n")[:-1]:
+        for line in text.split("\n")[:-1]:
             self._cells.take(line)
 
     def _finish_all(self) -> None:
@@ -289,7 +287,10 @@ class Blocks:
         self._is_stale = True
 
     def _draw(self, source: str) -> Drawn:
-        return draw_within(source, self._room, prefix=self._prefix) if source else Drawn("", Cost(0), False)
+        if not source:
+            return Drawn("", Cost(0), False)
+        drawn = draw_within(source, self._room, prefix=self._prefix)
+        return drawn._replace(html=with_items_going_on(drawn.html, self._items)) if self._items else drawn
 
     def _without_returns(self, text: str) -> str:
         """One kind of line end, also where a cut went through the middle of one."""

@@ -1,8 +1,9 @@
 """A final text drawn as its stream was: block by block."""
 
-from app.html.blocks import MAX_OPEN_CHARS, Blocks
+from app.html.blocks import Blocks
 from app.html.bounds import Room
 from app.html.cells import may_have_many_cells
+from app.html.cuts import MAX_OPEN_CHARS
 
 
 def may_be_cut(text: str) -> bool:

@@ -35,12 +35,13 @@ _parser: Final = pyromark.Markdown(options=OPTIONS)
 NO_SCHEME: Final = "\ufdd1"
 
 PARAGRAPH: Final = '<p dir="auto">'
+ITEM: Final = '<li dir="auto">'
 
 _START: Final = {
     "Emphasis": "<em>",
     "Strong": "<strong>",
     "Strikethrough": "<del>",
-    "Item": '<li dir="auto">',
+    "Item": ITEM,
     "TableHead": "<thead><tr>",
     "TableRow": "<tr>",
     "BlockQuote": '<blockquote dir="auto">',

@@ -20,7 +20,7 @@ from app.html.joints import JOINT, with_joints, without_joints
 from app.html.source import as_source
 from app.words import gettext as _
 
-RENDERER_VERSION: Final = 3
+RENDERER_VERSION: Final = 4
 MAX_CHARS: Final = 200_000  # at once; a longer text is drawn block by block
 
 _TAGS: Final = (

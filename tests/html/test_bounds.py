@@ -5,9 +5,10 @@ import re
 import pytest
 
 from app.html import pieces
-from app.html.blocks import MAX_OPEN_CHARS, Blocks
+from app.html.blocks import Blocks
 from app.html.bounds import GROWTH_FROM_BYTES, MAX_CELLS, MAX_COLUMNS, MAX_GROWTH, MAX_HTML_BYTES, Room, byte_length
 from app.html.cells import FEW_CELLS
+from app.html.cuts import MAX_OPEN_CHARS
 from app.html.markdown import MAX_CHARS, render_marked
 from app.html.stream import AnswerView, frame, render_parts
 from app.parts import Delta, ReasoningDelta, ReasoningPart, TextDelta, TextPart
@@ -51,6 +52,10 @@ EXCEEDING = set(GROWING) - {"references", "footnotes", "a quoted table", "a tabl
 def streamed(deltas: list[Delta]) -> str:
     view = AnswerView("x")
     view.feed(deltas, 1)
+    return body_of(view)
+
+
+def body_of(view: AnswerView) -> str:
     return re.sub(r'<div class="tail"[^>]*>(.*)</div></div>\Z', r"\1", view.html(), flags=re.DOTALL).removeprefix(
         '<div class="body" id="b-x">'
     )
@@ -201,11 +206,68 @@ ITEMS = {
 
 @pytest.mark.parametrize("name", ITEMS)
 def test_a_long_list_is_cut_between_its_items(name: str) -> None:
-    text = ITEMS[name] * (3 * MAX_OPEN_CHARS // len(ITEMS[name]))
-    final, stream = render_parts([TextPart(text)], dom="x"), streamed([TextDelta(text)])
-    assert text_of(final) == text_of(stream)
-    assert shape_of(final) == shape_of(stream)
-    assert 1 <= final.count("<ul>") + final.count("<ol>") < stream.count("<ul>") + stream.count("<ol")
+    number = 3 * MAX_OPEN_CHARS // len(ITEMS[name])
+    text = ITEMS[name] * number
+    final = render_parts([TextPart(text)], dom="x")
+    assert final == streamed([TextDelta(text)])
+    assert 2 <= len(re.findall(r"</(ul|ol)><\1", final)) < number / 4
+    assert re.sub(r"</(ul|ol)><\1[^>]*>", "", final) == render_marked(text)
+
+
+CODE = "   if a < b:\n\n       call(a, b)  # words & more\n   \n"
+#: Items with more in them than one block may have; what stands in the middle is repeated.
+LONE_ITEMS = {
+    "code": ("3. Do *this*:\n\n   ```python\n", CODE, "   ```\n\n   And then.\n\n4. More\n"),
+    "code that never ends": ("1. ```python title=x\n", CODE, "4. More\n"),
+    "code behind two marks": ("- + ~~~~\n", "    ~~~\n\n    \tx = 1\n", "    ~~~~\n  + b\n- c\n"),
+    "code within a quote": ("* > a\n  > ```c\n", "  > x(1);\n  >\n", "  > ```\n  > b\n* c\n"),
+    "indented code": ("- a\n\n", "      x = 1\n", "- b\n"),
+    "an outline": ("- Root\n", "  - a *thing*\n    1. with `parts`\n       - of its own\n", "- Next\n"),
+    "numbers of two digits": ("10. Root\n", "    1) a\n       more\n\n       - b\n\n", "11. Next\n"),
+    "far apart": ("-    Root\n", "     - a\n", "-    Next\n"),
+    "paragraphs": ("+ first\n", "\n  and **more** words\n  in two lines\n", "+ last\n"),
+    "a table": ("- a\n\n  | a | b |\n  |---|---|\n", "  | c | *d* |\n", "\n  end\n- e\n"),
+    "a table behind its mark": ("- | a | b |\n  |---|---|\n", "  | c | *d* |\n", "- e\n"),
+    "tags": ("- a\n", "  <br>\n  <u>b</u>\n  - \u65e5\u672c**\u8a9e\u3002**\u65e5\u672c\n", "- c\n"),
+    "formulas over lines": ("- a\n", "  - \\[\n    x\n    \\]\n", "- c\n"),
+    "quotes": ("- a\n", "  > b\n  > - c\n  >   d\n  >\n", "- e\n"),
+}
+
+
+@pytest.mark.parametrize("size", [MAX_OPEN_CHARS + 2_000, 5 * MAX_OPEN_CHARS])
+@pytest.mark.parametrize("name", LONE_ITEMS)
+def test_an_item_that_is_too_long_goes_on_as_another_one(name: str, size: int) -> None:
+    begin, middle, end = LONE_ITEMS[name]
+    text = begin + middle * (size // len(middle)) + end
+    view = AnswerView("x")
+    page = Page(view.html())
+    for seq, start in enumerate(range(0, len(text), 997), 1):
+        page.apply(view.feed([TextDelta(text[start : start + 997])], seq), seq)
+    assert page.html() == parse(view.html()).inner()
+    final = render_parts([TextPart(text)], dom="x")
+    assert final == body_of(view) == streamed([TextDelta(text)])
+    assert places_of(final) == places_of(render_marked(text))
+    if size < 2 * MAX_OPEN_CHARS and "code" in name:
+        assert final == render_marked(text)
+    else:
+        assert final.count('class="goes-on"') >= 1
+
+
+def places_of(html: str) -> list[tuple[str, str]]:
+    """Each text with the elements in which it stands, those that follow each other as one; without repeated heads."""
+    html = re.sub(r'<thead>.*?</thead>|<div class="code-head">.*?</div>', "", html, flags=re.DOTALL)
+    found: list[tuple[str, str]] = []
+    path: list[str] = []
+    for text, end, name in re.findall(r"([^<]+)|<(/?)(\w+)[^>]*>", html):
+        if end:
+            path.pop()
+        elif name and name not in ("br", "hr", "input"):
+            path.append(name)
+        elif text.strip():
+            place = "/".join(each for each in path if each != "p")
+            before = found.pop()[1] if found and found[-1][0] == place else ""
+            found.append((place, before + "".join(text.split())))
+    return found
 
 
 def test_an_open_table_is_cut_before_a_row_more_costs_much() -> None:

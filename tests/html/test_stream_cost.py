@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from app.html.blocks import MAX_OPEN_CHARS
+from app.html.cuts import MAX_OPEN_CHARS
 from app.html.stream import AnswerView, frame
 from app.parts import TextDelta
 

@@ -94,8 +94,12 @@ class Fence:
             self.held, self.is_within_line = "", not is_whole
 
     def _unindented(self, line: str) -> str:
-        spaces = len(line) - len(line.lstrip(" "))
-        return line[min(spaces, self.indent) :]
+        """As many columns less as the opening line has; what is left of a tab is spaces."""
+        column = place = 0
+        while column < self.indent and line[place : place + 1] in (" ", "\t"):
+            column += 1 if line[place] == " " else 4 - column % 4
+            place += 1
+        return " " * (column - self.indent) + line[place:]
 
 
 def opened_by(line: str) -> Fence | None:

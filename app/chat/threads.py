@@ -64,10 +64,18 @@ async def save_options(thread: Thread, options: Options) -> None:
     )
 
 
-async def save_draft(user_id: uuid.UUID, thread: Thread | None, text: str) -> None:
-    """Keep what was typed and not sent yet: in a thread, or on the page of a new one."""
+async def save_draft(
+    user_id: uuid.UUID, thread: Thread | None, text: str, *, request_id: uuid.UUID | None = None
+) -> None:
+    """Keep what was typed and not sent yet: in a thread, or on the page of a new one.
+
+    `request_id`: of that page. Once there is a thread of this id, its text was sent, and came here late.
+    """
     if thread is None:
-        await fetch("UPDATE users SET draft = $2 WHERE id = $1", user_id, text)
+        await fetch(
+            "UPDATE users SET draft = $2 WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM thread WHERE id = $3)",
+            user_id, text, request_id,
+        )  # fmt: skip
     else:
         await fetch("UPDATE thread SET draft = $2 WHERE id = $1", thread.id, text)
 

@@ -147,7 +147,8 @@ async def save_draft(request: Asked, current_user: CurrentUser, thread_id: FromP
 @put("/draft", status_code=204)
 async def save_new_draft(request: Asked, current_user: CurrentUser) -> None:
     """Keeps what was typed on the page of a new thread."""
-    await save_draft_of(current_user.id, None, draft_of(request))
+    request_id = id_field(request, "request_id") if field(request, "request_id") else None
+    await save_draft_of(current_user.id, None, draft_of(request), request_id=request_id)
 
 
 @put("/threads/{thread_id:uuid}/options")

@@ -134,7 +134,7 @@ function saveDraft({ keepalive = false } = {}) {
   return fetch(form().dataset.draft, {
     method: "PUT",
     headers: { "X-CSRF-Token": form().elements._csrf.value },
-    body: new URLSearchParams({ text }),
+    body: new URLSearchParams({ text, request_id: requestOf() }),
     // Browsers carry at most 64 KiB for a page that has gone.
     keepalive: keepalive && text.length < 20_000,
     signal: sending.signal,

@@ -280,7 +280,8 @@ async def test_an_answer_to_a_send_that_the_stream_overtook_changes_nothing(page
 async def test_a_draft_is_kept_on_the_server(page: Page, live: Live) -> None:
     async with page.expect_request("**/draft") as asked:
         await page.get_by_label("Message", exact=True).fill("Half a thou")
-    assert (await asked.value).post_data == "text=Half+a+thou"
+    request_id = await page.locator("#composer [name=request_id]").input_value()
+    assert (await asked.value).post_data == f"text=Half+a+thou&request_id={request_id}"
 
 
 async def test_escape_stops_the_answer(page: Page, live: Live) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from app.html import details, math
 from app.html.bounds import Cost, Room, byte_length
 from app.html.cells import FEW_CELLS, CellCount
-from app.html.cuts import MAX_OPEN_CHARS, find_cut, most_chars, with_items_going_on
+from app.html.cuts import MAX_OPEN_CHARS, Cut, find_cut, most_chars, with_lists_going_on
 from app.html.fence import Fence, Rest, opened_by
 from app.html.markdown import Drawn, draw_within, normal
 from app.html.quick import Quick
@@ -31,7 +31,7 @@ class Blocks:
         self._room = room or Room()  # what the message has left, which finished blocks take from
         self._open = ""
         self._most_chars = MAX_OPEN_CHARS  # that the open block may have
-        self._items = 0  # with which it begins, and which go on from the block before
+        self._begun = Cut(0)  # the cut behind which it begins
         self._kind = ""
         self._checked_length = 0
         self._is_behind_blank = False
@@ -246,16 +246,17 @@ class Blocks:
 
     def _cut_long(self) -> None:
         """Cutting a block bounds what a character more can cost. The final message is cut as well."""
-        if self._kind == "List" and self._cells.number <= FEW_CELLS:
+        kind = self._kind or find_tops(self._open).kind
+        if kind == "List" and self._cells.number <= FEW_CELLS:
             self._most_chars = most_chars(self._open)
             if not self._is_long():
                 return
-        kind, cut = self._kind, find_cut(self._kind, self._open)
+        cut = find_cut(kind, self._open, self._begun)
         self._room.was_exceeded = True
         self._finish_until(cut.place)
         self._kind, self._checked_length = "", 0
-        if cut.head and not self._room.is_spent:
-            self._kind, self._items = kind, cut.items
+        if cut.kind and not self._room.is_spent:
+            self._kind, self._begun = cut.kind, cut
             self._begin_open(cut.head + self._open)
             self._checked_length = len(self._open)
 
@@ -263,7 +264,7 @@ class Blocks:
         html, cost, is_source = self._draw(self._open[:place])
         self._room.spend(cost, is_source=is_source)
         self._finished.append(html)
-        self._most_chars, self._items = MAX_OPEN_CHARS, 0
+        self._most_chars, self._begun = MAX_OPEN_CHARS, Cut(0)
         self._begin_open(self._open[place:])
 
     def _begin_open(self, text: str) -> None:
@@ -290,7 +291,7 @@ class Blocks:
         if not source:
             return Drawn("", Cost(0), False)
         drawn = draw_within(source, self._room, prefix=self._prefix)
-        return drawn._replace(html=with_items_going_on(drawn.html, self._items)) if self._items else drawn
+        return drawn._replace(html=with_lists_going_on(drawn.html, self._begun)) if self._begun.numbers else drawn
 
     def _without_returns(self, text: str) -> str:
         """One kind of line end, also where a cut went through the middle of one."""

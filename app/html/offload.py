@@ -116,7 +116,8 @@ async def _draw_formulas(wanted: Sequence[Formula], person: str) -> dict[Formula
 
 
 def _known(wanted: Sequence[Formula]) -> dict[Formula, str]:
-    return {each: known for each in wanted if (known := FORMULAS.find(each)) is not None}
+    known = {each: html for each in wanted if (html := FORMULAS.find(each)) is not None}
+    return {each: known[each] for each in _tried(wanted, known) if each in known}
 
 
 def _tried(wanted: Sequence[Formula], drawn: Mapping[Formula, str]) -> Sequence[Formula]:

@@ -1,4 +1,4 @@
-"""The blocks at the top level of a Markdown text: how many there are, and where the last one begins. Items of a list."""
+"""The blocks at the top level of a Markdown text: how many there are, and where the last one begins."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -31,21 +31,6 @@ def find_tops(text: str) -> Tops:
     except Unbounded:
         return NONE
     return Tops(number, before, last, _line_at(text, source, start))
-
-
-def find_last_item(text: str) -> int:
-    """Where the line of the last item begins that is in no other item, in a text that is a list."""
-    source = with_joints(text)
-    depth = start = 0
-    try:
-        for event, span in list_ranges(math.masked(source)):
-            if isinstance(event, dict):
-                if event.get("Start") == "Item" and depth == 1:
-                    start = span["start"]
-                depth += ("Start" in event) - ("End" in event)
-    except Unbounded:
-        return 0
-    return _line_at(text, source, start)
 
 
 def _listed(source: str) -> Iterator[tuple[str, int]]:

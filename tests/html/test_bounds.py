@@ -45,8 +45,9 @@ GROWING = {
     "a long code block, and text": "```python\n" + "x = (1)\n" * 160_000 + "```\n\n*end*\n\n\n\nend",
     "ampersands": "&" * 300_000,
     "disclosures": "<details><summary>a *b*</summary>\n\n- b\n\n</details>\n" * 11_000,
+    "marks of lists": "+ - * " * 2_600 + "a\n" + "a\n" * 3_000,
 }
-EXCEEDING = set(GROWING) - {"references", "footnotes", "a quoted table", "a table in a list"}
+EXCEEDING = set(GROWING) - {"references", "footnotes", "a quoted table", "a table in a list", "marks of lists"}
 
 
 def streamed(deltas: list[Delta]) -> str:
@@ -200,6 +201,7 @@ ITEMS = {
     "code": "1. Do this:\n\n   ```python\n   x = 1\n\n   y = 2\n   ```\n\n   and more\n\n",
     "a table": "* a table\n\n  | a | b |\n  |---|---|\n" + "  | 1 | 2 |\n" * 20 + "\n",
     "paragraphs": "+ first\n\n  second\n\n",
+    "the same number": "1. first\n   1. and its own\n",
     "a quote and a formula": "- \\(x\\) \u65e5\u672c**\u8a9e**\n  > a\n  > b\n",
 }
 
@@ -212,8 +214,10 @@ def test_a_long_list_is_cut_between_its_items(name: str) -> None:
     assert final == streamed([TextDelta(text)])
     assert 2 <= len(re.findall(r"</(ul|ol)><\1", final)) < number / 4
     assert re.sub(r"</(ul|ol)><\1[^>]*>", "", final) == render_marked(text)
+    assert numbers_of(final) == numbers_of(render_marked(text))
 
 
+LONG = (MAX_OPEN_CHARS + 2_000, 5 * MAX_OPEN_CHARS)
 CODE = "   if a < b:\n\n       call(a, b)  # words & more\n   \n"
 #: Items with more in them than one block may have; what stands in the middle is repeated.
 LONE_ITEMS = {
@@ -230,11 +234,23 @@ LONE_ITEMS = {
     "a table behind its mark": ("- | a | b |\n  |---|---|\n", "  | c | *d* |\n", "- e\n"),
     "tags": ("- a\n", "  <br>\n  <u>b</u>\n  - \u65e5\u672c**\u8a9e\u3002**\u65e5\u672c\n", "- c\n"),
     "formulas over lines": ("- a\n", "  - \\[\n    x\n    \\]\n", "- c\n"),
+    "indented by more": ("1. Root\n    - Sub:\n\n      ```python\n", "      x = 1\n", "      ```\n2. End\n"),
+    "an indented list": (" - Root\n", "   - item\n", " - End\n"),
+    "tabs": ("- a\n", "\t- item\n\t  more\n", "- End\n"),
+    "wide marks": ("-   Root\n", "      - item\n", "-   End\n"),
+    "wide marks and code": ("-   Root\n\n    ```py\n", "    x\n", "      ```\n-   b\n"),
+    "an item before": ("- Intro\n- Root\n", "  - a thing number 1 with words and a few more words\n", "- End\n"),
+    "an item before code": ("- a\n- Do:\n\n  ```py\n", "  def f(a, b):\n      return a\n\n", "  ```\n- End\n"),
+    "the same number": ("1. Root\n", "   1. item\n", "1. Next\n1. Last\n"),
+    "one line": ("- ", "word ", "\n\n  second\n- b\n"),
+    "one line of code": ("1. Do:\n\n   ```json\n   ", "[1, 2] ", "\n   ```\n\n   After\n2. End\n"),
+    "code in two quotes": ("- y\n\n  > > ```\n", "  > > x = 1\n", "  > > ```\n- End\n"),
+    "text behind code": ("- a\n  ```\n  x\n  ```\n  b\n", "  - ```\n    x\n    ```\n    more\n", "- End\n"),
     "quotes": ("- a\n", "  > b\n  > - c\n  >   d\n  >\n", "- e\n"),
 }
 
 
-@pytest.mark.parametrize("size", [MAX_OPEN_CHARS + 2_000, 5 * MAX_OPEN_CHARS])
+@pytest.mark.parametrize("size", LONG)
 @pytest.mark.parametrize("name", LONE_ITEMS)
 def test_an_item_that_is_too_long_goes_on_as_another_one(name: str, size: int) -> None:
     begin, middle, end = LONE_ITEMS[name]
@@ -246,11 +262,30 @@ def test_an_item_that_is_too_long_goes_on_as_another_one(name: str, size: int) -
     assert page.html() == parse(view.html()).inner()
     final = render_parts([TextPart(text)], dom="x")
     assert final == body_of(view) == streamed([TextDelta(text)])
-    assert places_of(final) == places_of(render_marked(text))
-    if size < 2 * MAX_OPEN_CHARS and "code" in name:
-        assert final == render_marked(text)
-    else:
-        assert final.count('class="goes-on"') >= 1
+    whole = render_marked(text)
+    assert places_of(final) == places_of(whole)
+    assert numbers_of(final) == numbers_of(whole)
+    assert re.findall("<(?:code|li)[^>]*></", final) == re.findall("<(?:code|li)[^>]*></", whole)
+    if final != whole:
+        assert re.search('class="goes-on"|</[ou]l><[ou]l', final)
+        assert (size, name) != (min(LONG), "code")
+
+
+def numbers_of(html: str) -> list[tuple[int, int | None]]:
+    """How deep each item stands, and its number. Items that go on were counted before."""
+    found: list[tuple[int, int | None]] = []
+    numbers: list[int | None] = []
+    for end, name, attributes in re.findall(r"<(/?)(ol|ul|li)\b([^>]*)>", html):
+        if name == "li" and not end:
+            if "goes-on" not in attributes:
+                found.append((len(numbers), numbers[-1]))
+            numbers[-1] = numbers[-1] and numbers[-1] + 1
+        elif name != "li" and end:
+            numbers.pop()
+        elif name != "li":
+            start = re.search(r'start="(\d+)"', attributes)
+            numbers.append((int(start[1]) if start else 1) if name == "ol" else None)
+    return found
 
 
 def places_of(html: str) -> list[tuple[str, str]]:

@@ -9,7 +9,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.html import offload
-from app.html.offload import MAX_CHARS_HERE, RenderersBusy, RenderFailed, ShownFormulas, render_message, with_formulas
+from app.html.offload import (
+    MAX_CHARS_HERE,
+    RenderersBusy,
+    RenderFailed,
+    ShownFormulas,
+    render_in_steps,
+    render_message,
+    with_formulas,
+)
 from app.html.pieces import draw_all
 from app.html.renderers import RENDERERS
 from app.html.stream import AnswerView, render_parts
@@ -172,6 +180,18 @@ async def test_which_formulas_are_tried_is_the_same_for_all_pages(name: str, siz
         assert page.html() == parse(await with_formulas(view.html())).inner()
         assert formulas_of(page.html()) == formulas_of(await render(text)) == expected
         offload.FORMULAS.clear()
+
+
+async def test_what_is_known_from_elsewhere_is_no_reason_to_draw_it() -> None:
+    """The first two steps of a final message, and a page without a free renderer, show nothing that the others do not."""
+    text = "$b_{[[piece crash]]}$ $d_{[[piece abort]]}$ $e$"
+    await with_formulas("<p><var>b_{[[piece crash]]}</var></p>")
+    await with_formulas("<p><var>d_{[[piece abort]]}</var><var>e</var></p>")
+    shown = [formulas_of(html) async for html in render_in_steps([TextPart(text)], dom="a")]
+    assert shown == ["___"] * 3
+    RENDERERS.program = "tests.children.ends_at_once"
+    marked = "<var>b_{[[piece crash]]}</var><var>new</var><var>d_{[[piece abort]]}</var><var>e</var>"
+    assert formulas_of(await with_formulas(marked)) == "____"
 
 
 def formulas_of(html: str) -> str:

@@ -42,6 +42,10 @@ HOSTILE = {
     "displays": "\n\\[" * 33_000,
     "definitions": "[a]: b\n\n" * 12_000,
     "dashes": "-" * 30_000 + "x|",
+    "marks of lists": "+ - * " * 2_600 + "a\n" + "a\n" * 3_000,
+    "marks of lists and quotes": "- " + "> + " * 3_800 + "a\n" + "  a\n" * 9_000,
+    "formulas in code in a list": "- ```\n" + "  \\[x\\] $$y$$ \\(z\\)\n" * 5_000,
+    "blank lines in code in a list": "- ```\n" + "  \n" * 24_000,
     "wide table": "a|" * 800 + "\n" + "-|" * 800 + "\n" + "a\n" * 40_000,
 }
 

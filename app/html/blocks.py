@@ -288,10 +288,8 @@ class Blocks:
         self._is_stale = True
 
     def _draw(self, source: str) -> Drawn:
-        if not source:
-            return Drawn("", Cost(0), False)
-        drawn = draw_within(source, self._room, prefix=self._prefix)
-        return drawn._replace(html=with_lists_going_on(drawn.html, self._begun)) if self._begun.numbers else drawn
+        drawn = draw_within(source, self._room, prefix=self._prefix) if source else Drawn("", Cost(0), False)
+        return drawn._replace(html=with_lists_going_on(drawn.html, self._begun))
 
     def _without_returns(self, text: str) -> str:
         """One kind of line end, also where a cut went through the middle of one."""

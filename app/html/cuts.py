@@ -20,7 +20,6 @@ _BLOCKS: Final = frozenset(("Item", "Paragraph", "List", "CodeBlock", "BlockQuot
 _MARKER: Final = re.compile(r"([-+*]|\d{1,9}[.)])([ \t]*)")
 _NO_QUOTE: Final = re.compile(r"[^\s>]")
 _FENCE: Final = re.compile(rb"[ \t>]*(?:`{3,}|~{3,})[ \t]*")
-_BLANK_LINES: Final = re.compile(rb"(?:[ \t>]*\n)*")
 _LIST: Final = re.compile(rf'<(ol|ul)(?: start="\d+")?>{ITEM}')
 
 
@@ -129,8 +128,10 @@ def _best_line(raw: bytes, blocks: Sequence[_Block], last_line: int) -> int:
     last = blocks[-1]
     begin, end = _line_at(raw, last.start), last.end
     if end <= last_line:
-        behind = _BLANK_LINES.match(raw, end)
-        return behind.end() if behind and behind.end() < len(raw) else begin
+        behind = end
+        while behind < len(raw) and not raw[behind : raw.find(b"\n", behind)].strip(b" \t>"):
+            behind = raw.find(b"\n", behind) + 1
+        return behind if behind < len(raw) else begin
     if last.kind == "CodeBlock":
         lines = raw[begin:last_line].count(b"\n")
         if _FENCE.fullmatch(raw[last_line:].rstrip()):  # the line before its last one

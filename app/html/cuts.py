@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from app.html import math
 from app.html.bounds import Unbounded
 from app.html.cells import head_of_table
-from app.html.events import ITEM, list_ranges
+from app.html.events import ITEM, list_ranges, name_of
 from app.html.joints import with_joints, without_joints
 
 MAX_OPEN_CHARS: Final = 16_000
@@ -19,6 +19,7 @@ _LEAST_GAIN: Final = MAX_OPEN_CHARS // 4
 _BLOCKS: Final = frozenset(("Item", "Paragraph", "List", "CodeBlock", "BlockQuote", "Table", "Heading", "HtmlBlock"))
 _MARKER: Final = re.compile(r"([-+*]|\d{1,9}[.)])([ \t]*)")
 _NO_QUOTE: Final = re.compile(r"[^\s>]")
+_SPACE: Final = re.compile(rb"[ \t\n]*")
 _FENCE: Final = re.compile(rb"[ \t>]*(?:`{3,}|~{3,})[ \t]*")
 _LIST: Final = re.compile(rf'<(ol|ul)(?: start="\d+")?>{ITEM}')
 
@@ -153,9 +154,10 @@ def _cut_at(byte: int, kind: str, raw: bytes, blocks: Sequence[_Block]) -> Cut:
     if len(head) >= place // 2:
         return Cut(place)  # a wide table with short rows would grow without end
     items = [each for each in opened if each.kind == "Item"]
-    begun = [each for each in blocks if each.kind == "Item" and each.start >= byte and each.depth == len(items) + 1]
-    is_within_list = sum(each.kind == "List" for each in opened) > len(items)
-    numbers = [each.number for each in [*items, *(begun[:1] if is_within_list else ())]]
+    numbers = [each.number for each in items]
+    if sum(each.kind == "List" for each in opened) > len(items):  # the rest begins with an item of the innermost list
+        following = (each for each in blocks if each.kind == "Item" and each.start >= byte)
+        numbers += [each.number for each in following if each.depth == len(items) + 1][:1]
     return Cut(place, head, kind if head else "", tuple(numbers), len(items))
 
 
@@ -200,9 +202,9 @@ def _blocks(raw: bytes, begun: Cut) -> list[_Block]:
         for event, span in list_ranges(math.masked(raw.decode())):
             if not isinstance(event, dict):
                 continue
-            if (ended := event.get("End")) is not None and _kind(ended) == "List":
+            if (ended := event.get("End")) is not None and name_of(ended) == "List":
                 lists.pop()
-            if (started := event.get("Start")) is None or (kind := _kind(started)) not in _BLOCKS:
+            if (started := event.get("Start")) is None or (kind := name_of(started)) not in _BLOCKS:
                 continue
             if kind == "List":
                 lists.append(next(numbers, started["List"]))
@@ -217,13 +219,9 @@ def _blocks(raw: bytes, begun: Cut) -> list[_Block]:
 
 def _begin(raw: bytes, span: dict[str, int]) -> int:
     """The range of an item begins with its indentation, or even with the end of the line before."""
-    inside = raw[span["start"] : span["end"]]
-    return span["start"] + len(inside) - len(inside.lstrip(b" \t\n"))
+    space = _SPACE.match(raw, span["start"], span["end"])
+    return space.end() if space else span["start"]
 
 
 def _line_at(raw: bytes, byte: int) -> int:
     return raw.rfind(b"\n", 0, byte) + 1
-
-
-def _kind(value: Any) -> str:
-    return value if isinstance(value, str) else next(iter(value))

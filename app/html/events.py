@@ -80,6 +80,11 @@ def list_ranges(source: str) -> Iterator[Any]:
     return bounds.bounded(_parser.events_with_range(source), source)
 
 
+def name_of(tag: Any) -> str:
+    """What an event starts or ends: it comes alone, or as the key of its details."""
+    return tag if isinstance(tag, str) else next(iter(tag))
+
+
 def draw(source: str, meter: Meter) -> str:
     """HTML with marker tags, everything else escaped. Raises `Unbounded`."""
     return "".join(_Drawing(list_events(source), meter).pieces())

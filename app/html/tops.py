@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from app.html import math
 from app.html.bounds import Unbounded
-from app.html.events import list_ranges
+from app.html.events import list_ranges, name_of
 from app.html.joints import JOINT, with_joints
 
 
@@ -42,8 +42,7 @@ def _listed(source: str) -> Iterator[tuple[str, int]]:
                 yield "Rule", span["start"]
         elif "Start" in event:
             if not depth:
-                start = event["Start"]
-                yield (start if isinstance(start, str) else next(iter(start))), span["start"]
+                yield name_of(event["Start"]), span["start"]
             depth += 1
         elif "End" in event:
             depth -= 1

@@ -6,11 +6,9 @@ pipelined heads cost no more than the bytes that are buffered.
 
 import asyncio
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import httptools
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from app.cli.front_door import FrontDoor, Group
 from app.cli.request_head import (
@@ -26,21 +24,13 @@ from app.cli.request_head import (
     too_many,
 )
 from app.cli.slow_readers import CutsSlowReaders
+from app.cli.web_socket import WebSocket
 
 #: A chunked body does not announce its end, so it is parsed in pieces of this size.
 CHUNKED_PIECE_BYTES = 16_384
-
-
-class WebSocket(WebSocketsSansIOProtocol):
-    """A connection after an upgrade. The front door counts it until it is closed."""
-
-    def __init__(self, *arguments: Any, left: Callable[[], None], **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._left = left
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._left()
-        super().connection_lost(exc)
+#: How long, and for how many bytes, what still arrives after a refusal is discarded before the connection is closed.
+LINGER_SECONDS = 2.0
+LINGER_BYTES = 262_144
 
 
 class Connection(CutsSlowReaders):
@@ -62,6 +52,8 @@ class Connection(CutsSlowReaders):
         self._missing_bytes: int | None = 0
         self._fed_bytes = self._body_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        #: Bytes that are still discarded after a refusal.
+        self._lingering_bytes = 0
 
     # -- Events of the transport
 
@@ -78,6 +70,9 @@ class Connection(CutsSlowReaders):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._lingering_bytes:
+            self._discard(len(data))
+            return
         if self._is_over:
             self.flow.pause_reading()
             return
@@ -227,6 +222,8 @@ class Connection(CutsSlowReaders):
         """Close the connection to make room for another."""
         if self.transport.get_write_buffer_size():
             self.transport.abort()  # a slow reader would keep it open
+        elif self._is_over:
+            self.transport.close()
         elif self._received or self._is_in_body:
             self._refuse(too_many())
         else:
@@ -244,7 +241,26 @@ class Connection(CutsSlowReaders):
             self.cycle.message_event.set()
         if not is_started:
             self.transport.write(refusal.answer(self.server_state.default_headers))
-        self.transport.close()
+        if self.groups and not is_started:
+            self._linger()
+        else:
+            self.transport.close()  # the front door does not count it any more, so it does not stay
+
+    def _linger(self) -> None:
+        """Close once the peer has closed, or in a moment.
+
+        Closing while the peer still sends resets the connection, and a peer that has not read the response yet loses it.
+        """
+        self.flow.resume_reading()
+        self.transport.write_eof()
+        self._lingering_bytes = LINGER_BYTES
+        self._head_timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    def _discard(self, size: int) -> None:
+        self._lingering_bytes -= size
+        if self._lingering_bytes <= 0:
+            self._lingering_bytes = 0
+            self.transport.close()
 
     def _read_no_more(self) -> None:
         """Drop further input. The response in progress is the last one of this connection."""

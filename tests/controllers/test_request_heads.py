@@ -1,6 +1,7 @@
 """Heads of requests on raw sockets: how large, how many fields, how slow, one behind the other, and in which dress."""
 
 import asyncio
+import socket
 import time
 
 import pytest
@@ -66,6 +67,28 @@ async def test_what_comes_after_the_limit_is_not_read() -> None:
             if raw.is_closed():
                 break
         assert sent < 60
+        await at.until_open(0)
+
+
+async def test_a_refusal_reaches_who_still_sends_and_reads_late() -> None:
+    """Closing with unread bytes resets a connection, and then the refusal is lost on its way."""
+    async with live(echo) as at:
+        loop = asyncio.get_running_loop()
+        with socket.create_connection((at.host, at.port)) as late:
+            late.setblocking(False)
+            for _ in range(20):
+                await loop.sock_sendall(late, head(LIMITS.head_bytes // 4)[:-2])
+                await asyncio.sleep(0.01)
+            assert (await loop.sock_recv(late, 1_000)).startswith(b"HTTP/1.1 431")
+            assert at.open == 1
+        await at.until_open(0)
+
+
+async def test_who_only_sends_on_after_a_refusal_is_cut_off() -> None:
+    async with live(echo) as at:
+        raw = await at.connect()
+        await raw.send(head(LIMITS.head_bytes + 1))
+        assert (await raw.answer()).status == 431
         await at.until_open(0)
 
 

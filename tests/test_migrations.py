@@ -3,6 +3,7 @@
 import ast
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -80,12 +81,6 @@ def test_a_migration_holds_the_difference_alone_and_is_applied(checkout: pathlib
 @pytest.mark.parametrize("path", MIGRATIONS, ids=lambda path: path.stem)
 def test_migrations_know_nothing_of_the_app(path: pathlib.Path) -> None:
     """They must stay as they are when the app's modules move or change."""
-    modules = {
-        name.split(".")[0]
-        for node in ast.walk(ast.parse(path.read_text()))
-        for name in (
-            [alias.name for alias in node.names] if isinstance(node, ast.Import)
-            else [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        )
-    }  # fmt: skip
+    modules = re.findall(r"^\s*(?:from|import)\s+(\w+)", path.read_text(), re.MULTILINE)
+    assert "piccolo" in modules
     assert "app" not in modules

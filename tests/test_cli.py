@@ -15,9 +15,19 @@ import pytest
 from app.embedded import EmbeddedPostgres, hold
 from tests.clusters import run_sql
 from tests.conftest import StartProgram
+from tests.dump import dump
 from tests.programs import ROOT, Program
 
 PASSWORD = "a quiet reading room"
+
+#: What a version from before the baseline left, in short.
+OLD_DATABASE = """
+CREATE TABLE migration AS SELECT '2026-11-30T05:00:00:000000' AS name, 'parley' AS app_name
+"""
+FROM_BEFORE = (
+    "The database was made before Parley's first release and cannot be upgraded: use a new data folder (PARLEY_DATA)"
+    " or an empty database (DATABASE_URL), or open this one with the Parley that made it."
+)
 
 
 class Ended:
@@ -187,6 +197,37 @@ async def test_a_foreign_database_is_only_migrated_when_told_to(
     await run_sql(empty_database_url, "INSERT INTO migration (name, app_name) VALUES ('2999', 'parley')")
     newer = await parley("worker", data=tmp_path, DATABASE_URL=empty_database_url)
     assert newer.sentence.startswith("The database was made by a newer Parley")
+
+
+async def test_a_database_from_before_the_first_release_is_refused_and_left_as_it_is(
+    empty_database_url: str, tmp_path: pathlib.Path
+) -> None:
+    own = EmbeddedPostgres(tmp_path / "old")
+    url = await own.start()
+    for old in (url, empty_database_url):
+        await run_sql(old, OLD_DATABASE)
+    before = [await dump(old) for old in (url, empty_database_url)]
+    await own.stop()
+    refused = [
+        *[
+            await parley(*command, data=own.data)
+            for command in (["serve", "--port", "0"], ["migrate"], ["owner", "--link"])
+        ],
+        *[
+            await parley(*command, data=tmp_path, DATABASE_URL=empty_database_url)
+            for command in (["serve", "--port", "0"], ["worker"], ["migrate"], ["owner", "--link"])
+        ],
+    ]
+    assert {(ended.code, ended.sentence) for ended in refused} == {(1, FROM_BEFORE)}
+    checked = await parley("doctor", data=tmp_path, DATABASE_URL=empty_database_url, PARLEY_PORT="0")
+    failed = [line for line in checked.out.splitlines() if " fail " in line]
+    assert (checked.code, [line.split("  ")[0] for line in failed]) == (1, ["schema"])
+    assert "before Parley's first release" in failed[0]
+    await own.start()
+    try:
+        assert [await dump(old) for old in (url, empty_database_url)] == before
+    finally:
+        await own.stop()
 
 
 async def test_a_taken_port_is_one_sentence(tmp_path: pathlib.Path) -> None:

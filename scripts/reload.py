@@ -102,8 +102,9 @@ def changes(before: Snapshot, after: Snapshot) -> str:
 
 
 def say(sentence: str) -> None:
-    """One line on the console, at once."""
-    print(sentence, flush=True)
+    """One line on the console, at once, if there still is one."""
+    with contextlib.suppress(OSError):
+        print(sentence, flush=True)
 
 
 if __name__ == "__main__":

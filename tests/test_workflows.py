@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -191,3 +192,9 @@ def runs_of(job: dict[str, Any]) -> list[str]:
 def makefile_rule(target: str) -> str:
     """What the Makefile runs for a target."""
     return re.search(rf"^{target}:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+
+
+def test_what_workflows_run_needs_no_package() -> None:
+    """They run it with the runner's Python, before anything is installed."""
+    code = "import scripts.changelog, scripts.smoke"
+    subprocess.run([sys.executable, "-S", "-c", code], cwd=ROOT, check=True, timeout=60)

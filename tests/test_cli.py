@@ -1,8 +1,10 @@
 """The `parley` command: starts, says what it does, ends without a trace, and puts what is wrong into one sentence."""
 
 import asyncio
+import contextlib
 import os
 import pathlib
+import select
 import signal
 import socket
 import subprocess
@@ -10,6 +12,7 @@ import sys
 import time
 
 import httpx
+import psutil
 import pytest
 
 from app.embedded import EmbeddedPostgres, hold
@@ -131,6 +134,48 @@ async def test_serve_ends_in_order_when_nobody_reads_its_output_any_more(tmp_pat
     # 120 is Python's own word for "standard output was closed before I could flush it".
     assert await asyncio.to_thread(start_and_look_away) in (0, 120)
     assert await EmbeddedPostgres(tmp_path).find() is None
+
+
+@pytest.mark.parametrize("module", ["app", "scripts.reload"])
+async def test_serve_ends_in_order_when_its_terminal_was_closed(tmp_path: pathlib.Path, module: str) -> None:
+    command = [sys.executable, "-m", module, *(["serve"] if module == "app" else []), "--port", "0", "--no-open"]
+
+    def start_and_close_the_terminal() -> int:
+        terminal, inner = os.openpty()
+        environment = Program(data=tmp_path).environment
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=inner, stderr=inner)
+        os.close(inner)
+        try:
+            read_until(terminal, "Parley is ready")
+            os.close(terminal)
+            process.terminate()
+            return process.wait(100)
+        finally:
+            end_with_children(process)
+
+    assert await asyncio.to_thread(start_and_close_the_terminal) in (0, 120)
+    assert await EmbeddedPostgres(tmp_path).find() is None
+
+
+def read_until(terminal: int, text: str) -> None:
+    """Raises `AssertionError` with what was said instead."""
+    said = ""
+    while text not in said:
+        assert select.select([terminal], [], [], 100)[0], f"no {text!r} in {said!r}"
+        try:
+            said += os.read(terminal, 4096).decode(errors="replace")
+        except OSError as error:  # Linux, when the program has ended
+            raise AssertionError(f"no {text!r} in {said!r}") from error
+
+
+def end_with_children(process: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of a program, so that a failed test leaves nothing behind."""
+    if process.poll() is None:
+        for one in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+        process.kill()
+        process.wait()
 
 
 async def test_a_killed_serve_is_simply_started_again(server: StartProgram) -> None:

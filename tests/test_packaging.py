@@ -1,5 +1,7 @@
 """What is shipped is whole: the wheel, the lock, the files that start Parley elsewhere."""
 
+import contextlib
+import importlib.metadata
 import os
 import pathlib
 import re
@@ -7,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import venv
 import zipfile
 
 import httpx
@@ -46,6 +49,19 @@ def make(*arguments: str, cwd: pathlib.Path = ROOT, path: str = os.environ["PATH
     return done.stdout
 
 
+def make_runtime_venv(folder: pathlib.Path) -> pathlib.Path:
+    """A venv that has exactly the locked runtime dependencies, as links to ours; where its packages are."""
+    venv.create(folder, symlinks=True)
+    (site,) = folder.glob("lib/python*/site-packages")
+    for name in locked("requirements.runtime.lock"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # for another system or Python
+            distribution = importlib.metadata.distribution(name)
+            for top in {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}:
+                if not (site / top).exists():
+                    (site / top).symlink_to(distribution.locate_file(top))
+    return site
+
+
 def files_below(folder: pathlib.Path) -> set[str]:
     found = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     return {str(path.relative_to(folder)) for path in found}
@@ -63,11 +79,13 @@ def test_the_wheel_carries_every_file_and_nothing_else_of_the_checkout(wheel: pa
 
 
 def test_an_installed_parley_serves_from_any_folder(wheel: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    """With what the runtime lock installs, and nothing that only developers have."""
+    site = make_runtime_venv(tmp_path / "venv")
+    zipfile.ZipFile(wheel).extractall(site)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     running = Program("serve", "--port", "0", data=tmp_path / "data", cwd=elsewhere)
-    running.environment["PYTHONPATH"] = str(tmp_path / "site")
+    running.python = str(tmp_path / "venv" / "bin" / "python")
     running.start()
     try:
         page = httpx.get(running.base_url, follow_redirects=True)

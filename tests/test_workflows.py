@@ -139,18 +139,19 @@ def test_the_image_is_published_under_its_version_and_as_the_latest(tmp_path: pa
         "GITHUB_REPOSITORY": "Olive/Parley",
         "GITHUB_REF_NAME": "v1.2.0",
         "GITHUB_ACTOR": "olive",
+        "REGISTRY": "images.example",
         "TOKEN": "hunter2",
     }
     done = subprocess.run(
         ["bash", "-e", "-c", push], env=environment, check=True, timeout=60, capture_output=True, text=True
     )
     assert (tmp_path / "notes").read_text().splitlines() == [
-        "login ghcr.io --username olive --password-stdin",
+        "login images.example --username olive --password-stdin",
         "hunter2",
-        "tag parley:1.2.0 ghcr.io/olive/parley:1.2.0",
-        "push ghcr.io/olive/parley:1.2.0",
-        "tag parley:1.2.0 ghcr.io/olive/parley:latest",
-        "push ghcr.io/olive/parley:latest",
+        "tag parley:1.2.0 images.example/olive/parley:1.2.0",
+        "push images.example/olive/parley:1.2.0",
+        "tag parley:1.2.0 images.example/olive/parley:latest",
+        "push images.example/olive/parley:latest",
     ]
     assert "hunter2" not in done.stdout + done.stderr
 

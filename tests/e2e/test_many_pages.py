@@ -8,6 +8,7 @@ from playwright.async_api import Page, expect
 
 from tests.e2e.instance import Instance, Person
 from tests.e2e.windows import Windows
+from tests.tiers import in_tiers
 from tests.wire import Caller
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -25,7 +26,7 @@ async def held_open(instance: Instance, person: Person, count: int) -> AsyncIter
         yield
 
 
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("width", in_tiers(1440, 390))
 async def test_one_page_too_many_says_so_and_comes_back(windows: Windows, instance: Instance, width: int) -> None:
     windows.expect([429])
     alice = await instance.add_person("Alice")

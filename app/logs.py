@@ -54,6 +54,7 @@ _SECRET_WORDS = frozenset(
 _TEXT_WORDS = frozenset(("text", "content", "prompt", "body", "title", "draft", "parts", "question", "answer", "delta"))
 _REDACTED = "[redacted]"
 _LONGEST = 500
+_MOST_ERRORS = 30
 
 _URL = re.compile(r"(?<=[a-z0-9+.-])://[^\s'\"<>]+", re.IGNORECASE)  # but for its scheme
 _USERINFO = re.compile(r"(?<=://)[^/?#@\s]*(?:@[^/?#@\s]*)*@")
@@ -125,15 +126,19 @@ def _describe_exception(_logger: object, _method: str, event: Event) -> Event:
         found = sys.exc_info()
     error = found[1] if isinstance(found, tuple) else found
     if isinstance(error, BaseException):
-        event["exception"] = "\n".join(_lines_of(error))
+        event["exception"] = "\n".join(_lines_of(error, set()))
     return event
 
 
-def _lines_of(error: BaseException) -> Iterator[str]:
+def _lines_of(error: BaseException, seen: set[int]) -> Iterator[str]:
+    """Each error once and only so many: asyncpg hands one error to every waiter, so causes can be endless or go round."""
+    if id(error) in seen or len(seen) == _MOST_ERRORS:
+        return
+    seen.add(id(error))
     for inner in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
-        yield from _lines_of(inner)
+        yield from _lines_of(inner, seen)
     if cause := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
-        yield from _lines_of(cause)
+        yield from _lines_of(cause, seen)
     yield from _frames_of(error.__traceback__)
     yield f"{type(error).__module__}.{type(error).__qualname__}: {_message_of(error)}"
 

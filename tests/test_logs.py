@@ -1,6 +1,7 @@
 """The log says what happened, and never what people wrote or what opens a door."""
 
 import io
+import itertools
 import json
 import logging
 import pathlib
@@ -118,6 +119,33 @@ def test_an_exception_tells_where_and_what_but_quotes_no_values() -> None:
     assert "ValueError: It was refused by https://c.example/?…" in described
     assert "test_logs.py" in described
     assert local_text not in stream.getvalue()
+
+
+def chained(count: int, *, is_round: bool) -> Exception:
+    errors = [ValueError(f"error {number}") for number in range(count)]
+    for cause, error in itertools.pairwise(errors):
+        error.__context__ = cause
+    if is_round:
+        errors[0].__cause__ = errors[-1]
+    return errors[-1]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5_000])
+@pytest.mark.parametrize("is_round", [False, True])
+@pytest.mark.parametrize("is_group", [False, True])
+def test_an_error_whose_causes_go_round_or_on_without_end_is_written(
+    count: int, is_round: bool, is_group: bool
+) -> None:
+    stream = io.StringIO()
+    configure(stream)
+    error = chained(count, is_round=is_round)
+    logging.getLogger("uvicorn.error").error(
+        "Exception in ASGI application", exc_info=ExceptionGroup("several", [error, error]) if is_group else error
+    )
+    (event,) = written(stream)
+    described = str(event["exception"])
+    assert described.count(f"ValueError: error {count - 1}") == 1
+    assert len(described.splitlines()) == min(count + is_group, 30)
 
 
 def test_other_libraries_are_heard_from_warnings_on() -> None:

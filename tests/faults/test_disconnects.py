@@ -10,8 +10,8 @@ import pytest
 
 from app.database import new_id
 from tests.e2e.model_server import ModelServer
+from tests.faults.drawn_tab import DrawnArticle, DrawnTab
 from tests.faults.site import Site, Visitor
-from tests.faults.tab import Article, Tab
 from tests.scripted import LAST_CHUNK, OPENAI, Paced, Repeat, Send, Wait, chunk
 from tests.tiers import in_tiers
 
@@ -56,7 +56,7 @@ async def test_cut_streams_leave_every_page_as_a_fresh_one(
     before = (process.num_fds(), process.memory_info().rss)
     tabs = [await alice.tab(turn.thread, is_prose=False).open() for turn in turns]
 
-    async def torment(tab: Tab) -> None:
+    async def torment(tab: DrawnTab) -> None:
         for number in range(cuts // threads):
             await tab.until(lambda tab: tab.is_connected)
             await asyncio.sleep(random.uniform(0.0, 0.3))
@@ -68,7 +68,7 @@ async def test_cut_streams_leave_every_page_as_a_fresh_one(
     await site.until(_IS_LOGGED, threads, "thought 11. ", ANSWER[-20:])
     # In the middle of the answer, and again at its end.
     for tab, turn in zip(tabs, turns, strict=True):
-        fresh = Article((await alice.client.get(f"/messages/{turn.answer}", headers={"hx-request": "true"})).text)
+        fresh = DrawnArticle((await alice.client.get(f"/messages/{turn.answer}", headers={"hx-request": "true"})).text)
         shown = tab.articles[fresh.id]
         if shown.seq != fresh.seq:
             await tab.until(lambda tab, fresh=fresh: tab.articles[fresh.id].seq == fresh.seq)
@@ -142,7 +142,7 @@ async def test_a_reader_of_one_byte_a_second_is_dropped(site: Site, models: Mode
     await site.checker.check()
 
 
-def drawn(tab: Tab) -> str:
+def drawn(tab: DrawnTab) -> str:
     """All that a tab shows of its thread."""
     return "\n".join(a.html() for a in sorted(tab.articles.values(), key=lambda a: a.depth))
 

@@ -99,7 +99,7 @@ async def test_each_alone_as_the_open_block_of_an_answer(windows: Windows, alice
     gate = asyncio.Event()
     models.script(OPENAI.head(), *_one_by_one(PAYLOADS), *_ending(gate))
     await ask(page, "Attack")
-    await expect(body(page)).to_contain_text("That was all.", timeout=30_000)
+    await expect(body(page)).to_contain_text("That was all.")
     await _judge(page)
     gate.set()
     await done(page)

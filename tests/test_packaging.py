@@ -43,7 +43,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         cwd=source,
         check=True,
         capture_output=True,
-        timeout=120,
+        timeout=240,
     )
     (found,) = target.glob("parley-*.whl")
     return found

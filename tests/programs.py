@@ -65,10 +65,10 @@ class Program:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         if not self._seen.wait(timeout_seconds) or not self._is_ready:
+            code = self.process.poll()
             self.kill()
-            raise RuntimeError(
-                f"The program did not become ready within {timeout_seconds:.0f} s:\n" + self._last_lines()
-            )
+            what = f"within {timeout_seconds:.0f} s" if code is None else f"and ended with the code {code}"
+            raise RuntimeError(f"The program did not become ready {what}:\n" + self._last_lines())
         return self
 
     def stop(self, timeout_seconds: float = SECONDS) -> int:

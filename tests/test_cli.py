@@ -19,7 +19,7 @@ from app.embedded import EmbeddedPostgres, hold
 from tests.clusters import run_sql
 from tests.conftest import StartProgram
 from tests.dump import dump
-from tests.programs import ROOT, Program
+from tests.programs import ROOT, SECONDS, Program, free_port
 
 PASSWORD = "a quiet reading room"
 
@@ -60,7 +60,7 @@ async def parley(*arguments: str, data: pathlib.Path, stdin: str = "", **environ
         stderr=subprocess.PIPE,
     )
     try:
-        out, err = await asyncio.wait_for(process.communicate(stdin.encode()), 60)
+        out, err = await asyncio.wait_for(process.communicate(stdin.encode()), SECONDS)
     finally:
         if process.returncode is None:
             process.terminate()
@@ -70,11 +70,11 @@ async def parley(*arguments: str, data: pathlib.Path, stdin: str = "", **environ
 
 
 def status_of(program: Program) -> int:
-    return httpx.get(f"{program.base_url}/health", timeout=10).status_code
+    return httpx.get(f"{program.base_url}/health", timeout=SECONDS).status_code
 
 
 def is_soon_healthy(program: Program) -> bool:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         if status_of(program) == 200:
             return True
@@ -107,7 +107,7 @@ async def test_serve_ends_with_everything_that_it_started(server: StartProgram, 
     assert await postgres.find()
     running._note_descendants()
     running.process.send_signal(number)
-    assert await asyncio.to_thread(running.process.wait, 15) == 0
+    assert await asyncio.to_thread(running.process.wait, SECONDS) == 0
     assert await asyncio.to_thread(running.stop) == 0
     assert await postgres.find() is None
     assert running.text().splitlines()[-1] == "Parley has ended."
@@ -129,7 +129,7 @@ async def test_serve_ends_in_order_when_nobody_reads_its_output_any_more(tmp_pat
                     break
             process.stdout.close()
             process.terminate()
-            return process.wait(20)
+            return process.wait(SECONDS)
 
     # 120 is Python's own word for "standard output was closed before I could flush it".
     assert await asyncio.to_thread(start_and_look_away) in (0, 120)
@@ -314,10 +314,11 @@ async def test_a_bad_environment_is_one_sentence(
 
 
 async def test_a_database_that_does_not_answer_is_one_sentence_without_its_password(tmp_path: pathlib.Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    url = f"postgres://olive:hunter2@127.0.0.1:{port}/parley"
-    ended = await parley("migrate", data=tmp_path, DATABASE_URL=url)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # nobody listens, and nobody else gets the port
+        port = closed.getsockname()[1]
+        url = f"postgres://olive:hunter2@127.0.0.1:{port}/parley"
+        ended = await parley("migrate", data=tmp_path, DATABASE_URL=url)
     assert ended.code == 1
     assert ended.sentence.startswith(f"The database at postgres://127.0.0.1:{port}/parley does not answer")
     assert "hunter2" not in ended.err
@@ -349,7 +350,7 @@ async def test_the_address_that_creates_the_owner_is_shown_until_there_is_one(
 async def until_it_lives(worker: httpx.AsyncClient) -> None:
     """It says that it is ready before its first sign of life is stored."""
     figures = ""
-    for _look in range(600):
+    for _look in range(20 * int(SECONDS)):
         figures = (await worker.get("/metrics", headers={"authorization": "Bearer a-token-of-monitoring"})).text
         if "\nparley_workers 1\n" in figures:
             return
@@ -360,11 +361,10 @@ async def until_it_lives(worker: httpx.AsyncClient) -> None:
 async def test_a_worker_answers_on_a_port_of_its_own_where_one_is_set(
     program: StartProgram, database_url: str, tmp_path: pathlib.Path
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     given = {"PARLEY_WORKER_PORT": str(port), "PARLEY_METRICS_TOKEN": "a-token-of-monitoring"}
     running = await program("worker", database_url=database_url, environment=given, wait_for="worker is ready")
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=SECONDS) as client:
         assert (await client.get("/health")).status_code == 200
         assert (await client.get("/metrics")).status_code == 401
         await until_it_lives(client)

@@ -105,7 +105,7 @@ async def test_each_alone_as_the_open_block_of_an_answer(
     gate = asyncio.Event()
     models.script(OPENAI.head(), *_one_by_one(PAYLOADS[::every]), *_ending(gate))
     await ask(page, "Attack")
-    await expect(body(page)).to_contain_text("That was all.", timeout=30_000)
+    await expect(body(page)).to_contain_text("That was all.")
     await _judge(page)
     gate.set()
     await done(page)

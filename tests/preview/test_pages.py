@@ -10,6 +10,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from tests.axe import overflow, violations
+from tests.chromium import MOST_MS
 from tests.preview.pages import PAGES
 from tests.preview.site import Site
 
@@ -22,6 +23,7 @@ THEMES = ("quartz", "graphite", "terminal", "solarized", "system")
 async def page(browser: Browser) -> AsyncIterator[Page]:
     context = await browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
     opened = await context.new_page()
+    opened.set_default_timeout(MOST_MS)
     opened.said = []  # type: ignore[attr-defined]
     opened.on("pageerror", lambda error: opened.said.append(str(error)))  # type: ignore[attr-defined]
     opened.on("console", lambda entry: entry.type in ("error", "warning") and opened.said.append(entry.text))  # type: ignore[attr-defined]
@@ -163,8 +165,8 @@ async def test_times_and_numbers_are_the_readers(site: Site, browser: Browser) -
     page = await context.new_page()
     await page.goto(site.address + "/full")
     figures = page.locator(".figures").first
-    assert "1.812" in await figures.inner_text()
-    assert "10:27" in (await figures.locator("time").get_attribute("title") or "")
+    await expect(figures).to_contain_text("1.812")
+    await expect(figures.locator("time")).to_have_attribute("title", re.compile("10:27"))
     await context.close()
 
 

@@ -37,7 +37,7 @@ async def until(
                     found = await found
                 if found:
                     return found
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.02)
     except TimeoutError:
         if not limit.expired():
             raise

@@ -78,5 +78,5 @@ def test_a_child_has_all_lexers_before_it_gives_up_its_rights() -> None:
         "    highlight(sample, name)\n"
         "sys.exit(' '.join(set(sys.modules) - before))\n"
     )
-    ended = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=240)
     assert ended.stderr.strip() == ""

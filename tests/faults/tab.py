@@ -12,6 +12,7 @@ import httpx
 from app.html.stream import Op
 from tests.faults.ledger import Ledger
 from tests.html.page import Element, Page
+from tests.waiting import STARTED_SECONDS
 
 ARTICLE = re.compile(r"<article id=\"message-.*?</article>", re.DOTALL)
 _CURSOR = re.compile(r'/events\?at=([^"]+)"')
@@ -100,10 +101,10 @@ class Tab:
         if self._writer is not None:
             self._writer.transport.abort()
 
-    async def until(self, is_so: "Callable[[Tab], object]", seconds: float = 20.0) -> None:
+    async def until(self, is_so: "Callable[[Tab], object]") -> None:
         """Wait until the tab shows something: `is_so(tab)`."""
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(STARTED_SECONDS):
                 while not is_so(self):
                     self.changed.clear()
                     await self.changed.wait()

@@ -44,6 +44,8 @@ AWAY = (*GONE, *UNWRITABLE)
 #: Everything that a question to the database may come to instead of an answer: for who can do without one.
 NO_ANSWER = (*AWAY, asyncpg.PostgresError, RuntimeError)
 
+#: How long the pool waits until Postgres accepts a connection: on a busy machine that takes seconds.
+CONNECT_SECONDS = 15.0
 #: How long a request waits for a connection of the pool while all are in use.
 ACQUIRE_SECONDS = 10.0
 #: A connection beside the pool whose statement takes longer than this is taken for dead, and made anew.
@@ -128,7 +130,7 @@ async def open_pool(
         "min_size": 1,
         "max_size": size,
         "max_inactive_connection_lifetime": 300.0,
-        "timeout": 5.0,
+        "timeout": CONNECT_SECONDS,
         "command_timeout": statement_timeout_seconds,
         "server_settings": {"application_name": name, "timezone": "UTC"},
     }

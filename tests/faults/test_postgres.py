@@ -11,7 +11,9 @@ import asyncpg
 import httpx
 import pytest
 
-from app.database import new_id
+from app import postmaster
+from app.database import close_pool, fetch, new_id, open_pool
+from app.embedded import EmbeddedPostgres
 from tests.clusters import fresh_database
 from tests.conftest import StartProgram
 from tests.e2e.model_server import ModelServer
@@ -93,6 +95,17 @@ async def test_answers_go_on_through_a_restart_of_postgres(
         await tab.close()
     # I12: as many connections as before.
     await site.until(_ARE_CONNECTED, 12, ["parley live reader", "parley live writer", "parley queue", "parley worker"])
+
+
+async def test_the_pool_opens_on_a_machine_that_takes_seconds_for_it(postgres: EmbeddedPostgres) -> None:
+    async with Relay(to_socket(str(postmaster.socket_folder(postgres.folder) / ".s.PGSQL.5432"))) as relay:
+        relay.flowing.clear()
+        opening = asyncio.create_task(open_pool(f"postgresql://postgres@127.0.0.1:{relay.port}/postgres", size=1))
+        await asyncio.sleep(6)
+        relay.flowing.set()
+        await opening
+        assert await fetch("SELECT 1")
+        await close_pool()
 
 
 async def test_a_commit_whose_answer_is_lost_makes_one_turn(site: Site, models: ModelServer, cluster: Cluster) -> None:

@@ -11,7 +11,8 @@ from app.chat.turn import continue_answer, start_sibling
 from app.chat.worker import Worker
 from app.database import fetch, new_id
 from tests.chat.conftest import Chat
-from tests.watching import news_of, within
+from tests.waiting import within
+from tests.watching import news_of
 
 
 async def add_threads(chat: Chat, count: int) -> list[uuid.UUID]:

@@ -1,8 +1,14 @@
-"""`python -m tests.children.program serve`: the real program, whose renderers obey the markers of `broken.py`."""
+"""`python -m tests.children.program serve`: the real program, whose renderers obey the markers of `broken.py`.
+
+`RENDERER_SECONDS` is how long they may take.
+"""
+
+import os
 
 from app.cli import main
 from app.html.renderers import RENDERERS
 
 if __name__ == "__main__":
     RENDERERS.program = "tests.children.broken"
+    RENDERERS.deadline_seconds = float(os.environ["RENDERER_SECONDS"])
     main()

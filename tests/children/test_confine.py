@@ -1,12 +1,12 @@
 """What a child may do, as it reports itself, and that none outlives the process that started it."""
 
+import asyncio
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,6 +17,7 @@ from app.children.child import NICENESS
 from app.children.confine import NOBODY
 from app.children.pool import Pool
 from tests.programs import ROOT
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -92,8 +93,7 @@ def test_no_child_outlives_a_process_that_was_killed(doing: str) -> None:
         children = psutil.Process(process.pid).children()
         process.kill()
     assert children
-    while any(map(is_alive, children)):
-        time.sleep(0.01)
+    asyncio.run(until("no child is left", lambda: not any(map(is_alive, children)), shows=lambda: children))
 
 
 def is_alive(process: psutil.Process) -> bool:

@@ -16,6 +16,7 @@ from app.controllers.pages import page
 from app.controllers.visit import visit_of
 from app.settings import current
 from tests.people import ADDRESS, Browser
+from tests.waiting import until
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 METHODS = ["POST", "PUT", "PATCH", "DELETE"]
@@ -81,9 +82,7 @@ async def serving(app: Any) -> AsyncIterator[str]:
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     task = asyncio.create_task(server.serve())
-    async with asyncio.timeout(20):
-        while not server.started:  # noqa: ASYNC110  it tells nobody
-            await asyncio.sleep(0.01)
+    await until("the server listens", lambda: server.started)
     try:
         yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:

@@ -4,17 +4,16 @@ import asyncio
 import contextlib
 import re
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 from app.cli.front_door import FrontDoor
 from app.cli.server import Server
+from tests.waiting import until, within
 
-#: Ten times what a busy machine needs for anything here.
-SECONDS = 20.0
 GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_LENGTH = re.compile(r"\r\ncontent-length: *(\d+)")
 
 
 @contextlib.asynccontextmanager
@@ -24,7 +23,8 @@ async def live(app: Any, door: FrontDoor | None = None, host: str = "127.0.0.1")
     is_ready = asyncio.Event()
     server = Server(app, is_ready.set, door or FrontDoor())
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    await is_ready.wait()
+    async with within("the server is ready"):
+        await is_ready.wait()
     address = Address(host, listener.getsockname()[1], server)
     try:
         yield address
@@ -49,9 +49,9 @@ class Address:
 
     async def connect(self, source: str | None = None) -> "Raw":
         """A new connection, from an address of this machine's own network."""
-        local = (source, 0) if source else None
-        raw = Raw(*await asyncio.open_connection(self.host, self.port, local_addr=local))
+        raw = Raw()
         self._opened.append(raw)
+        await raw.connect(self.host, self.port, source)
         return raw
 
     def close(self) -> None:
@@ -70,16 +70,7 @@ class Address:
 
     async def until_open(self, most: int) -> None:
         """Wait until the server has no more than so many connections."""
-        await until(lambda: self.open <= most)
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    """Wait until something that the server does is done."""
-    async with asyncio.timeout(SECONDS):
-        while True:
-            if is_so():
-                return
-            await asyncio.sleep(0.01)
+        await until(f"at most {most} connections are open", lambda: self.open <= most, shows=lambda: self.open)
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
@@ -106,44 +97,89 @@ class Answer:
 
 
 class Raw:
-    """One connection."""
+    """One connection: a bare socket, since a stream loses what has come as soon as a send fails."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(self) -> None:
+        self._socket = socket.socket()
+        self._socket.setblocking(False)
+        self._loop = asyncio.get_running_loop()
+        self._received = b""
+        self._is_over = False
+
+    async def connect(self, host: str, port: int, source: str | None) -> None:
+        """Open it, from this address of ours."""
+        if source:
+            self._socket.bind((source, 0))
+        async with within("the server accepts a connection"):
+            await self._loop.sock_connect(self._socket, (host, port))
 
     async def send(self, data: bytes) -> None:
         """Whether it arrives is another question: the server may have hung up."""
-        with contextlib.suppress(ConnectionError):
-            self._writer.write(data)
-            await self._writer.drain()
+        async with within(f"the server takes {len(data)} bytes"):
+            with contextlib.suppress(ConnectionError):
+                await self._loop.sock_sendall(self._socket, data)
 
     async def begin(self) -> Answer:
         """The head of the next answer."""
-        async with asyncio.timeout(SECONDS):
-            return Answer(await self._reader.readuntil(b"\r\n\r\n"), b"")
+        async with within("an answer begins"):
+            while b"\r\n\r\n" not in self._received:
+                await self._receive()
+        return Answer(self._pop(self._received.index(b"\r\n\r\n") + 4), b"")
 
     async def answer(self) -> Answer:
         """The next answer."""
-        async with asyncio.timeout(SECONDS):
-            head = await self._reader.readuntil(b"\r\n\r\n")
-            length = _LENGTH.search(head)
-            return Answer(head, await self._reader.readexactly(int(length[1]) if length else 0))
+        answer = await self.begin()
+        found = _LENGTH.search(answer.head)
+        length = int(found[1]) if found else 0
+        async with within(f"an answer has {length} bytes"):
+            while len(self._received) < length:
+                await self._receive()
+        answer.body = self._pop(length)
+        return answer
 
     async def rest(self) -> bytes:
         """All that comes until the server closes the connection."""
-        async with asyncio.timeout(SECONDS):
-            with contextlib.suppress(ConnectionError):
-                return await self._reader.read()
-            return b""
+        async with within("the server closes the connection"):
+            while not self._is_over:
+                await self._receive()
+        return self._pop(len(self._received))
 
     def finish(self) -> None:
         """Nothing more is sent."""
         with contextlib.suppress(OSError):
-            self._writer.write_eof()
+            self._socket.shutdown(socket.SHUT_WR)
 
     def is_closed(self) -> bool:
         """Whether the server is known to have closed it."""
-        return self._reader.at_eof() or self._reader.exception() is not None
+        with contextlib.suppress(BlockingIOError):
+            while not self._is_over:
+                self._note(self._receive_now())
+        return self._is_over
 
     def close(self) -> None:
-        self._writer.close()
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
+            self._socket.close()
+
+    async def _receive(self) -> None:
+        """Take some more of what comes; the end is an error for who still expects something."""
+        assert not self._is_over, f"the server closed the connection after {self._received!r}"
+        try:
+            self._note(await self._loop.sock_recv(self._socket, 65_536))
+        except ConnectionError:
+            self._note(b"")
+
+    def _receive_now(self) -> bytes:
+        try:
+            return self._socket.recv(65_536)
+        except ConnectionError:
+            return b""
+
+    def _note(self, piece: bytes) -> None:
+        self._received += piece
+        self._is_over = not piece
+
+    def _pop(self, size: int) -> bytes:
+        taken, self._received = self._received[:size], self._received[size:]
+        return taken

@@ -1,6 +1,7 @@
 """Signing in and out: who gets in, what a stranger learns, how guessing is slowed down."""
 
 import asyncio
+import math
 import time
 import urllib.parse
 
@@ -11,6 +12,7 @@ from app.database import fetch, fetch_row
 from app.secrets import hash_password, hash_token, is_outdated
 from app.tables.sign_in_attempt import ACCOUNT, ADDRESS, PAIR, SignInAttempt
 from app.tables.user import User
+from tests.controllers.guesses import keep_waiting, let_time_pass
 from tests.people import PASSWORD, Browser, add_user
 
 RIGHT = {"email": "olive@example.org", "password": PASSWORD}
@@ -116,10 +118,14 @@ async def test_an_unknown_account_costs_the_same_work(client: Browser, owner: Us
         return time.process_time() - started
 
     await measure("first@example.org")
-    known = min([await measure("olive@example.org") for _ in range(3)])
-    unknown = min([await measure(f"nobody{n}@example.org") for n in range(3)])
-    assert unknown > 0.5 * known
-    assert known > 0.5 * unknown
+    known, unknown = math.inf, math.inf
+    for number in range(20):  # what else goes on costs something now and then, and never less than nothing
+        known = min(known, await measure("olive@example.org"))
+        unknown = min(unknown, await measure(f"nobody{number}@example.org"))
+        if number > 1 and 0.5 * known < unknown < 2 * known:
+            return
+        await fetch("DELETE FROM sign_in_attempt")
+    pytest.fail(f"{known:.3f} s for an account that is known, {unknown:.3f} s for another")
 
 
 async def test_a_deactivated_person_cannot_sign_in(client: Browser, owner: User) -> None:
@@ -153,6 +159,7 @@ async def test_a_form_with_other_fields_is_malformed(client: Browser, owner: Use
 async def test_guessing_at_one_account_has_to_wait(client: Browser, owner: User) -> None:
     for _ in range(PAIR.free_failures):
         assert (await client.post("/sign-in", data=WRONG)).status_code == 422
+    await keep_waiting()
     answer = await client.post("/sign-in", data=RIGHT)
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) >= 1
@@ -162,16 +169,19 @@ async def test_guessing_at_one_account_has_to_wait(client: Browser, owner: User)
 
 async def test_guesses_sent_all_at_once_do_not_get_past_the_count(client: Browser, owner: User) -> None:
     await client.csrf()
+    began = time.monotonic()
     answers = await asyncio.gather(*[client.post("/sign-in", data=WRONG) for _ in range(20)])
     statuses = [answer.status_code for answer in answers]
-    assert statuses.count(422) <= PAIR.free_failures + 1
-    assert statuses.count(429) >= 14
+    # One more for each wait that was over by then: the first lasts a second, each other twice as long as the one before.
+    waits = int(math.log2(1 + time.monotonic() - began))
+    assert statuses.count(422) <= PAIR.free_failures + 1 + waits
+    assert statuses.count(429) >= 14 - waits
 
 
 async def test_waiting_is_enough_and_success_clears_the_count(client: Browser, owner: User) -> None:
     for _ in range(PAIR.free_failures + 1):
         await client.post("/sign-in", data=WRONG)
-    await _let_time_pass(400)
+    await let_time_pass(400)
     assert (await client.post("/sign-in", data=RIGHT)).status_code == 303
     assert (await client.post("/sign-in", data=WRONG)).status_code == 422
     assert (await client.post("/sign-in", data=RIGHT)).status_code == 303
@@ -180,6 +190,7 @@ async def test_waiting_is_enough_and_success_clears_the_count(client: Browser, o
 async def test_trying_many_accounts_from_one_address_has_to_wait(client: Browser, owner: User) -> None:
     for number in range(ADDRESS.free_failures):
         await SignInAttempt.begin("127.0.0.1", f"person{number}@example.org")
+    await keep_waiting()
     answer = await client.post("/sign-in", data=WRONG)
     assert answer.status_code == 429
 
@@ -189,6 +200,7 @@ async def test_guessing_from_everywhere_does_not_lock_the_person_out(app: Litest
         assert (await home.post("/sign-in", data=RIGHT)).status_code == 303
     for number in range(ACCOUNT.free_failures):
         await SignInAttempt.begin(f"198.51.100.{number}", "olive@example.org")
+    await keep_waiting()
     async with Browser(app, peer="203.0.113.9") as elsewhere, Browser(app, peer="192.0.2.1") as home:
         assert (await elsewhere.post("/sign-in", data=RIGHT)).status_code == 429
         assert (await home.post("/sign-in", data=RIGHT)).status_code == 303
@@ -197,6 +209,7 @@ async def test_guessing_from_everywhere_does_not_lock_the_person_out(app: Litest
 async def test_all_addresses_of_one_ipv6_network_count_as_one(client: Browser, owner: User) -> None:
     for number in range(PAIR.free_failures):
         await SignInAttempt.begin(f"2001:db8::{number:x}", "olive@example.org")
+    await keep_waiting()
     with pytest.raises(Exception, match="too many attempts"):
         await SignInAttempt.begin("2001:db8::ffff:1", "olive@example.org")
     await SignInAttempt.begin("2001:db8:0:1::1", "olive@example.org")
@@ -214,7 +227,7 @@ async def test_attempts_are_stored_without_addresses_and_forgotten(client: Brows
     stored = str(await fetch("SELECT * FROM sign_in_attempt"))
     assert "127.0.0.1" not in stored
     assert "olive" not in stored
-    await _let_time_pass(2 * 86_400)
+    await let_time_pass(2 * 86_400)
     await SignInAttempt.forget_old()
     assert await fetch("SELECT 1 FROM sign_in_attempt") == []
 
@@ -259,7 +272,3 @@ async def test_use_prolongs_a_session_at_most_once_a_minute(olive: Browser) -> N
     assert row is not None
     assert (row["is_long"], row["is_seen"]) == (True, True)
     assert "set-cookie" not in (await olive.get("/profile")).headers
-
-
-async def _let_time_pass(seconds: int) -> None:
-    await fetch("UPDATE sign_in_attempt SET failed_at = failed_at - make_interval(secs => $1)", float(seconds))

@@ -15,6 +15,7 @@ from app.database import fetch, fetch_row, new_id
 from app.secrets import seal
 from app.settings import FIELDS, settings
 from app.tables.provider import open_address
+from tests.controllers.guesses import keep_waiting
 from tests.controllers.test_every_route import is_owners, routes
 from tests.people import PASSWORD, Browser, csrf_of
 from tests.scripted import ScriptedServer
@@ -297,6 +298,7 @@ async def test_guesses_are_slowed_down_as_at_sign_in(olive: Browser, cases: dict
     for _ in range(5):
         answer = await confirm(olive, cases["invite"], answer, "not this one")
         assert answer.status_code == 422
+    await keep_waiting()
     answer = await confirm(olive, cases["invite"], answer)
     assert answer.status_code == 429
     seconds = int(answer.headers["retry-after"])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app.controllers.limiter import Limiter
+from tests.waiting import within
 
 START = {"type": "http.response.start", "status": 200, "headers": []}
 
@@ -89,7 +90,7 @@ async def test_a_stream_holds_no_place_once_it_has_begun(desk: Desk) -> None:
 async def test_who_waits_for_somebody_else_does_not_hold_up_the_others(desk: Desk) -> None:
     limiter = Limiter(desk, places=places(1), most_held_seconds=0.01)
     asked = [asyncio.create_task(ask(limiter, number)) for number in range(3)]
-    async with asyncio.timeout(5):
+    async with within("all three have begun"):
         await desk.has_all.wait()
     desk.may_end.set()
     await asyncio.gather(*asked)

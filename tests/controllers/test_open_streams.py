@@ -7,9 +7,10 @@ from litestar import Litestar
 
 from app.controllers.open_streams import MOST, OPEN_STREAMS, OpenStreams
 from app.errors import TooManyRequests
-from tests.controllers.raw import Address, Raw, live, until
+from tests.controllers.raw import Address, Raw, live
 from tests.controllers.threads import converse
 from tests.people import Browser
+from tests.waiting import until
 
 
 def get(browser: Browser, path: str, accept: str = "text/event-stream", method: str = "GET") -> bytes:
@@ -57,10 +58,11 @@ async def test_one_person_may_have_100_and_they_are_given_back(app: Litestar, al
             assert b"You have too many pages open" in answer.body
         assert (await opened(at, get(bob, "/models/events")))[1] == 200
         held[0].close()
-        await until(lambda: OPEN_STREAMS.open_of(alice.user.id) == MOST - 1)
+        await until("a closed page makes room", lambda: OPEN_STREAMS.open_of(alice.user.id) == MOST - 1)
         assert (await opened(at, get(alice, paths[0])))[1] == 200
         at.close()
-        await until(lambda: not OPEN_STREAMS.open_of(alice.user.id) + OPEN_STREAMS.open_of(bob.user.id))
+        people = (alice.user.id, bob.user.id)
+        await until("all are given back", lambda: not sum(map(OPEN_STREAMS.open_of, people)))
 
 
 async def test_what_ends_at_once_counts_no_longer(app: Litestar, alice: Browser) -> None:
@@ -72,7 +74,7 @@ async def test_what_ends_at_once_counts_no_longer(app: Litestar, alice: Browser)
                     raw, status = await opened(at, get(alice, path, method=method))
                     assert status == 200
                     raw.close()
-        await until(lambda: not OPEN_STREAMS.open_of(alice.user.id))
+        await until("all are given back", lambda: not OPEN_STREAMS.open_of(alice.user.id))
 
 
 async def test_a_page_without_scripts_says_it_in_its_frame(app: Litestar, alice: Browser) -> None:

@@ -9,6 +9,7 @@ from app.database import fetch, fetch_row
 from app.tables.session import Session
 from app.tables.sign_in_attempt import PAIR
 from app.tables.user import User
+from tests.controllers.guesses import keep_waiting
 from tests.controllers.threads import add_model
 from tests.people import PASSWORD, Browser
 from tests.watching import news_of
@@ -151,6 +152,7 @@ async def test_the_current_password_must_be_right(alice: Browser) -> None:
 async def test_the_current_password_cannot_be_guessed_quickly(alice: Browser) -> None:
     for _ in range(PAIR.free_failures):
         await alice.put("/profile/password", data={"current_password": "wrong password", "password": NEW})
+    await keep_waiting()
     answer = await alice.put("/profile/password", data={"current_password": PASSWORD, "password": NEW})
     assert answer.status_code == 429
     assert re.search(r"too many wrong passwords\. Try again in \d+ seconds?\.", answer.text)

@@ -18,7 +18,15 @@ from app.tables.session import Session, announce_user_end
 from app.tables.user import User
 from tests.controllers.guarded import Visitor, serving
 from tests.people import ADDRESS, add_user
+from tests.waiting import HERE_SECONDS, within
 
+#: Of a client: no proxy of the environment, and all the time that a busy machine needs.
+PATIENT: Any = {
+    "proxy": None,
+    "open_timeout": HERE_SECONDS,
+    "ping_timeout": HERE_SECONDS,
+    "close_timeout": HERE_SECONDS,
+}
 CLOSED = {"type": "websocket.close", "code": 1008, "reason": ""}
 
 
@@ -46,7 +54,7 @@ async def visitor(database: str) -> AsyncIterator[Visitor]:
     reader = Reader(database)
     with reader.view([]) as first:
         task = asyncio.create_task(reader.run())
-        assert await first.take(timeout_seconds=10) == [Lost()]
+        assert await first.take(timeout_seconds=HERE_SECONDS) == [Lost()]
     async with Visitor(talk, owners) as one:
         one.app.state.running = types.SimpleNamespace(reader=reader)
         yield one
@@ -79,7 +87,7 @@ class Socket:
         self.task = asyncio.create_task(self._app(self.scope, self.says.get, self.hears.put))
 
     async def hear(self) -> Any:
-        async with asyncio.timeout(20):
+        async with within("the server says something"):
             return await self.hears.get()
 
     def say(self, text: str) -> None:
@@ -91,7 +99,7 @@ class Socket:
         return self
 
     async def ended(self) -> None:
-        async with asyncio.timeout(20):
+        async with within("the socket's handler ends"):
             await self.task
 
 
@@ -200,14 +208,14 @@ async def test_over_a_real_socket_a_refusal_is_403_and_a_sign_out_closes(alice: 
             (f"/{uuid.uuid4()}", f"http://{place}", cookie),
         ):
             with pytest.raises(InvalidStatus) as refused:
-                await connect(f"ws://{place}{path}", origin=origin, additional_headers=headers, proxy=None)  # type: ignore[arg-type]
+                await connect(f"ws://{place}{path}", origin=origin, additional_headers=headers, **PATIENT)  # type: ignore[arg-type]
             assert refused.value.response.status_code == 403
         async with connect(
-            f"ws://{place}/talk", origin=f"http://{place}", additional_headers=cookie, proxy=None
+            f"ws://{place}/talk", origin=f"http://{place}", additional_headers=cookie, **PATIENT
         ) as socket:  # type: ignore[arg-type]
             assert await socket.recv() == "session Alice"
             await Session.end_all(alice.user.id)
-            async with asyncio.timeout(5):
+            async with within("the sign-out closes the socket"):
                 with pytest.raises(ConnectionClosed):
                     await socket.recv()
             assert socket.close_code == 1008

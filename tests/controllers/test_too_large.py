@@ -1,6 +1,5 @@
 """A form that is too large: who is signed in gets back what they wrote, to put it right; nobody else, and nothing else."""
 
-import asyncio
 import re
 import uuid
 from html import unescape
@@ -13,6 +12,7 @@ from app.settings import settings
 from tests.controllers.lines import line
 from tests.controllers.threads import add_model
 from tests.people import PASSWORD, Browser
+from tests.waiting import until
 
 PAST_LIMIT = settings.max_body_bytes + 1
 
@@ -68,9 +68,7 @@ async def test_a_stranger_a_forger_and_a_script_get_the_sentence_alone(client: B
 
 async def test_few_are_kept_at_a_time(alice: Browser) -> None:
     lines = [await line(alice, "/threads", content_length=str(PAST_LIMIT)) for _ in range(4)]
-    async with asyncio.timeout(20):
-        while sum(one.has_begun.is_set() for one in lines) < 2:  # noqa: ASYNC110  nobody is told
-            await asyncio.sleep(0.01)
+    await until("two are answered", lambda: sum(one.has_begun.is_set() for one in lines) >= 2)
     waiting = [one for one in lines if not one.has_begun.is_set()]
     assert len(waiting) == MOST_KEEPING
     for one in waiting:

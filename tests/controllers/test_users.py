@@ -8,6 +8,7 @@ import pytest
 from app.database import fetch, fetch_row
 from app.secrets import seal
 from tests.people import Browser, add_user
+from tests.waiting import within
 from tests.watching import news_of
 
 
@@ -24,8 +25,10 @@ async def test_a_deactivated_person_is_signed_out_and_their_pages_are_told(
     async with news_of(database) as news:
         answer = await olive.post(f"/users/{alice.user.id}?_method=PATCH", data={"is_active": "false"})
         assert (answer.status_code, answer.headers["location"]) == (303, "/users")
-        told = [await asyncio.wait_for(news.get(), 5), await asyncio.wait_for(news.get(), 5)]
-    assert {"key": f"user:{alice.user.id}", "event": "signed_out"} in told
+        signed_out = {"key": f"user:{alice.user.id}", "event": "signed_out"}
+        async with within(f"{signed_out} is told"):
+            while await news.get() != signed_out:
+                pass
     assert (await alice.get("/profile")).status_code == 303
     assert "Alice is signed out everywhere and cannot sign in any more." in (await olive.get("/users")).text
     answer = await olive.patch(f"/users/{alice.user.id}", data={"is_active": "true"})

@@ -15,6 +15,7 @@ import psutil
 from app import postmaster
 from app.embedded import EmbeddedPostgres
 from tests.clusters import TUNING, run_sql
+from tests.waiting import until
 
 
 class Cluster(EmbeddedPostgres):
@@ -38,9 +39,11 @@ class Cluster(EmbeddedPostgres):
         """All its processes stand still until the end of the block."""
         assert self.pid is not None
         parent = psutil.Process(self.pid)
+        parent.send_signal(signal.SIGSTOP)  # first, so that it starts no other
         stopped = [parent, *parent.children(recursive=True)]
         for process in stopped:
-            process.send_signal(signal.SIGSTOP)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGSTOP)
         try:
             yield
         finally:
@@ -53,6 +56,13 @@ class Cluster(EmbeddedPostgres):
         """It takes no writes until the end of the block, in sessions that are open too."""
         await run_sql(self.url, "ALTER SYSTEM SET default_transaction_read_only = on")
         await run_sql(self.url, "SELECT pg_reload_conf()")
+
+        async def is_known() -> bool:
+            """Whether a new session is told; by then all others are, too."""
+            [row] = await run_sql(self.url, "SHOW default_transaction_read_only")
+            return row[0] == "on"
+
+        await until("Postgres reads its configuration", is_known)
         try:
             yield
         finally:

@@ -3,7 +3,6 @@
 What a fork runs is the real command, `parley worker`; only the import is shared, which is most of a worker's start.
 """
 
-import asyncio
 import contextlib
 import importlib
 import os
@@ -16,6 +15,7 @@ from collections.abc import Mapping
 import asyncpg
 
 from tests.programs import Program
+from tests.waiting import STARTED_SECONDS, until
 
 
 class Nursery(Program):
@@ -32,14 +32,16 @@ class Nursery(Program):
         """The pid of one more, once it has said in the database that it lives."""
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
-        async with asyncio.timeout(30):
-            while True:
-                for row in await database.fetch("SELECT name FROM worker ORDER BY started_at DESC LIMIT 20"):
-                    pid = int(row["name"].rpartition(":")[2])
-                    if pid not in self._known:
-                        self._known.add(pid)
-                        return pid
-                await asyncio.sleep(0.02)
+
+        async def fresh() -> int | None:
+            for row in await database.fetch("SELECT name FROM worker ORDER BY started_at DESC LIMIT 20"):
+                pid = int(row["name"].rpartition(":")[2])
+                if pid not in self._known:
+                    self._known.add(pid)
+                    return pid
+            return None
+
+        return int(await until("another worker lives", fresh, STARTED_SECONDS))
 
     def _close(self) -> None:
         super()._close()

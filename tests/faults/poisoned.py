@@ -17,6 +17,7 @@ from tests.chat.conftest import SETTINGS, working
 from tests.e2e.model_server import ModelServer
 from tests.people import Browser
 from tests.scripted import LAST_CHUNK, OPENAI, Script, Send, Wait, chunk, whole
+from tests.waiting import STARTED_SECONDS, until
 
 PROFILE = {"theme": "system", "send_key": "enter", "speech": "done"}
 #: Answers of ours that say no: a text may be too long, or empty.
@@ -53,10 +54,12 @@ class Poisoned:
     async def final(self, thread: str) -> str:
         """The status of the answer once it is final."""
         last = "SELECT status FROM message WHERE thread = $1 AND role = 'assistant' ORDER BY created_at DESC LIMIT 1"
-        async with asyncio.timeout(120):
-            while (row := (await fetch(last, uuid.UUID(thread[-36:])))[0])["status"] in ("queued", "running"):  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
-        return str(row["status"])
+
+        async def ended() -> str:
+            [row] = await fetch(last, uuid.UUID(thread[-36:]))
+            return "" if row["status"] in ("queued", "running") else str(row["status"])
+
+        return str(await until("the answer is final", ended, STARTED_SECONDS))
 
     async def answers(self, text: str, *scripts: Script) -> None:
         """Ask, wait for the end, and look at all pages on which the poison stands."""
@@ -92,9 +95,8 @@ async def in_the_answer(site: Poisoned, text: str) -> None:
     end = Send(chunk(OPENAI.finish()) + LAST_CHUNK)
     thread = await site.ask(site.alice, "Hello", (OPENAI.head(), first, Wait(gate), *rest, end))
     assert thread is not None
-    async with asyncio.timeout(60):
-        while not await fetch("SELECT 1 FROM delta") and not text.isspace():  # noqa: ASYNC110  the database tells nobody
-            await asyncio.sleep(0.02)
+    if not text.isspace():
+        await until("the answer's first words are stored", lambda: fetch("SELECT 1 FROM delta"), STARTED_SECONDS)
     await site.look(thread)
     gate.set()
     assert await site.final(thread) in ("complete", "failed")
@@ -111,9 +113,7 @@ async def in_the_models_title(site: Poisoned, text: str) -> None:
     assert thread is not None
     assert await site.final(thread) == "complete"
     named = "SELECT 1 FROM generation WHERE thread = $1 AND naming::text LIKE '%duration_ms%'"
-    async with asyncio.timeout(60):
-        while not await fetch(named, uuid.UUID(thread[-36:])):  # noqa: ASYNC110  the database tells nobody
-            await asyncio.sleep(0.02)
+    await until("the thread is named", lambda: fetch(named, uuid.UUID(thread[-36:])), STARTED_SECONDS)
     await site.look(thread)
 
 

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Self
 
+from tests.waiting import STARTED_SECONDS, until
+
 #: Opens a connection to what stands behind the relay.
 Dial = Callable[[], "asyncio._CoroutineLike[tuple[asyncio.StreamReader, asyncio.StreamWriter]]"]
 
@@ -35,6 +37,7 @@ class Relay:
         self._turns = itertools.count()
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._silent: set[asyncio.StreamWriter] = set()  # nothing was answered to these yet
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -54,6 +57,11 @@ class Relay:
     def open_connections(self) -> int:
         """How many clients are connected."""
         return len(self._tasks)
+
+    async def until_answered(self) -> None:
+        """Wait until something has been answered on each connection that is open now."""
+        silent = set(self._silent)
+        await until("each connection has an answer", lambda: not silent & self._silent, STARTED_SECONDS)
 
     def cut(self) -> None:
         """Tear every connection down."""
@@ -85,6 +93,7 @@ class Relay:
         doomed, late = asyncio.Event(), asyncio.Event()
         there: asyncio.StreamWriter | None = None
         self._writers.add(writer)
+        self._silent.add(writer)
         try:
             answers, there = await self._dial()
             self._writers.add(there)
@@ -99,6 +108,7 @@ class Relay:
                     pump.cancel()
                 await asyncio.gather(*pumps, return_exceptions=True)
         finally:
+            self._silent.discard(writer)
             for end in (writer, there):
                 if end is not None:
                     self._writers.discard(end)
@@ -146,6 +156,7 @@ class Relay:
                     await self.go_on.wait()
                     late.clear()
                 writer.write(data)
+                self._silent.discard(writer)
                 await writer.drain()
 
 

@@ -21,8 +21,9 @@ from tests.faults.logs import check_logs
 from tests.faults.nursery import Nursery
 from tests.people import csrf_of
 from tests.programs import Program
-from tests.scripted import LAST_CHUNK, OPENAI, Paced, Script, Send, chunk
+from tests.scripted import LAST_CHUNK, OPENAI, Paced, Script, Send, Wait, chunk
 from tests.tab import ARTICLE, AS_HTMX
+from tests.waiting import STARTED_SECONDS, until
 from tests.wire import Caller
 
 #: One visitor sends more than a person would.
@@ -125,7 +126,7 @@ class Site:
 
     def _client(self, base_url: str, token: str) -> httpx.AsyncClient:
         limits = httpx.Limits(max_connections=40)
-        client = httpx.AsyncClient(base_url=base_url, cookies={"parley": token}, timeout=40, limits=limits)
+        client = httpx.AsyncClient(base_url=base_url, cookies={"parley": token}, timeout=STARTED_SECONDS, limits=limits)
         self._clients.append(client)
         return client
 
@@ -135,17 +136,24 @@ class Site:
         assert row is not None
         return row
 
-    async def until(self, statement: str, *arguments: Any, seconds: float = 15.0) -> None:
+    async def until(self, statement: str, *arguments: Any, seconds: float = STARTED_SECONDS) -> None:
         """Wait until a statement's first value is true."""
-        async with asyncio.timeout(seconds):
-            while True:
-                if await self.database.fetchval(statement, *arguments):
-                    return
-                await asyncio.sleep(0.05)
+        try:
+            await until(statement, lambda: self.database.fetchval(statement, *arguments), seconds)
+        except AssertionError as error:
+            states = "SELECT m.status, g.state, g.worker, count(*) FROM message m JOIN generation g ON g.message = m.id"
+            error.add_note(str(await self.database.fetch(f"{states} GROUP BY 1, 2, 3")))
+            raise
 
-    async def until_final(self, seconds: float = 15.0) -> None:
+    async def until_final(self) -> None:
         """Wait until no answer is queued or running (I3)."""
-        await self.until("SELECT NOT EXISTS (SELECT 1 FROM generation WHERE state <> 'ended')", seconds=seconds)
+        await self.until("SELECT NOT EXISTS (SELECT 1 FROM generation WHERE state <> 'ended')")
+
+    async def keep_waiting(self) -> None:
+        """What waits for a worker that is about to start is not given up, however long a busy machine takes to start it."""
+        await self.database.execute(
+            "UPDATE generation SET queued_at = now() + interval '5 minutes' WHERE state = 'queued'"
+        )
 
     async def close(self) -> None:
         """The people go, then the programs end; then every log is read."""
@@ -216,15 +224,23 @@ def words(tag: str, count: int) -> list[str]:
 
 def paced(tag: str, count: int, per_second: float) -> Script:
     """A well-formed answer of numbered words at a steady pace."""
-    pieces = tuple(chunk(OPENAI.text(word)) for word in words(tag, count))
+    return (OPENAI.head(), Paced(_chunks(tag, count), per_second))
+
+
+def held(gate: asyncio.Event, tag: str, count: int, per_second: float, *, before: int) -> Script:
+    """The same, but it waits for the gate after so many words: however slow the machine is, until then it is running."""
+    chunks = _chunks(tag, count)
+    return (OPENAI.head(), Paced(chunks[:before], per_second), Wait(gate), Paced(chunks[before:], per_second))
+
+
+def _chunks(tag: str, count: int) -> tuple[bytes, ...]:
     last = chunk(OPENAI.finish("stop", (5, count))) + LAST_CHUNK
-    return (OPENAI.head(), Paced((*pieces, last), per_second))
+    return (*(chunk(OPENAI.text(word)) for word in words(tag, count)), last)
 
 
 def at_once(tag: str, count: int) -> Script:
     """The same without any pause."""
-    pieces = b"".join(chunk(OPENAI.text(word)) for word in words(tag, count))
-    return (OPENAI.head(), Send(pieces + chunk(OPENAI.finish("stop", (5, count))) + LAST_CHUNK))
+    return (OPENAI.head(), Send(b"".join(_chunks(tag, count))))
 
 
 @contextlib.asynccontextmanager

@@ -5,7 +5,6 @@ import collections
 import itertools
 import random
 import socket
-import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -16,6 +15,7 @@ from tests.faults.drawn_tab import DrawnTab, text_of
 from tests.faults.site import Site, Visitor, in_background, paced, words
 from tests.programs import Program
 from tests.scripted import OPENAI, Request, Reset, Script, whole
+from tests.waiting import STARTED_SECONDS, until
 
 CONVERSATIONS = 50
 BROKEN: tuple[Script, ...] = (whole(b'{"error": {"message": "out of oil"}}', 503), (Reset(),))
@@ -106,15 +106,17 @@ async def test_a_flapping_server_under_fifty_conversations_costs_no_turn(site: S
         async with in_background(lambda: _make_probes_due(site)):
             async with in_background(models.flap):
                 talks = [asyncio.create_task(converse(person)) for person in people]
-                await site.until(_MET_EVERYTHING, site.model, spare_model, seconds=60)
-                await asyncio.to_thread(_wait_for, workers[0], "circuit_opened", 2)
+                await site.until(_MET_EVERYTHING, site.model, spare_model)
+                await _until_logged(workers[0], "circuit_opened", 2)
                 is_over.set()
             await models.recover()
             tabs = await asyncio.gather(*talks)
             await site.until(_IS_UP)
-        assert workers[0].text().count('"circuit_closed"') >= 2
-        pairs = zip(people, tabs, strict=True)
-        await asyncio.gather(*(_ask_and_watch(person, f"last q{next(numbers)}", tab) for person, tab in pairs))
+        await _until_logged(workers[0], "circuit_closed", 2)
+        # Now that all is well again both workers call the first model; a busy machine may leave all of a round to one.
+        while not await site.database.fetchval(_BOTH_WORK):
+            pairs = zip(people, tabs, strict=True)
+            await asyncio.gather(*(_ask_and_watch(person, f"last q{next(numbers)}", tab) for person, tab in pairs))
         await asyncio.gather(*(tab.close() for tab in tabs))
         await site.until_final()
         answers = await site.database.fetch(_ANSWERS)
@@ -128,11 +130,9 @@ async def test_a_flapping_server_under_fifty_conversations_costs_no_turn(site: S
                 assert models.text_for(row["tag"]).startswith(row["content"])
         # While there is another model none is asked twice.
         assert {*models.calls().values(), *spare.calls().values()} == {1}
-        # Now that all is well again both workers call the first model.
         last = [row for row in answers if row["question"].startswith("last")]
-        assert len(last) == CONVERSATIONS
+        assert last
         assert {(row["status"], row["model"], row["tried"]) for row in last} == {("complete", site.model, "[]")}
-        assert len({row["worker"] for row in last}) == 2
         await site.checker.check()
 
 
@@ -189,7 +189,7 @@ async def _ask_and_watch(person: Visitor, text: str, tab: DrawnTab | None = None
         tab = await person.tab(turn.thread).open()
     else:
         turn = await person.ask(text, tab.thread)
-    await tab.until(lambda tab: tab.shows_end(str(turn.answer)), seconds=60)
+    await tab.until(lambda tab: tab.shows_end(str(turn.answer)))
     return tab
 
 
@@ -198,7 +198,7 @@ async def _try_again(person: Visitor, tab: DrawnTab) -> None:
     failed = list(tab.articles)[-1]
     answer = await person.post(f"/messages/{failed}/generation", model=str(person.site.model))
     assert answer.status_code == 200
-    await tab.until(lambda tab: failed not in tab.articles and tab.shows_end(list(tab.articles)[-1]), seconds=60)
+    await tab.until(lambda tab: failed not in tab.articles and tab.shows_end(list(tab.articles)[-1]))
 
 
 async def _make_probes_due(site: Site) -> None:
@@ -209,12 +209,13 @@ async def _make_probes_due(site: Site) -> None:
         await asyncio.sleep(0.5)
 
 
-def _wait_for(program: Program, event: str, times: int) -> None:
+async def _until_logged(program: Program, event: str, times: int) -> None:
     """Until the log, which all programs of a site share, tells of an event so often."""
-    deadline = time.monotonic() + 60
-    while program.text().count(f'"{event}"') < times:
-        assert time.monotonic() < deadline, f"{event}: {program.text().count(event)} times"
-        time.sleep(0.1)
+
+    def count() -> int:
+        return program.text().count(f'"{event}"')
+
+    await until(f"{event} {times} times in the log", lambda: count() >= times, STARTED_SECONDS, shows=count)
 
 
 def _tag_of(request: Request) -> str:
@@ -227,6 +228,11 @@ def _length(tag: str) -> int:
 
 _IS_UP = """
 SELECT p.state = 'ok' AND m.down_since IS NULL FROM provider AS p JOIN model AS m ON m.provider = p.id WHERE p.name = 'Scripted'
+"""
+_BOTH_WORK = """
+SELECT count(DISTINCT g.worker) = 2
+FROM message AS a JOIN message AS q ON q.id = a.parent JOIN generation AS g ON g.message = a.id
+WHERE q.content LIKE 'last %'
 """
 _ANSWERS = """
 SELECT a.id, a.status, a.model, a.content, a.tried, a.error_code, a.error_sentence, g.worker, q.content AS question,

@@ -10,6 +10,7 @@ from tests.e2e.model_server import ModelServer
 from tests.faults.ledger import Acknowledged
 from tests.faults.site import Site, Visitor, paced
 from tests.scripted import OPENAI
+from tests.waiting import STARTED_SECONDS, within
 
 Leave = Callable[[Visitor, Visitor, Acknowledged], Awaitable[httpx.Response]]
 
@@ -27,7 +28,7 @@ WAYS: dict[str, tuple[Leave, str]] = {
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_stream_ends_when_its_reader_may_not_read_on(site: Site, models: ModelServer, way: str) -> None:
     leave, event = WAYS[way]
-    models.defaults[OPENAI.kind] = paced("w", 200, 20)
+    models.defaults[OPENAI.kind] = paced("w", 2_000, 20)
     web = await site.serve()
     olive = await site.person(web.base_url, name="Olive")
     alice = await site.person(web.base_url)
@@ -39,14 +40,14 @@ async def test_a_stream_ends_when_its_reader_may_not_read_on(site: Site, models:
     )
     assert (await leave(alice, olive, turn)).status_code < 400
     for tab in tabs if event else []:
-        await tab.until(lambda tab: tab.is_gone, seconds=5)
+        await tab.until(lambda tab: tab.is_gone)
         assert event in tab.events[-2:]
         assert (await alice.client.get(f"/threads/{turn.thread}/events")).status_code in (303, 401, 404)
     shown = elsewhere.running.text if elsewhere.running else ""
     await elsewhere.until(lambda tab: len(tab.running.text) > len(shown) if tab.running else False)
     if way == "deletion":
         # Nobody will read it: the model is not kept at it.
-        async with asyncio.timeout(5):
+        async with within("the model's connection is closed", STARTED_SECONDS):
             await next(question for question in models.asked if b"mine" in question.body).closed.wait()
     await olive.stop(others.answer)
     for tab in (*tabs, elsewhere):

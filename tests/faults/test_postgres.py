@@ -11,14 +11,17 @@ import asyncpg
 import httpx
 import pytest
 
-from app.database import new_id
+from app import postmaster
+from app.database import close_pool, fetch, new_id, open_pool
+from app.embedded import EmbeddedPostgres
 from tests.clusters import fresh_database
 from tests.conftest import StartProgram
 from tests.e2e.model_server import ModelServer
 from tests.faults.clusters import Cluster, full_disk, own_cluster
 from tests.faults.relay import COMMIT, Relay, to_socket
-from tests.faults.site import Site, Visitor, at_once, paced, words
+from tests.faults.site import Site, Visitor, at_once, held, words
 from tests.scripted import LAST_CHUNK, OPENAI, Send, Wait, chunk
+from tests.waiting import STARTED_SECONDS, until, within
 
 
 @pytest.fixture
@@ -52,27 +55,34 @@ async def _try(visitor: Visitor, text: str, thread: object, request_id: Any) -> 
     return await visitor.post(path, text=text, model=str(visitor.site.model), request_id=str(request_id))
 
 
+async def _until_lost(relay: Relay) -> None:
+    async with within("an answer of Postgres is lost", STARTED_SECONDS):
+        await relay.lost.wait()
+
+
 @pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGINT], ids=["immediate", "fast"])
 async def test_answers_go_on_through_a_restart_of_postgres(
     site: Site, models: ModelServer, cluster: Cluster, number: int
 ) -> None:
-    models.defaults[OPENAI.kind] = paced("w", 100, 12)
+    gate = asyncio.Event()
+    models.defaults[OPENAI.kind] = held(gate, "w", 100, 12, before=12)
     web = await site.serve()
     alice = await site.person(web.base_url)
     turns = [await alice.begin(f"one {n}") for n in range(10)]
     tabs = [await alice.tab(turn.thread).open() for turn in turns for _ in range(2)]
     watches = (tab.until(lambda tab: tab.connects and tab.running and "w9" in tab.running.text) for tab in tabs)
     await asyncio.gather(*watches)
+    gate.set()
     await cluster.restart(number, away_seconds=0.5)
+
+    async def is_back() -> bool:
+        return (await alice.client.get("/health")).status_code == 200
+
     # The app is back, and so is every page; on a machine that does nothing else, within five seconds of the database.
-    async with asyncio.timeout(50):
-        while True:
-            if (await alice.client.get("/health")).status_code == 200:
-                break
-            await asyncio.sleep(0.05)
-        await alice.ask("two")
-    await asyncio.gather(*(tab.until(lambda tab: tab.connects > 1, seconds=80) for tab in tabs))
-    await site.until_final(seconds=80)
+    await until("the app is back", is_back, STARTED_SECONDS)
+    await alice.ask("two")
+    await asyncio.gather(*(tab.until(lambda tab: tab.connects > 1) for tab in tabs))
+    await site.until_final()
     await asyncio.gather(
         *(
             tab.until(lambda tab, turn=turn: tab.shows_end(str(turn.answer)))
@@ -84,13 +94,18 @@ async def test_answers_go_on_through_a_restart_of_postgres(
     for tab in tabs:
         await tab.close()
     # I12: as many connections as before.
-    rows = await site.database.fetch(
-        "SELECT application_name AS name, count(*) AS n FROM pg_stat_activity WHERE datname = current_database() GROUP BY 1"
-    )
-    counts = {row["name"]: row["n"] for row in rows}
-    assert counts.pop("parley") <= 12
-    counts.pop("", 0)
-    assert counts == dict.fromkeys(("parley live reader", "parley live writer", "parley queue", "parley worker"), 1)
+    await site.until(_ARE_CONNECTED, 12, ["parley live reader", "parley live writer", "parley queue", "parley worker"])
+
+
+async def test_the_pool_opens_on_a_machine_that_takes_seconds_for_it(postgres: EmbeddedPostgres) -> None:
+    async with Relay(to_socket(str(postmaster.socket_folder(postgres.folder) / ".s.PGSQL.5432"))) as relay:
+        relay.flowing.clear()
+        opening = asyncio.create_task(open_pool(f"postgresql://postgres@127.0.0.1:{relay.port}/postgres", size=1))
+        await asyncio.sleep(6)
+        relay.flowing.set()
+        await opening
+        assert await fetch("SELECT 1")
+        await close_pool()
 
 
 async def test_a_commit_whose_answer_is_lost_makes_one_turn(site: Site, models: ModelServer, cluster: Cluster) -> None:
@@ -109,7 +124,7 @@ async def test_a_commit_whose_answer_is_lost_makes_one_turn(site: Site, models: 
             place, word = ("", COMMIT) if number % 2 else (thread, request_id.bytes)
             relay.lose_answer_to(word)
             first = await _try(alice, f"more {number}", place, request_id)
-            await asyncio.wait_for(relay.lost.wait(), 10)
+            await _until_lost(relay)
             assert first.status_code == 503
             assert "Nothing is lost" in first.text
             await alice.ask(f"more {number}", place, request_id)
@@ -128,17 +143,18 @@ async def test_a_worker_knows_its_claim_and_its_end_when_the_answer_is_lost(
     )  # fmt: skip
     web = await site.web()
     turn = await (await site.person(web.base_url)).begin("hello")
+    await site.keep_waiting()
     generation = (await site.row("SELECT id FROM generation"))["id"]
     async with Relay(to_socket(cluster.socket)) as relay:
         relay.lose_answer_to(generation.bytes)
         worker = await site.worker(
             url=f"{site.url.partition('@')[0]}@127.0.0.1:{relay.port}{site.url.partition('@')[2].partition('?')[0]}"
         )
-        await asyncio.wait_for(relay.lost.wait(), 10)
+        await _until_lost(relay)
         await site.until("SELECT EXISTS (SELECT 1 FROM delta)")
         relay.lose_answer_to(generation.bytes)
         gate.set()
-        await asyncio.wait_for(relay.lost.wait(), 10)
+        await _until_lost(relay)
         await site.until_final()
         await asyncio.to_thread(worker.wait_for_line, "generation_finished")
         assert worker.text().count("generation_finished") == 1
@@ -151,16 +167,18 @@ async def test_a_worker_knows_its_claim_and_its_end_when_the_answer_is_lost(
 
 async def test_a_hang_of_postgres_interrupts_nothing(site: Site, models: ModelServer, cluster: Cluster) -> None:
     """Longer than a worker may be silent: who judges must know that it was the judge who could not see."""
-    models.defaults[OPENAI.kind] = paced("w", 150, 10)
+    gate = asyncio.Event()
+    models.defaults[OPENAI.kind] = held(gate, "w", 150, 10, before=7)
     web = await site.web()
     await asyncio.gather(site.worker(), site.worker())
     alice = await site.person(web.base_url)
     turns = [await alice.begin(f"one {n}") for n in range(8)]
     tab = await alice.tab(turns[0].thread).open()
     await tab.until(lambda tab: tab.running and "w5" in tab.running.text)
+    gate.set()
     async with cluster.frozen():
         await asyncio.sleep(13)
-    await site.until_final(seconds=25)
+    await site.until_final()
     await _all_complete(site, "".join(words("w", 150)), 8)
     await tab.until(lambda tab: tab.shows_end(str(turns[0].answer)))
     await tab.close()
@@ -170,22 +188,23 @@ async def test_a_hang_of_postgres_interrupts_nothing(site: Site, models: ModelSe
 async def test_a_lock_on_a_hot_table_exhausts_the_pool_and_passes(
     site: Site, models: ModelServer, cluster: Cluster
 ) -> None:
-    models.defaults[OPENAI.kind] = paced("w", 60, 20)
+    gate = asyncio.Event()
+    models.defaults[OPENAI.kind] = held(gate, "w", 60, 20, before=5)
     web = await site.serve(environment={"PARLEY_POOL_SIZE": "4"})
     alice = await site.person(web.base_url)
     turns = [await alice.begin(f"one {n}") for n in range(4)]
     await site.until("SELECT count(*) = 4 FROM generation WHERE state = 'running'")
     async with site.database.acquire() as connection, connection.transaction():
         await connection.execute("LOCK TABLE thread, delta IN ACCESS EXCLUSIVE MODE")
+        gate.set()
         requests = [new_id() for _ in range(10)]
         sends = [asyncio.create_task(_try(alice, "two", turns[0].thread, request)) for request in requests]
-        done, _ = await asyncio.wait(sends, timeout=14)
-        assert len(done) >= 5
-        for send in done:
+        await until("five are refused", lambda: sum(send.done() for send in sends) >= 5, STARTED_SECONDS)
+        for send in filter(asyncio.Task.done, sends):
             assert send.result().status_code == 503
             assert "Nothing is lost" in send.result().text
     await asyncio.gather(*sends)
-    await site.until_final(seconds=20)
+    await site.until_final()
     assert (await alice.ask("three", turns[1].thread)).answer
     await site.until_final()
     rows = await site.database.fetch("SELECT status, content FROM message WHERE role = 'assistant'")
@@ -197,7 +216,8 @@ async def test_a_lock_on_a_hot_table_exhausts_the_pool_and_passes(
 async def test_a_database_that_cannot_write_is_outlasted(
     site: Site, models: ModelServer, cluster: Cluster, fault: str
 ) -> None:
-    models.defaults[OPENAI.kind] = paced("w", 60, 20)
+    gate = asyncio.Event()
+    models.defaults[OPENAI.kind] = held(gate, "w", 60, 20, before=7)
     web = await site.serve()
     alice = await site.person(web.base_url)
     turns = [await alice.begin(f"one {n}") for n in range(6)]
@@ -208,6 +228,7 @@ async def test_a_database_that_cannot_write_is_outlasted(
     )
     request_id = new_id()
     async with context:
+        gate.set()
         refused = await _try(alice, "two", turns[0].thread, request_id)
         assert refused.status_code == 503
         assert "cannot store anything now" in refused.text
@@ -215,10 +236,20 @@ async def test_a_database_that_cannot_write_is_outlasted(
         # Longer than the model needs: all that is missing waits in memory.
         await asyncio.sleep(4)
         assert not await site.database.fetchval("SELECT count(*) FROM generation WHERE state = 'ended'")
-    await site.until_final(seconds=10)
+    await site.until_final()
     await tab.until(lambda tab: tab.shows_end(str(turns[0].answer)))
     await alice.ask("two", turns[0].thread, request_id)
     await site.until_final()
     await tab.close()
     await _all_complete(site, "".join(words("w", 60)), 7)
     await site.checker.check()
+
+
+_ARE_CONNECTED = """
+SELECT sum(n) FILTER (WHERE name = 'parley') <= $1
+   AND array_agg(name ORDER BY name) FILTER (WHERE name NOT IN ('', 'parley') AND n = 1) = $2::text[]
+   AND NOT bool_or(name NOT IN ('', 'parley') AND n > 1)
+FROM (
+    SELECT application_name AS name, count(*) AS n FROM pg_stat_activity WHERE datname = current_database() GROUP BY 1
+) AS connections
+"""

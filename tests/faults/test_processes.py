@@ -6,11 +6,12 @@ import signal
 from tests.e2e.model_server import ModelServer
 from tests.faults.ledger import Acknowledged
 from tests.faults.relay import Dial, Relay, to_port
-from tests.faults.site import Site, paced, words
+from tests.faults.site import Site, held, paced, words
 from tests.programs import Program
 from tests.scripted import OPENAI, Send, Stall, chunk
+from tests.waiting import STARTED_SECONDS
 
-PATIENT = {"PARLEY_DRAIN_SECONDS": "20"}
+PATIENT = {"PARLEY_DRAIN_SECONDS": "100"}
 
 
 async def test_a_frozen_worker_is_fenced_and_begins_again(site: Site, models: ModelServer) -> None:
@@ -27,19 +28,19 @@ async def test_a_frozen_worker_is_fenced_and_begins_again(site: Site, models: Mo
     await models.next_question(7)
     await site.until("SELECT count(DISTINCT generation_id) = 4 FROM delta WHERE body LIKE '%w4 '")
     models.defaults[OPENAI.kind] = paced("new", 5, 50)
-    frozen.process.send_signal(signal.SIGSTOP)
     other = await site.worker()
+    frozen.process.send_signal(signal.SIGSTOP)
     try:
-        await site.until_final(seconds=20)
+        await site.until_final()
     finally:
         frozen.process.send_signal(signal.SIGCONT)
-    await asyncio.to_thread(frozen.wait_for_line, "worker_begins_again")
+    await asyncio.to_thread(frozen.wait_for_line, "worker_begins_again", STARTED_SECONDS)
     assert await _ends(site, begun) == [("interrupted", "".join(words("w", 5)))] * 4
     assert await _ends(site, waiting) == [("complete", "".join(words("new", 5)))] * 3
     # It is a worker like any other now.
     await asyncio.to_thread(other.kill)
     again = await alice.begin("three")
-    await site.until_final(seconds=20)
+    await site.until_final()
     assert await _ends(site, [again]) == [("complete", "".join(words("new", 5)))]
     await site.checker.check()
 
@@ -51,18 +52,21 @@ async def test_a_worker_that_is_told_to_end_drains(site: Site, models: ModelServ
     alice = await site.person(web.base_url)
     turns = [await alice.begin(f"one {n}") for n in range(5)]
     await site.until("SELECT count(DISTINCT generation_id) = 5 FROM delta")
-    assert await asyncio.to_thread(patient.stop) == 0
+    assert await asyncio.to_thread(patient.stop, STARTED_SECONDS) == 0
     assert await _ends(site, turns) == [("complete", "".join(words("w", 40)))] * 5
     # With less patience than an answer needs, it is interrupted and kept; what was only queued waits for another one.
+    models.defaults[OPENAI.kind] = held(asyncio.Event(), "w", 40, 20, before=10)
     hasty = await site.worker(environment={"PARLEY_DRAIN_SECONDS": "0.5", "PARLEY_MAX_GENERATIONS": "3"})
     turns = [await alice.begin(f"two {n}") for n in range(5)]
     await site.until("SELECT count(DISTINCT generation_id) = 8 FROM delta")
+    models.defaults[OPENAI.kind] = paced("w", 40, 20)
     assert await asyncio.to_thread(hasty.stop) == 0
+    await site.keep_waiting()
     ends = await _ends(site, turns)
     assert sorted(status for status, _ in ends) == ["interrupted"] * 3 + ["queued"] * 2
     assert all("".join(words("w", 40)).startswith(content) for _, content in ends)
     await site.worker()
-    await site.until_final(seconds=15)
+    await site.until_final()
     assert sorted(status for status, _ in await _ends(site, turns)) == ["complete"] * 2 + ["interrupted"] * 3
     await site.checker.check()
 
@@ -73,7 +77,7 @@ async def test_answers_that_wait_for_a_slot_are_no_orphans(site: Site, models: M
     web = await site.serve(environment={"PARLEY_MAX_GENERATIONS": "2"})
     alice = await site.person(web.base_url)
     turns = [await alice.begin(f"one {n}") for n in range(6)]
-    await site.until_final(seconds=40)
+    await site.until_final()
     assert await _ends(site, turns) == [("complete", "".join(words("w", 30)))] * 6
     assert len(models.asked) == 6
     assert (await site.row("SELECT max(attempt) AS most FROM generation"))["most"] == 1
@@ -81,7 +85,8 @@ async def test_answers_that_wait_for_a_slot_are_no_orphans(site: Site, models: M
 
 
 async def test_a_rolling_restart_under_fifty_turns_fails_no_request(site: Site, models: ModelServer) -> None:
-    models.defaults[OPENAI.kind] = paced("w", 30, 5)
+    gate = asyncio.Event()
+    models.defaults[OPENAI.kind] = held(gate, "w", 30, 5, before=3)
     webs = [await site.web(environment=PATIENT) for _ in range(2)]
     workers = [await site.worker(environment=PATIENT) for _ in range(2)]
     async with Relay(*map(_dial, webs)) as relay:
@@ -95,7 +100,7 @@ async def test_a_rolling_restart_under_fifty_turns_fails_no_request(site: Site, 
             turn = await person.begin(f"one {number}")
             tab = await person.tab(turn.thread).open()
             for is_last in (False, True):
-                await tab.until(lambda tab: tab.articles and tab.running is None, seconds=40)
+                await tab.until(lambda tab: tab.articles and tab.running is None)
                 if not is_last:
                     await is_rolling.wait()
                     await site.until(
@@ -109,6 +114,7 @@ async def test_a_rolling_restart_under_fifty_turns_fails_no_request(site: Site, 
 
         async def roll() -> None:
             await site.until("SELECT count(*) = 50 FROM generation WHERE state = 'running'")
+            gate.set()
             for number in range(2):
                 fresh = await site.web(environment=PATIENT)
                 relay.dials = [
@@ -116,11 +122,12 @@ async def test_a_rolling_restart_under_fifty_turns_fails_no_request(site: Site, 
                     *(_dial(web) for web in webs if web.is_running and web is not webs[number]),
                 ]
                 is_rolling.set()
-                assert await asyncio.to_thread(webs[number].stop) == 0
+                await relay.until_answered()  # what a proxy has sent to a server must have come before that ends
+                assert await asyncio.to_thread(webs[number].stop, STARTED_SECONDS) == 0
                 webs[number] = fresh
                 relay.dials = list(map(_dial, webs))
                 replacement = await site.worker(environment=PATIENT)
-                assert await asyncio.to_thread(workers[number].stop) == 0
+                assert await asyncio.to_thread(workers[number].stop, STARTED_SECONDS) == 0
                 workers[number] = replacement
 
         await asyncio.gather(roll(), *(converse(number) for number in range(50)))

@@ -19,6 +19,7 @@ from tests.corpora.unicode import TEXTS
 from tests.corpora.xss import PAYLOADS
 from tests.html.page import with_formulas
 from tests.tiers import in_tiers
+from tests.waiting import STARTED_SECONDS
 
 HOME = "http://parley.example/"
 HTMX = pathlib.Path(__file__).parents[2] / "static" / "vendor" / "htmx.min.js"
@@ -53,6 +54,7 @@ class Watched:
 
     def __init__(self, browser: Browser) -> None:
         self.context = browser.new_context()
+        self.context.set_default_timeout(1_000 * STARTED_SECONDS)
         self.happened: list[str] = []
         self.context.route("**/*", self._answer)
         self.context.on("page", lambda page: self.happened.append(f"window {page.url}"))
@@ -88,7 +90,9 @@ class Watched:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium.find(), args=chromium.FLAGS)
+        browser = playwright.chromium.launch(
+            executable_path=chromium.find(), args=chromium.FLAGS, timeout=1_000 * STARTED_SECONDS
+        )
         yield browser
         browser.close()
 

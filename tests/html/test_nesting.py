@@ -58,7 +58,7 @@ for opening, closing in eval(sys.argv[1]):
 
 def test_no_nesting_ends_the_process() -> None:
     """In a process of its own, which a lost limit would end by a signal."""
-    ended = subprocess.run([sys.executable, "-c", _READ_ALL, repr(list(LEVELS.values()))], check=False, timeout=120)
+    ended = subprocess.run([sys.executable, "-c", _READ_ALL, repr(list(LEVELS.values()))], check=False, timeout=240)
     assert ended.returncode == 0
 
 

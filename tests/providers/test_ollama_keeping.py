@@ -38,7 +38,7 @@ from tests.scripted import (
     head,
     whole,
 )
-from tests.watching import within
+from tests.waiting import within
 
 
 @pytest.fixture

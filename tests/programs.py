@@ -26,6 +26,7 @@ _READY = re.compile(r"Parley is ready: (http://\S+)")
 class Program:
     """`python -m app …`. After `start`: `base_url` (of `serve`), `process`, `log_path` (all that it printed)."""
 
+    python = sys.executable
     module = "app"
     stdin = subprocess.DEVNULL
 
@@ -53,7 +54,7 @@ class Program:
     def start(self, timeout_seconds: float = SECONDS) -> "Program":
         """Start it, and return when it says that it is ready. Raises `RuntimeError` with its last lines."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", self.module, *self.arguments],
+            [self.python, "-m", self.module, *self.arguments],
             cwd=self.cwd,
             env=self.environment,
             stdin=self.stdin,

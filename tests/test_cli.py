@@ -1,8 +1,10 @@
 """The `parley` command: starts, says what it does, ends without a trace, and puts what is wrong into one sentence."""
 
 import asyncio
+import contextlib
 import os
 import pathlib
+import select
 import signal
 import socket
 import subprocess
@@ -10,14 +12,25 @@ import sys
 import time
 
 import httpx
+import psutil
 import pytest
 
 from app.embedded import EmbeddedPostgres, hold
 from tests.clusters import run_sql
 from tests.conftest import StartProgram
+from tests.dump import dump
 from tests.programs import ROOT, SECONDS, Program, free_port
 
 PASSWORD = "a quiet reading room"
+
+#: What a version from before the baseline left, in short.
+OLD_DATABASE = """
+CREATE TABLE migration AS SELECT '2026-11-30T05:00:00:000000' AS name, 'parley' AS app_name
+"""
+FROM_BEFORE = (
+    "The database was made before Parley's first release and cannot be upgraded: use a new data folder (PARLEY_DATA)"
+    " or an empty database (DATABASE_URL), or open this one with the Parley that made it."
+)
 
 
 class Ended:
@@ -123,6 +136,48 @@ async def test_serve_ends_in_order_when_nobody_reads_its_output_any_more(tmp_pat
     assert await EmbeddedPostgres(tmp_path).find() is None
 
 
+@pytest.mark.parametrize("module", ["app", "scripts.reload"])
+async def test_serve_ends_in_order_when_its_terminal_was_closed(tmp_path: pathlib.Path, module: str) -> None:
+    command = [sys.executable, "-m", module, *(["serve"] if module == "app" else []), "--port", "0", "--no-open"]
+
+    def start_and_close_the_terminal() -> int:
+        terminal, inner = os.openpty()
+        environment = Program(data=tmp_path).environment
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=inner, stderr=inner)
+        os.close(inner)
+        try:
+            read_until(terminal, "Parley is ready")
+            os.close(terminal)
+            process.terminate()
+            return process.wait(100)
+        finally:
+            end_with_children(process)
+
+    assert await asyncio.to_thread(start_and_close_the_terminal) in (0, 120)
+    assert await EmbeddedPostgres(tmp_path).find() is None
+
+
+def read_until(terminal: int, text: str) -> None:
+    """Raises `AssertionError` with what was said instead."""
+    said = ""
+    while text not in said:
+        assert select.select([terminal], [], [], 100)[0], f"no {text!r} in {said!r}"
+        try:
+            said += os.read(terminal, 4096).decode(errors="replace")
+        except OSError as error:  # Linux, when the program has ended
+            raise AssertionError(f"no {text!r} in {said!r}") from error
+
+
+def end_with_children(process: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of a program, so that a failed test leaves nothing behind."""
+    if process.poll() is None:
+        for one in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+        process.kill()
+        process.wait()
+
+
 async def test_a_killed_serve_is_simply_started_again(server: StartProgram) -> None:
     killed = await server(embedded=True)
     await asyncio.to_thread(killed.kill, with_children=False)
@@ -187,6 +242,37 @@ async def test_a_foreign_database_is_only_migrated_when_told_to(
     await run_sql(empty_database_url, "INSERT INTO migration (name, app_name) VALUES ('2999', 'parley')")
     newer = await parley("worker", data=tmp_path, DATABASE_URL=empty_database_url)
     assert newer.sentence.startswith("The database was made by a newer Parley")
+
+
+async def test_a_database_from_before_the_first_release_is_refused_and_left_as_it_is(
+    empty_database_url: str, tmp_path: pathlib.Path
+) -> None:
+    own = EmbeddedPostgres(tmp_path / "old")
+    url = await own.start()
+    for old in (url, empty_database_url):
+        await run_sql(old, OLD_DATABASE)
+    before = [await dump(old) for old in (url, empty_database_url)]
+    await own.stop()
+    refused = [
+        *[
+            await parley(*command, data=own.data)
+            for command in (["serve", "--port", "0"], ["migrate"], ["owner", "--link"])
+        ],
+        *[
+            await parley(*command, data=tmp_path, DATABASE_URL=empty_database_url)
+            for command in (["serve", "--port", "0"], ["worker"], ["migrate"], ["owner", "--link"])
+        ],
+    ]
+    assert {(ended.code, ended.sentence) for ended in refused} == {(1, FROM_BEFORE)}
+    checked = await parley("doctor", data=tmp_path, DATABASE_URL=empty_database_url, PARLEY_PORT="0")
+    failed = [line for line in checked.out.splitlines() if " fail " in line]
+    assert (checked.code, [line.split("  ")[0] for line in failed]) == (1, ["schema"])
+    assert "before Parley's first release" in failed[0]
+    await own.start()
+    try:
+        assert [await dump(old) for old in (url, empty_database_url)] == before
+    finally:
+        await own.stop()
 
 
 async def test_a_taken_port_is_one_sentence(tmp_path: pathlib.Path) -> None:

@@ -1,6 +1,7 @@
 """A whole run, read from its first line to its last: what people wrote and what opens doors is in none of them."""
 
 import contextlib
+import json
 import pathlib
 import re
 import uuid
@@ -14,6 +15,7 @@ from tests.conftest import StartProgram
 from tests.e2e.model_server import ModelServer
 from tests.faults.logs import check_logs
 from tests.people import csrf_of
+from tests.programs import ROOT
 from tests.scripted import OPENAI, Close, Send, chunk, whole
 from tests.watching import SECONDS, until
 
@@ -120,6 +122,16 @@ async def test_a_whole_run_leaves_nobodys_words_and_no_key_in_the_log(server: St
     check_logs([program.log_path], secrets, WORDS.values())
     for event in ("signed_in", "sign_in_failed", "generation_finished", "request_answered", "catalog_changed"):
         assert f'"event":"{event}"' in program.text()
+    check_loggers(program.text())
+
+
+def check_loggers(printed: str) -> None:
+    """Each event carries the name of the module that logs it."""
+    found = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    assert len({event["logger"] for event in found}) > 5
+    for event in found:
+        module = ROOT / (event["logger"].replace(".", "/") + ".py")
+        assert f'"{event["event"]}"' in module.read_text(), event
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ from app.html.stream import AnswerView
 from app.live import Reader
 from app.tables.message import short
 from tests.chat.conftest import Chat
-from tests.faults.tab import read_frame
-from tests.html.page import Page, parse
+from tests.html.page import Page, parse, read_frame
 from tests.scripted import LAST_CHUNK, OPENAI, Send, Wait, chunk
+from tests.server_events import read_events
 from tests.watching import until
 
 pytestmark = pytest.mark.usefixtures("broken_renderers")
@@ -49,12 +49,10 @@ class Watcher:
     async def read(self, watch: Watch) -> None:
         async with contextlib.aclosing(watch.lines()) as lines:
             async for several in lines:
-                for event in several.decode().split("\n\n"):
-                    place = re.match(r"id:\d+\.\w+\.\d+\.(\d+)\n", event)
-                    if place and "event:" not in event:
-                        html = "\n".join(line.removeprefix("data:") for line in event.split("\n")[1:])
-                        self.seq = int(place[1])
-                        self.page.apply(read_frame(html), self.seq)
+                for event in read_events(several):
+                    if event.data and event.id and not event.name:
+                        self.seq = int(event.id.rpartition(".")[2])
+                        self.page.apply(read_frame(event.data), self.seq)
 
 
 async def running(chat: Chat, gates: list[asyncio.Event]) -> Turn:

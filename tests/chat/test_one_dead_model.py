@@ -18,6 +18,7 @@ from app.settings import read
 from tests.chat.circuits import add_models, circuit_of, clock, hold_trials, make_trials_due, model_row, provider_row
 from tests.chat.conftest import Chat, working
 from tests.scripted import OPENAI, Close, Reset, Script, Send, Sleep, Stall, Wait, chunk, whole
+from tests.tiers import soaked
 
 #: A model that hangs is given up after two seconds; ten in a row are waited for at most.
 SETTINGS = read(
@@ -97,7 +98,7 @@ async def assert_at_once(router: Router) -> None:
         assert (answer["status"], answer["tried"]) == ("complete", "[]")
 
 
-@pytest.mark.parametrize("count", [1, 10, 50])
+@pytest.mark.parametrize("count", [10, soaked(1), soaked(50)])
 @pytest.mark.parametrize("name", FAULTS)
 async def test_a_model_that_fails_shuts_out_no_other(router: Router, name: str, count: int) -> None:
     fault = FAULTS[name]

@@ -25,6 +25,7 @@ from app.tables.message import short
 from app.tables.session import Session
 from tests.chat.conftest import Chat
 from tests.scripted import LAST_CHUNK, OPENAI, Send, Stall, Wait, chunk
+from tests.server_events import Event, read_events
 from tests.watching import until, within
 
 
@@ -55,21 +56,21 @@ class Page:
 
     async def _read(self) -> None:
         async for lines in self._lines:
-            for line in lines.decode().strip("\n").split("\n\n"):
-                fields = [field.partition(":")[::2] for field in line.split("\n")]
-                self._see({name: value.strip() for name, value in fields})
+            for event in read_events(lines):
+                self._see(event)
             self._came.set()
         self.is_over = True
         self._came.set()
 
-    def _see(self, fields: dict[str, str]) -> None:
-        name = "begun" if "retry" in fields else fields.get("event", "")
+    def _see(self, event: Event) -> None:
+        name = "begun" if event.retry else event.name
         # The mark of the sidebar comes with every connection: what else is told is what counts here.
-        self.marks += [fields["data"]] if name == "sidebar" else []
+        self.marks += [event.data] if name == "sidebar" and event.data else []
         self.events += [name] if name not in ("", "sidebar") else []
-        self.last_id = fields.get("id", self.last_id)
-        self.frames += [fields["id"]] if not name and "id" in fields else []
-        self.places += [(name or "frame", fields["id"])] if "id" in fields else []
+        if event.id is not None:
+            self.last_id = event.id
+            self.frames += [] if name else [event.id]
+            self.places.append((name or "frame", event.id))
 
     async def until(self, event: str) -> None:
         async with within(f"the event {event}, after {self.events}"):

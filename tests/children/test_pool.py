@@ -14,6 +14,7 @@ from app.children.pool import Busy, Failed, Pool
 from app.html.render_requests import RenderParts, decode_answer, encode_request
 from app.parts import TextPart
 from tests.children.broken import DEADLY
+from tests.tiers import in_tiers, soaked
 
 BROKEN = "tests.children.broken"
 SOUND = '<p dir="auto">fine</p>'
@@ -66,7 +67,7 @@ async def test_a_long_request_and_a_long_answer_arrive_whole(pool: Pool) -> None
     assert await ask(pool, f"{words}\n\n" * 900) == f'<p dir="auto">{words}</p>' * 900
 
 
-@pytest.mark.parametrize("fault", DEADLY)
+@pytest.mark.parametrize("fault", [soaked(fault) if fault == "burn" else fault for fault in DEADLY])
 async def test_a_broken_child_costs_its_request_alone(pool: Pool, fault: str) -> None:
     before = children()
     for _ in range(2):  # with its first request, and later
@@ -171,10 +172,11 @@ async def test_an_idle_child_ends(pool: Pool) -> None:
     assert await ask(pool, "fine") == SOUND
 
 
-async def test_fifty_kills_leave_no_zombie_and_no_descriptor(pool: Pool) -> None:
+@pytest.mark.parametrize("kills", in_tiers(5, 50))
+async def test_kills_leave_no_zombie_and_no_descriptor(pool: Pool, kills: int) -> None:
     await ask(pool, "fine")
     before, descriptors = len(children()), psutil.Process().num_fds()
-    for _ in range(50):
+    for _ in range(kills):
         with pytest.raises(Failed):
             await ask(pool, "[[killed]]")
     assert await ask(pool, "fine") == SOUND

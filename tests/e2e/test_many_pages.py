@@ -10,6 +10,7 @@ from playwright.async_api import Page, expect
 from tests.e2e.instance import Instance, Person
 from tests.e2e.windows import Windows
 from tests.watching import until
+from tests.wire import Caller
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -17,19 +18,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 @contextlib.asynccontextmanager
 async def held_open(instance: Instance, person: Person, count: int) -> AsyncIterator[None]:
     """So many other pages of this person."""
-    host, _, port = instance.base_url.removeprefix("http://").partition(":")
-    request = f"GET /models/events HTTP/1.1\r\nHost: {host}:{port}\r\nCookie: parley={person.token}\r\n\r\n"
-    writers = []
-    try:
+    caller = Caller(instance.base_url, f"parley={person.token}")
+    async with contextlib.AsyncExitStack() as lines:
         for _ in range(count):
-            reader, writer = await asyncio.open_connection(host, int(port))
-            writers.append(writer)
-            writer.write(request.encode())
-            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+            line = await caller.line()
+            lines.callback(line.close)
+            assert (await line.begin(caller.get("/models/events", accept="text/event-stream"))).status == 200
         yield
-    finally:
-        for writer in writers:
-            writer.close()
 
 
 @pytest.mark.parametrize("width", [1440, 390])

@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
-from tests.e2e.axe import violations
+from tests.axe import violations
 from tests.e2e.instance import Instance, Person
 from tests.e2e.windows import Windows
 

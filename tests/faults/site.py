@@ -15,13 +15,15 @@ from app.database import new_id
 from app.secrets import KEY_FILE, hash_token, new_token
 from tests.conftest import StartProgram
 from tests.faults.checker import Checker
+from tests.faults.drawn_tab import DrawnTab
 from tests.faults.ledger import Acknowledged, Ledger
 from tests.faults.logs import check_logs
 from tests.faults.nursery import Nursery
-from tests.faults.tab import ARTICLE, AS_HTMX, Tab
 from tests.people import csrf_of
 from tests.programs import Program
 from tests.scripted import LAST_CHUNK, OPENAI, Paced, Script, Send, chunk
+from tests.tab import ARTICLE, AS_HTMX
+from tests.wire import Caller
 
 #: One visitor sends more than a person would.
 UNLIMITED = {"PARLEY_MAX_TURNS_PER_MINUTE": "0"}
@@ -197,9 +199,10 @@ class Visitor:
         ids = [uuid.UUID(_ID.search(found[0])[1]) for found in ARTICLE.finditer(page.text)]  # type: ignore[index]
         return turn._replace(question=ids[-2], answer=ids[-1])
 
-    def tab(self, thread: object, *, is_prose: bool = True) -> Tab:
+    def tab(self, thread: object, *, is_prose: bool = True) -> DrawnTab:
         """A tab on a thread, not opened yet. Of Markdown what shows may be redrawn as it comes, so it is not noted."""
-        return Tab(self.client, self.token, str(thread), self.site.ledger if is_prose else None)
+        caller = Caller(str(self.client.base_url), f"parley={self.token}")
+        return DrawnTab(caller, str(thread), self.site.ledger if is_prose else None)
 
     async def stop(self, message: object) -> httpx.Response:
         """Press Stop."""

@@ -13,8 +13,8 @@ import pytest
 from tests.e2e.model_server import ModelServer
 from tests.faults.site import Site, Visitor, at_once, in_background, paced, words
 from tests.scripted import OPENAI, Request, Script
+from tests.tiers import in_tiers
 
-KILLS = 100
 WORKERS = 6
 KILLERS = 4
 THREADS = 10
@@ -38,7 +38,8 @@ async def models() -> AsyncIterator[ModelServer]:
         yield server
 
 
-async def test_a_hundred_killed_workers_lose_no_turn(site: Site, models: ModelServer) -> None:
+@pytest.mark.parametrize("kills", in_tiers(8, 100))
+async def test_killed_workers_lose_no_turn(site: Site, models: ModelServer, kills: int) -> None:
     web = await site.web()
     people = [await site.person(web.base_url) for _ in range(4)]
     nursery = await site.nursery()
@@ -64,7 +65,7 @@ async def test_a_hundred_killed_workers_lose_no_turn(site: Site, models: ModelSe
             await tab.close()
 
     async def kill() -> None:
-        for _ in range(KILLS // KILLERS):
+        for _ in range(kills // KILLERS):
             os.kill(workers.pop(random.randrange(len(workers))), signal.SIGKILL)
             workers.append(await nursery.worker(site.database))
             await asyncio.sleep(random.uniform(0, 1))
@@ -89,7 +90,7 @@ async def test_a_hundred_killed_workers_lose_no_turn(site: Site, models: ModelSe
     await site.checker.check()
     statuses = {row["status"]: row["n"] for row in await site.database.fetch(_STATUSES)}
     assert set(statuses) == {"complete", "interrupted"}
-    assert statuses["interrupted"] >= KILLS // 4, "most of them killed idle workers, which proves little"
+    assert statuses["interrupted"] >= kills // 4, "most of them killed idle workers, which proves little"
     # Of every question that a model answered to its end, all of the answer is there.
     for row in await site.database.fetch(_COMPLETE):
         tag = row["question"].split()[-1]

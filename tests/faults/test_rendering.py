@@ -6,10 +6,11 @@ import httpx
 import pytest
 
 from tests.e2e.model_server import ModelServer
+from tests.faults.drawn_tab import DrawnArticle
 from tests.faults.site import UNLIMITED, Site, Visitor
-from tests.faults.tab import ARTICLE, Article
 from tests.programs import Program
 from tests.renderers import GIVEN_UP, NOT_YET, poison
+from tests.tab import ARTICLE
 
 FORMATTED = "# So\n\n```python\nprint(1)\n```\n\n$$x^2$$\n\n| a |\n|---|\n| b |\n"
 
@@ -118,7 +119,7 @@ async def test_a_tab_that_watched_shows_what_a_fresh_page_does(site: Site, model
             await tab.close()
             tab = await alice.tab(turn.thread, is_prose=False).open()
         fresh = (await alice.client.get(f"/threads/{turn.thread}")).text
-        articles = [Article(found[0]) for found in ARTICLE.finditer(fresh)]
+        articles = [DrawnArticle(found[0]) for found in ARTICLE.finditer(fresh)]
         assert [tab.articles[article.id].html() for article in articles] == [article.html() for article in articles]
         assert (GIVEN_UP in fresh) is (text != FORMATTED)
         await tab.close()

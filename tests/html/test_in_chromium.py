@@ -18,6 +18,7 @@ from tests.corpora.markdown import DOCUMENTS
 from tests.corpora.unicode import TEXTS
 from tests.corpora.xss import PAYLOADS
 from tests.html.page import with_formulas
+from tests.tiers import in_tiers
 
 HOME = "http://parley.example/"
 HTMX = pathlib.Path(__file__).parents[2] / "static" / "vendor" / "htmx.min.js"
@@ -137,9 +138,10 @@ def test_the_browser_reads_what_was_written(watched: Watched) -> None:
         assert once == twice
 
 
-def test_no_streamed_payload_does_anything_at_any_character(watched: Watched) -> None:
+@pytest.mark.parametrize("size", in_tiers(9, 1))
+def test_no_streamed_payload_does_anything(watched: Watched, size: int) -> None:
     for payload in PAYLOADS:
-        _stream(watched, [TextDelta(character) for character in payload])
+        _stream(watched, [TextDelta(payload[start : start + size]) for start in range(0, len(payload), size)])
         watched.do("provoke()")
     watched.assert_nothing_happened()
 

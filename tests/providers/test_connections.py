@@ -22,7 +22,7 @@ HONEST = [each for each in Manners if each not in (Manners.BREAKS_OFF, Manners.R
 
 #: A 408 that comes just as a question goes out is the answer to it.
 CROWDS = [
-    pytest.param(manners, count, id=f"{manners.value}-{count}")
+    pytest.param(manners, count, id=f"{manners.value}-{count}", marks=pytest.mark.soak if count > 10 else ())
     for manners in HONEST
     for count in (1, 10, 50)
     if manners is not Manners.TIMES_OUT
@@ -71,7 +71,9 @@ def at(server: ScriptedServer, client: httpx.AsyncClient, dialect: Dialect = OPE
 over_https = pytest.mark.parametrize("server", ["https"], indirect=True)
 #: A server that times out as the next question comes has answered it: there that waits until the server has closed.
 PAUSES = [
-    pytest.param(manners, pause_seconds, id=f"{manners.value}-{name}")
+    pytest.param(
+        manners, pause_seconds, id=f"{manners.value}-{name}", marks=pytest.mark.soak if pause_seconds > 0.05 else ()
+    )
     for manners in HONEST
     for pause_seconds, name in ((0, "at once"), (0.05, "as it closes"), (0.1, "later"))
     if manners is not Manners.TIMES_OUT or name == "later"

@@ -143,7 +143,7 @@ def test_the_command_reads_and_writes_the_changelog(tmp_path: pathlib.Path) -> N
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "scripts.changelog", *arguments]
-        return subprocess.run(command, cwd=tmp_path, check=False, timeout=60, capture_output=True, text=True)
+        return subprocess.run(command, cwd=tmp_path, check=False, timeout=240, capture_output=True, text=True)
 
     assert run("check", f"v{__version__}").returncode == 0
     assert run("notes").stdout == "### Added\n\n* A thing.\n"

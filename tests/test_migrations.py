@@ -30,7 +30,7 @@ def make_migration(checkout: pathlib.Path) -> str:
     before = set((checkout / "migrations").glob("*.py"))
     subprocess.run(
         [pathlib.Path(sys.executable).parent / "piccolo", "migrations", "new", "parley", "--auto", "--desc=add a note"],
-        cwd=checkout, env={**os.environ, "PICCOLO_CONF": "app.piccolo_conf"}, check=True, capture_output=True, timeout=120,
+        cwd=checkout, env={**os.environ, "PICCOLO_CONF": "app.piccolo_conf"}, check=True, capture_output=True, timeout=240,
     )  # fmt: skip
     return "".join(path.read_text() for path in set((checkout / "migrations").glob("*.py")) - before)
 
@@ -70,7 +70,7 @@ def test_a_migration_holds_the_difference_alone_and_is_applied(checkout: pathlib
     migrated = subprocess.run(
         [sys.executable, "-m", "app", "migrate"],
         cwd=checkout, env={**Program(data=checkout).environment, "DATABASE_URL": database_url},
-        check=True, capture_output=True, text=True, timeout=120,
+        check=True, capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     assert migrated.stdout.startswith(f"Migrated the database: {known[-1]}.")
     assert len(known) == len(MIGRATIONS) + 1

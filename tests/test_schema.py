@@ -161,7 +161,7 @@ def structure(url: str) -> dict[str, str]:
     """What `pg_dump -s` says of each object, by its name and type."""
     done = subprocess.run(
         [str(postmaster.programs() / "pg_dump"), "--schema-only", "--restrict-key=none", url],
-        check=True, capture_output=True, text=True, timeout=60,
+        check=True, capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     objects, _, _ = done.stdout.partition("--\n-- PostgreSQL database dump complete")
     found = re.split(r"^--\n-- Name: (.+); Schema: .*\n--\n", objects, flags=re.MULTILINE)[1:]

@@ -68,10 +68,10 @@ def test_a_server_that_is_not_healthy_fails(health: str) -> None:
 
 
 def test_nothing_that_listens_fails_in_the_end() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with pytest.raises(Failed, match="did not answer within 1 s"):
-        wait_until_healthy(f"http://127.0.0.1:{port}", timeout_seconds=1)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # nobody listens, and nobody else gets the port
+        with pytest.raises(Failed, match="did not answer within 1 s"):
+            wait_until_healthy(f"http://127.0.0.1:{closed.getsockname()[1]}", timeout_seconds=1)
 
 
 @pytest.mark.parametrize(

@@ -99,9 +99,8 @@ async def load_until_status(page: Page, status: str) -> None:
 
 async def see_the_end(page: Page) -> None:
     """Without scripts: follow the link that the frame ends with; an answer that was quicker than the page has no frame."""
-    await page.wait_for_load_state(
-        "domcontentloaded"
-    )  # else the frame may not be there yet; all of it loads with the answer
+    # Before that the frame may not be there yet; "load" would wait for the answer in it.
+    await page.wait_for_load_state("domcontentloaded")
     await expect(page.locator("article").last).to_be_attached()
     if await page.locator("iframe.live").count():
         await page.frame_locator("iframe.live").get_by_role("link", name="Show the finished answer").click()

@@ -44,12 +44,12 @@ AWAY = (*GONE, *UNWRITABLE)
 #: Everything that a question to the database may come to instead of an answer: for who can do without one.
 NO_ANSWER = (*AWAY, asyncpg.PostgresError, RuntimeError)
 
-#: How long the pool waits until Postgres accepts a connection: on a busy machine that takes seconds.
-CONNECT_SECONDS = 15.0
 #: How long a request waits for a connection of the pool while all are in use.
 ACQUIRE_SECONDS = 10.0
 #: A connection beside the pool whose statement takes longer than this is taken for dead, and made anew.
 OWN_STATEMENT_SECONDS = 15.0
+#: How long a Postgres that accepts connections and says nothing is tried again at the start.
+OPENING_SECONDS = 10.0
 
 
 class _Transaction(PostgresTransaction):
@@ -124,17 +124,27 @@ engine = _Engine(config={}, extensions=())
 async def open_pool(
     url: str, *, size: int, name: str = "parley", statement_timeout_seconds: float | None = 60.0
 ) -> None:
-    """Connect the engine. `name` shows in `pg_stat_activity`. Raises what asyncpg raises when Postgres is not there."""
+    """Connect the engine. `name` shows in `pg_stat_activity`. Raises what asyncpg raises when Postgres is not there.
+
+    One that accepts the connection and stays silent is tried again for some seconds: a machine may stand still for as long.
+    """
     engine.config = {
         "dsn": url,
         "min_size": 1,
         "max_size": size,
         "max_inactive_connection_lifetime": 300.0,
-        "timeout": CONNECT_SECONDS,
+        "timeout": 5.0,
         "command_timeout": statement_timeout_seconds,
         "server_settings": {"application_name": name, "timezone": "UTC"},
     }
-    engine.pool = await asyncpg.create_pool(**engine.config, connection_class=_Connection, init=_plan_once)
+    deadline, opened = time.monotonic() + OPENING_SECONDS, None
+    while opened is None:
+        try:
+            opened = await asyncpg.create_pool(**engine.config, connection_class=_Connection, init=_plan_once)
+        except TimeoutError:
+            if time.monotonic() > deadline:
+                raise
+    engine.pool = opened
 
 
 async def _plan_once(connection: "asyncpg.Connection[Any]") -> None:

@@ -7,10 +7,17 @@ STAMP := $(VENV)/.installed
 # On Linux, a make that is killed takes Parley with it.
 WITH_MAKE := $(shell command -v setpriv >/dev/null 2>&1 && echo setpriv --pdeathsig TERM)
 
-.PHONY: run test soak check format bench migration translations lock
+WITH_SETTINGS := if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(WITH_MAKE) $(BIN)/python
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' app/__init__.py)
+
+.PHONY: run dev test soak lint check format build wheel image bench migration translations lock audit
 
 run: $(STAMP)
-	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(WITH_MAKE) $(BIN)/python -m app serve $(ARGS)
+	@$(WITH_SETTINGS) -m app serve $(ARGS)
+
+# The same, and a new start whenever a file of the program is saved.
+dev: $(STAMP)
+	@$(WITH_SETTINGS) -m scripts.reload $(ARGS)
 
 test: $(STAMP)
 	@$(BIN)/python -m tests.chromium
@@ -20,15 +27,32 @@ test: $(STAMP)
 soak: $(STAMP)
 	@$(BIN)/python -m pytest -n 2 -q -m soak -o timeout=1800 $(ARGS)
 
-check: $(STAMP)
+# Style and likely mistakes, in seconds. `make check` adds the types: everything that CI asks of code it does not run.
+lint: $(STAMP)
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
-	@$(BIN)/mypy --no-error-summary app
 	@$(BIN)/djlint --quiet --lint templates
+	@sh -n .ci/run
+
+check: lint
+	@$(BIN)/mypy --no-error-summary
 
 format: $(STAMP)
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format --quiet .
+
+build: wheel image
+
+wheel: $(STAMP)
+	@rm -rf build dist parley.egg-info  # setuptools packs what an earlier build left behind
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+	@rm -rf build parley.egg-info
+	@ls dist/*.whl
+
+image:
+	@for engine in docker podman; do \
+		if $$engine info >/dev/null 2>&1; then exec $$engine build --tag parley:$(VERSION) .; fi; \
+	done; echo "Neither docker nor podman runs here, so no image was built."
 
 bench: $(STAMP)
 	@$(BIN)/python -m tests.bench $(ARGS)
@@ -47,12 +71,17 @@ translations: $(STAMP)
 	@$(BIN)/python -m babel.messages.frontend compile --domain=parley --directory=locale --statistics
 	@rm locale/parley.pot
 
-# After a change of the dependencies in pyproject.toml. Needs uv. The runtime lock is for images.
+# After a change of the dependencies in pyproject.toml; `make lock ARGS=--upgrade` takes their newest versions. Needs uv.
+# The runtime lock is for images.
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" --quiet
 lock:
-	@$(LOCK) --all-extras --output-file requirements.lock
-	@$(LOCK) --constraint requirements.lock --output-file requirements.runtime.lock
+	@$(LOCK) $(ARGS) --all-extras --output-file requirements.lock
+	@$(LOCK) $(ARGS) --constraint requirements.lock --output-file requirements.runtime.lock
+
+# Known vulnerabilities of the locked versions. Needs pip-audit and the internet.
+audit:
+	@pip-audit --disable-pip --require-hashes --requirement requirements.lock --requirement requirements.models.lock
 
 $(STAMP): requirements.lock requirements.models.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' \

@@ -1,5 +1,6 @@
 """The certificates that we trust: the machine's own, and those in a file that the owner names."""
 
+import functools
 import pathlib
 import ssl
 import sys
@@ -12,13 +13,20 @@ from app.settings import BadSetting, environment_name
 
 def make_context(ca_file: str = "") -> ssl.SSLContext:
     """The context that verifies servers. Raises `BadSetting` if the file cannot be read or has no certificates."""
-    context = _machine_context()
-    if ca_file:
-        _add(context, pathlib.Path(ca_file).expanduser())
+    if not ca_file:
+        return _machine_context()
+    context = _read_machine_context()
+    _add(context, pathlib.Path(ca_file).expanduser())
     return context
 
 
+@functools.cache
 def _machine_context() -> ssl.SSLContext:
+    """One for the whole process: reading the machine's store takes 20 ms."""
+    return _read_machine_context()
+
+
+def _read_machine_context() -> ssl.SSLContext:
     context: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if sys.platform in ("darwin", "win32"):
         return context  # the system itself verifies

@@ -50,6 +50,8 @@ CONNECT_SECONDS = 15.0
 ACQUIRE_SECONDS = 10.0
 #: A connection beside the pool whose statement takes longer than this is taken for dead, and made anew.
 OWN_STATEMENT_SECONDS = 15.0
+#: How long a Postgres that accepts connections and says nothing is tried again at the start.
+OPENING_SECONDS = 10.0
 
 
 class _Transaction(PostgresTransaction):
@@ -124,7 +126,10 @@ engine = _Engine(config={}, extensions=())
 async def open_pool(
     url: str, *, size: int, name: str = "parley", statement_timeout_seconds: float | None = 60.0
 ) -> None:
-    """Connect the engine. `name` shows in `pg_stat_activity`. Raises what asyncpg raises when Postgres is not there."""
+    """Connect the engine. `name` shows in `pg_stat_activity`. Raises what asyncpg raises when Postgres is not there.
+
+    One that accepts the connection and stays silent is tried again for some seconds: a machine may stand still for as long.
+    """
     engine.config = {
         "dsn": url,
         "min_size": 1,
@@ -134,7 +139,14 @@ async def open_pool(
         "command_timeout": statement_timeout_seconds,
         "server_settings": {"application_name": name, "timezone": "UTC"},
     }
-    engine.pool = await asyncpg.create_pool(**engine.config, connection_class=_Connection, init=_plan_once)
+    deadline, opened = time.monotonic() + OPENING_SECONDS, None
+    while opened is None:
+        try:
+            opened = await asyncpg.create_pool(**engine.config, connection_class=_Connection, init=_plan_once)
+        except TimeoutError:
+            if time.monotonic() > deadline:
+                raise
+    engine.pool = opened
 
 
 async def _plan_once(connection: "asyncpg.Connection[Any]") -> None:

@@ -1,7 +1,8 @@
 """The log: one past-tense event per thing that happened, readable in a terminal, JSON lines elsewhere, never a secret.
 
-Modules say `log = structlog.get_logger()` and `log.info("generation_finished", duration_ms=…)`. What a request or a
-generation binds with `structlog.contextvars` (request_id, user_id, thread_id, generation_id) is added to every event.
+Modules say `log = structlog.get_logger()` and `log.info("generation_finished", duration_ms=…)`. structlog names the
+logger after the module, and every event carries that name. What a request or a generation binds with
+`structlog.contextvars` (request_id, user_id, thread_id, generation_id) is added to every event.
 """
 
 import contextlib
@@ -53,6 +54,7 @@ _SECRET_WORDS = frozenset(
 _TEXT_WORDS = frozenset(("text", "content", "prompt", "body", "title", "draft", "parts", "question", "answer", "delta"))
 _REDACTED = "[redacted]"
 _LONGEST = 500
+_MOST_ERRORS = 30
 
 _URL = re.compile(r"(?<=[a-z0-9+.-])://[^\s'\"<>]+", re.IGNORECASE)  # but for its scheme
 _USERINFO = re.compile(r"(?<=://)[^/?#@\s]*(?:@[^/?#@\s]*)*@")
@@ -67,10 +69,12 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
     """Set up the log of this process, once. It goes to standard error, and to `settings.log_file` if that is set."""
     stream = stream or sys.stderr
     is_text = settings.log_format == "text" or (settings.log_format == "auto" and stream.isatty())
-    handlers = [_handler(logging.StreamHandler(stream), is_text=is_text, is_coloured=stream.isatty())]
+    console = _handler(logging.StreamHandler(stream), settings.log_level, is_text=is_text, is_coloured=stream.isatty())
+    handlers = [console]
     if settings.log_file:
-        handlers.append(_handler(_rotating(settings.log_file), is_text=settings.log_format == "text"))
-    _route_stdlib(handlers, level=logging.getLevelNamesMapping()[settings.log_level.upper()])
+        level = settings.log_level if settings.log_file_level == "auto" else settings.log_file_level
+        handlers.append(_handler(_rotating(settings.log_file), level, is_text=settings.log_format == "text"))
+    _route_stdlib(handlers)
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -122,15 +126,19 @@ def _describe_exception(_logger: object, _method: str, event: Event) -> Event:
         found = sys.exc_info()
     error = found[1] if isinstance(found, tuple) else found
     if isinstance(error, BaseException):
-        event["exception"] = "\n".join(_lines_of(error))
+        event["exception"] = "\n".join(_lines_of(error, set()))
     return event
 
 
-def _lines_of(error: BaseException) -> Iterator[str]:
+def _lines_of(error: BaseException, seen: set[int]) -> Iterator[str]:
+    """Each error once and only so many: asyncpg hands one error to every waiter, so causes can be endless or go round."""
+    if id(error) in seen or len(seen) == _MOST_ERRORS:
+        return
+    seen.add(id(error))
     for inner in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
-        yield from _lines_of(inner)
+        yield from _lines_of(inner, seen)
     if cause := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
-        yield from _lines_of(cause)
+        yield from _lines_of(cause, seen)
     yield from _frames_of(error.__traceback__)
     yield f"{type(error).__module__}.{type(error).__qualname__}: {_message_of(error)}"
 
@@ -149,8 +157,9 @@ def _message_of(error: BaseException) -> str:
     return str(error).split("\n", 1)[0][:300]
 
 
-def _route_stdlib(handlers: list[logging.Handler], *, level: int) -> None:
-    """Other people's events go the same way, if they are warnings at least."""
+def _route_stdlib(handlers: list[logging.Handler]) -> None:
+    """Send every logger's events to these handlers; libraries' only from warnings up."""
+    level = min(handler.level for handler in handlers)
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
@@ -166,7 +175,8 @@ def _route_stdlib(handlers: list[logging.Handler], *, level: int) -> None:
     logging.captureWarnings(True)
 
 
-def _handler(handler: logging.Handler, *, is_text: bool, is_coloured: bool = False) -> logging.Handler:
+def _handler(handler: logging.Handler, level: str, *, is_text: bool, is_coloured: bool = False) -> logging.Handler:
+    handler.setLevel(level.upper())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=_SHARED,
@@ -200,6 +210,7 @@ def _render_json(_logger: object, _method: str, event: Event) -> str:
 _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
     structlog.stdlib.PositionalArgumentsFormatter(),
     structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
     _describe_exception,

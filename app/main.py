@@ -10,7 +10,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
-from litestar.types import ControllerRouterHandler
+from litestar.types import ControllerRouterHandler, Scope
 
 from app import lifespan
 from app.api import ROUTES as API_ROUTES
@@ -31,7 +31,7 @@ def create_app(settings: Settings, *, database_url: str = "", with_worker: bool 
     @contextlib.asynccontextmanager
     async def live(app: Litestar) -> AsyncIterator[None]:
         async with lifespan.run(database_url or settings.database_url, settings, with_worker=with_worker) as running:
-            app.state.running = running
+            _set_state(app, running)
             yield
 
     return _guarded([*ROUTES, *API_ROUTES], settings, lifespan=[live])
@@ -40,7 +40,7 @@ def create_app(settings: Settings, *, database_url: str = "", with_worker: bool 
 def create_worker_app(settings: Settings, running: lifespan.Running) -> Litestar:
     """What a worker answers, over its running parts: whether it lives, and its figures."""
     app = _guarded([health.show, metrics.show], settings, has_pages=False)
-    app.state.running = running
+    _set_state(app, running)
     return app
 
 
@@ -63,11 +63,22 @@ def _guarded(
         # Bodies are read as `opt["body"]` says; Litestar's own limit would come second.
         request_max_body_size=None,
         # Bodies are read before the limiter: a slow one holds no place.
-        middleware=[*route_checks(settings), DefineMiddleware(Limiter, places=asyncio.Semaphore(PLACES))],
+        middleware=[*route_checks(settings), DefineMiddleware(Limiter, places=_places)],
         **options,
     )
     app.asgi_handler = Guard(app.asgi_handler, settings, has_pages=has_pages)
     return app
+
+
+def _set_state(app: Litestar, running: lifespan.Running) -> None:
+    """What requests use of the running process."""
+    app.state.running = running
+    app.state.places = asyncio.Semaphore(PLACES)
+
+
+def _places(scope: Scope) -> asyncio.Semaphore:
+    found: asyncio.Semaphore = scope["litestar_app"].state.places
+    return found
 
 
 def _reader(state: State) -> Reader:

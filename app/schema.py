@@ -21,11 +21,11 @@ class SchemaMismatch(Exception):
 
 
 async def migrate() -> list[str]:
-    """Apply what is missing, all or nothing, and return its ids. Raises `SchemaMismatch` if the database is newer."""
+    """Apply what is missing, all or nothing, and return its ids. Raises `SchemaMismatch` if this version cannot."""
     async with transaction() as current:
         await current.connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK, timeout=600)
         missing, unknown = await _difference()
-        _refuse_newer(unknown)
+        _refuse_unknown(unknown)
         if missing:
             await _run_forwards()
     return missing
@@ -34,7 +34,7 @@ async def migrate() -> list[str]:
 async def check() -> None:
     """Raises `SchemaMismatch` unless every migration of this version, and no other, was applied."""
     missing, unknown = await _difference()
-    _refuse_newer(unknown)
+    _refuse_unknown(unknown)
     if missing:
         raise SchemaMismatch("The database is older than this Parley: run `parley migrate`.")
 
@@ -45,7 +45,13 @@ def known_ids(migrations: pathlib.Path | None = None) -> list[str]:
     return sorted(match[1] for file in files if (match := _ID.search(file.read_text(encoding="utf-8"))))
 
 
-def _refuse_newer(unknown: list[str]) -> None:
+def _refuse_unknown(unknown: list[str]) -> None:
+    """Ids sort by date: one from before the baseline is of a version before the first release."""
+    if unknown and unknown[0] < known_ids()[0]:
+        raise SchemaMismatch(
+            "The database was made before Parley's first release and cannot be upgraded: use a new data folder (PARLEY_DATA)"
+            " or an empty database (DATABASE_URL), or open this one with the Parley that made it."
+        )
     if unknown:
         raise SchemaMismatch("The database was made by a newer Parley: upgrade this one, or restore an older backup.")
 

@@ -6,6 +6,9 @@ import shutil
 import subprocess
 import sys
 
+#: Ten times what a busy machine needs for anything that a page does.
+MOST_MS = 60_000
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 #: What Playwright switches off: only the last --disable-features counts, so ours says it again. And the list under the

@@ -98,8 +98,8 @@ async def run_sql(url: str, statement: str) -> list[Any]:
 
 
 async def _drop(url: str, name: str) -> None:
-    """A cluster that a test has restarted may still be busy with that: it is asked again."""
-    for _ in range(5):
+    """A cluster that a test has restarted may still be busy with that: it is asked again for a minute."""
+    for _ in range(120):
         try:
             await run_sql(url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
             return

@@ -9,6 +9,9 @@ for _name in [name for name in os.environ if name.startswith(("PARLEY_", "OLLAMA
 os.environ.pop("DATABASE_URL", None)
 os.environ["PARLEY_BUNDLED_MODELS"] = "false"  # tests that want the real starter model say so: it takes a while to load
 os.environ["PARLEY_DATA"] = tempfile.mkdtemp(prefix="parley-test-data-")
+# By itself pytest keeps the folders of all runs in one, and whoever starts closes that to other accounts: where we are root,
+# the Postgres of a run that is under way, which has an account of its own, would lose its files.
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", os.environ["PARLEY_DATA"])
 
 import asyncio
 import contextlib

@@ -5,6 +5,7 @@ Each is an HTTP client on the app itself, as the browser would be: it keeps cook
 
 import asyncio
 import contextlib
+import copy
 import functools
 import re
 from collections.abc import AsyncIterator
@@ -90,12 +91,23 @@ async def add_user(name: str, *, is_owner: bool = False) -> User:
     return await User.add(name=name, email=email, password_hash=password_hash(), is_owner=is_owner)
 
 
+@functools.cache
+def _app_over(database: str) -> tuple[Litestar, Any]:
+    """The app of this test process, whose lifespan begins anew for each test; and its guard, for which a test may put another.
+
+    Registering a hundred routes takes longer than most tests.
+    """
+    made = create_app(settings, database_url=database, with_worker=False)
+    return made, made.asgi_handler
+
+
 @pytest.fixture
 async def app(database: str) -> AsyncIterator[Litestar]:
     """The app without a worker, running on empty tables."""
     # It opens its own pool.
     await app_database.close_pool()
-    made = create_app(settings, database_url=database, with_worker=False)
+    made, guard = _app_over(database)
+    made.asgi_handler = copy.copy(guard)
     async with _in_one_task(made):
         yield made
 

@@ -4,8 +4,10 @@ import collections
 import contextlib
 import os
 import pathlib
+import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,12 +18,15 @@ import psutil
 
 ROOT = pathlib.Path(__file__).parent.parent
 
+#: Ten times what a busy machine needs for anything that a program does.
+SECONDS = 120.0
 _READY = re.compile(r"Parley is ready: (http://\S+)")
 
 
 class Program:
     """`python -m app …`. After `start`: `base_url` (of `serve`), `process`, `log_path` (all that it printed)."""
 
+    python = sys.executable
     module = "app"
     stdin = subprocess.DEVNULL
 
@@ -44,12 +49,12 @@ class Program:
         self._seen = threading.Event()
         self._is_ready = False
         self._descendants: set[psutil.Process] = set()
-        self._lines: collections.deque[str] = collections.deque(maxlen=200)
+        self._lines: collections.deque[str] = collections.deque(maxlen=20_000)
 
-    def start(self, timeout_seconds: float = 60.0) -> "Program":
+    def start(self, timeout_seconds: float = SECONDS) -> "Program":
         """Start it, and return when it says that it is ready. Raises `RuntimeError` with its last lines."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", self.module, *self.arguments],
+            [self.python, "-m", self.module, *self.arguments],
             cwd=self.cwd,
             env=self.environment,
             stdin=self.stdin,
@@ -61,11 +66,13 @@ class Program:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         if not self._seen.wait(timeout_seconds) or not self._is_ready:
+            code = self.process.poll()
             self.kill()
-            raise RuntimeError("The program did not become ready:\n" + "\n".join(self._lines))
+            what = f"within {timeout_seconds:.0f} s" if code is None else f"and ended with the code {code}"
+            raise RuntimeError(f"The program did not become ready {what}:\n" + self._last_lines())
         return self
 
-    def stop(self, timeout_seconds: float = 30.0) -> int:
+    def stop(self, timeout_seconds: float = SECONDS) -> int:
         """Ask it to end as a service manager would; returns the exit code. Asserts that no child is left."""
         if self.process.poll() is None:
             self._note_descendants()
@@ -74,7 +81,9 @@ class Program:
             code = self.process.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError("The program did not end:\n" + "\n".join(self._lines)) from None
+            raise AssertionError(
+                f"The program did not end within {timeout_seconds:.0f} s:\n" + self._last_lines()
+            ) from None
         self._close()
         left = self.living_descendants()
         for process in left:
@@ -89,7 +98,7 @@ class Program:
         for process in [self.process, *(self._descendants if with_children else ())]:
             with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
                 process.kill()
-        self.process.wait(10)
+        self.process.wait(SECONDS)
         self._close()
 
     def living_descendants(self) -> list[psutil.Process]:
@@ -110,14 +119,14 @@ class Program:
         """The address that creates the owner, as the console of `serve` shows it."""
         return self.wait_for_line("Create the owner account: ").partition("Create the owner account: ")[2]
 
-    def wait_for_line(self, pattern: str, timeout_seconds: float = 20.0) -> str:
+    def wait_for_line(self, pattern: str, timeout_seconds: float = SECONDS) -> str:
         """The first printed line that matches, waited for."""
         deadline = time.monotonic() + timeout_seconds
         while time.monotonic() < deadline:
             if found := next((line for line in list(self._lines) if re.search(pattern, line)), None):
                 return found
             time.sleep(0.02)
-        raise AssertionError(f"{pattern!r} was not printed:\n" + "\n".join(self._lines))
+        raise AssertionError(f"{pattern!r} was not printed within {timeout_seconds:.0f} s:\n" + self._last_lines())
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -132,14 +141,25 @@ class Program:
                     self._seen.set()
         self._seen.set()
 
+    def _last_lines(self) -> str:
+        return "\n".join(list(self._lines)[-200:])
+
     def _close(self) -> None:
-        self._reader.join(10)
+        self._reader.join(SECONDS)
         assert self.process.stdout is not None
         self.process.stdout.close()
 
     def _note_descendants(self) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             self._descendants.update(psutil.Process(self.process.pid).children(recursive=True))
+
+
+def free_port() -> int:
+    """A port that nobody has, for a program that must be told one: below those that the system gives to connections."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def lives(process: psutil.Process) -> bool:

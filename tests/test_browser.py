@@ -70,7 +70,7 @@ def test_the_browser_is_given_a_file_that_leads_on_and_no_token(tmp_path: pathli
     (tmp_path / FILE).write_text("left behind by a process that was killed")
     (tmp_path / FILE).chmod(0o644)
     open_page(LINK, tmp_path)
-    assert desktop.opened.get(timeout=20) == (tmp_path / FILE).as_uri()
+    assert desktop.opened.get(timeout=60) == (tmp_path / FILE).as_uri()
     assert stat.S_IMODE((tmp_path / FILE).stat().st_mode) == 0o600
     written = (tmp_path / FILE).read_text()
     assert (

@@ -17,7 +17,7 @@ from app.providers.download import Target, fetch
 from app.providers.errors import Unreachable
 from app.settings import BadSetting
 from tests.authorities import DAY, Authority
-from tests.providers.conftest import QUICK, collect, question
+from tests.providers.conftest import PATIENT, collect, question
 from tests.scripted import DIALECTS, OPENAI, Dialect, ScriptedServer, whole
 
 
@@ -35,7 +35,7 @@ async def server(authority: Authority) -> AsyncIterator[ScriptedServer]:
 
 async def faults(client: httpx.AsyncClient, server: ScriptedServer, dialect: Dialect = OPENAI) -> list[str]:
     """What is said of a list, a question and a pull; "" where it goes well."""
-    provider = PROVIDERS[dialect.kind](Account("Acme", server.url_for(dialect)), client, QUICK)
+    provider = PROVIDERS[dialect.kind](Account("Acme", server.url_for(dialect)), client, PATIENT)
     found = []
     for asking in (provider.list_models(), _pull(client, f"{server.url}/tiny.gguf")):
         try:
@@ -48,7 +48,7 @@ async def faults(client: httpx.AsyncClient, server: ScriptedServer, dialect: Dia
 
 
 async def _pull(client: httpx.AsyncClient, url: str) -> None:
-    answer = await fetch(client, Target(url, allows_private=True), {}, within_seconds=10)
+    answer = await fetch(client, Target(url, allows_private=True), {}, within_seconds=60)
     assert await answer.response.aread() == b"GGUF"
     await answer.response.aclose()
 
@@ -132,8 +132,8 @@ def test_making_a_connection_reads_no_file(authority: Authority, tmp_path: Path)
     context = make_context(str(path))
     path.unlink()
     before = context.cert_store_stats()
-    began = time.perf_counter()
+    began = time.thread_time()
     for _ in range(1000):
         context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="models.example")
-    assert time.perf_counter() - began < 5  # 0.01 s on a quiet machine, and 16 where the store is read each time
+    assert time.thread_time() - began < 5  # 0.01 s of the processor, and 16 where the store is read each time
     assert context.cert_store_stats() == before

@@ -20,7 +20,7 @@ HTMX = {"hx-request": "true"}
 
 
 async def test_one_turn_from_the_form_to_the_stored_answer(server: StartProgram, database_url: str) -> None:
-    async with ScriptedServer() as models, httpx.AsyncClient(timeout=20) as browser:
+    async with ScriptedServer() as models, httpx.AsyncClient(timeout=120) as browser:
         program = await server(database_url=database_url)
         browser.base_url = httpx.URL(program.base_url)
         await become_owner(browser, program.owner_link)

@@ -1,8 +1,10 @@
 """The `parley` command: starts, says what it does, ends without a trace, and puts what is wrong into one sentence."""
 
 import asyncio
+import contextlib
 import os
 import pathlib
+import select
 import signal
 import socket
 import subprocess
@@ -10,14 +12,25 @@ import sys
 import time
 
 import httpx
+import psutil
 import pytest
 
 from app.embedded import EmbeddedPostgres, hold
 from tests.clusters import run_sql
 from tests.conftest import StartProgram
-from tests.programs import ROOT, Program
+from tests.dump import dump
+from tests.programs import ROOT, SECONDS, Program, free_port
 
 PASSWORD = "a quiet reading room"
+
+#: What a version from before the baseline left, in short.
+OLD_DATABASE = """
+CREATE TABLE migration AS SELECT '2026-11-30T05:00:00:000000' AS name, 'parley' AS app_name
+"""
+FROM_BEFORE = (
+    "The database was made before Parley's first release and cannot be upgraded: use a new data folder (PARLEY_DATA)"
+    " or an empty database (DATABASE_URL), or open this one with the Parley that made it."
+)
 
 
 class Ended:
@@ -47,7 +60,7 @@ async def parley(*arguments: str, data: pathlib.Path, stdin: str = "", **environ
         stderr=subprocess.PIPE,
     )
     try:
-        out, err = await asyncio.wait_for(process.communicate(stdin.encode()), 60)
+        out, err = await asyncio.wait_for(process.communicate(stdin.encode()), SECONDS)
     finally:
         if process.returncode is None:
             process.terminate()
@@ -57,11 +70,11 @@ async def parley(*arguments: str, data: pathlib.Path, stdin: str = "", **environ
 
 
 def status_of(program: Program) -> int:
-    return httpx.get(f"{program.base_url}/health", timeout=10).status_code
+    return httpx.get(f"{program.base_url}/health", timeout=SECONDS).status_code
 
 
 def is_soon_healthy(program: Program) -> bool:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         if status_of(program) == 200:
             return True
@@ -94,7 +107,7 @@ async def test_serve_ends_with_everything_that_it_started(server: StartProgram, 
     assert await postgres.find()
     running._note_descendants()
     running.process.send_signal(number)
-    assert await asyncio.to_thread(running.process.wait, 15) == 0
+    assert await asyncio.to_thread(running.process.wait, SECONDS) == 0
     assert await asyncio.to_thread(running.stop) == 0
     assert await postgres.find() is None
     assert running.text().splitlines()[-1] == "Parley has ended."
@@ -116,11 +129,53 @@ async def test_serve_ends_in_order_when_nobody_reads_its_output_any_more(tmp_pat
                     break
             process.stdout.close()
             process.terminate()
-            return process.wait(20)
+            return process.wait(SECONDS)
 
     # 120 is Python's own word for "standard output was closed before I could flush it".
     assert await asyncio.to_thread(start_and_look_away) in (0, 120)
     assert await EmbeddedPostgres(tmp_path).find() is None
+
+
+@pytest.mark.parametrize("module", ["app", "scripts.reload"])
+async def test_serve_ends_in_order_when_its_terminal_was_closed(tmp_path: pathlib.Path, module: str) -> None:
+    command = [sys.executable, "-m", module, *(["serve"] if module == "app" else []), "--port", "0", "--no-open"]
+
+    def start_and_close_the_terminal() -> int:
+        terminal, inner = os.openpty()
+        environment = Program(data=tmp_path).environment
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=inner, stderr=inner)
+        os.close(inner)
+        try:
+            read_until(terminal, "Parley is ready")
+            os.close(terminal)
+            process.terminate()
+            return process.wait(100)
+        finally:
+            end_with_children(process)
+
+    assert await asyncio.to_thread(start_and_close_the_terminal) in (0, 120)
+    assert await EmbeddedPostgres(tmp_path).find() is None
+
+
+def read_until(terminal: int, text: str) -> None:
+    """Raises `AssertionError` with what was said instead."""
+    said = ""
+    while text not in said:
+        assert select.select([terminal], [], [], 100)[0], f"no {text!r} in {said!r}"
+        try:
+            said += os.read(terminal, 4096).decode(errors="replace")
+        except OSError as error:  # Linux, when the program has ended
+            raise AssertionError(f"no {text!r} in {said!r}") from error
+
+
+def end_with_children(process: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of a program, so that a failed test leaves nothing behind."""
+    if process.poll() is None:
+        for one in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+        process.kill()
+        process.wait()
 
 
 async def test_a_killed_serve_is_simply_started_again(server: StartProgram) -> None:
@@ -189,6 +244,37 @@ async def test_a_foreign_database_is_only_migrated_when_told_to(
     assert newer.sentence.startswith("The database was made by a newer Parley")
 
 
+async def test_a_database_from_before_the_first_release_is_refused_and_left_as_it_is(
+    empty_database_url: str, tmp_path: pathlib.Path
+) -> None:
+    own = EmbeddedPostgres(tmp_path / "old")
+    url = await own.start()
+    for old in (url, empty_database_url):
+        await run_sql(old, OLD_DATABASE)
+    before = [await dump(old) for old in (url, empty_database_url)]
+    await own.stop()
+    refused = [
+        *[
+            await parley(*command, data=own.data)
+            for command in (["serve", "--port", "0"], ["migrate"], ["owner", "--link"])
+        ],
+        *[
+            await parley(*command, data=tmp_path, DATABASE_URL=empty_database_url)
+            for command in (["serve", "--port", "0"], ["worker"], ["migrate"], ["owner", "--link"])
+        ],
+    ]
+    assert {(ended.code, ended.sentence) for ended in refused} == {(1, FROM_BEFORE)}
+    checked = await parley("doctor", data=tmp_path, DATABASE_URL=empty_database_url, PARLEY_PORT="0")
+    failed = [line for line in checked.out.splitlines() if " fail " in line]
+    assert (checked.code, [line.split("  ")[0] for line in failed]) == (1, ["schema"])
+    assert "before Parley's first release" in failed[0]
+    await own.start()
+    try:
+        assert [await dump(old) for old in (url, empty_database_url)] == before
+    finally:
+        await own.stop()
+
+
 async def test_a_taken_port_is_one_sentence(tmp_path: pathlib.Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -228,10 +314,11 @@ async def test_a_bad_environment_is_one_sentence(
 
 
 async def test_a_database_that_does_not_answer_is_one_sentence_without_its_password(tmp_path: pathlib.Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    url = f"postgres://olive:hunter2@127.0.0.1:{port}/parley"
-    ended = await parley("migrate", data=tmp_path, DATABASE_URL=url)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # nobody listens, and nobody else gets the port
+        port = closed.getsockname()[1]
+        url = f"postgres://olive:hunter2@127.0.0.1:{port}/parley"
+        ended = await parley("migrate", data=tmp_path, DATABASE_URL=url)
     assert ended.code == 1
     assert ended.sentence.startswith(f"The database at postgres://127.0.0.1:{port}/parley does not answer")
     assert "hunter2" not in ended.err
@@ -263,7 +350,7 @@ async def test_the_address_that_creates_the_owner_is_shown_until_there_is_one(
 async def until_it_lives(worker: httpx.AsyncClient) -> None:
     """It says that it is ready before its first sign of life is stored."""
     figures = ""
-    for _look in range(600):
+    for _look in range(20 * int(SECONDS)):
         figures = (await worker.get("/metrics", headers={"authorization": "Bearer a-token-of-monitoring"})).text
         if "\nparley_workers 1\n" in figures:
             return
@@ -274,11 +361,10 @@ async def until_it_lives(worker: httpx.AsyncClient) -> None:
 async def test_a_worker_answers_on_a_port_of_its_own_where_one_is_set(
     program: StartProgram, database_url: str, tmp_path: pathlib.Path
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     given = {"PARLEY_WORKER_PORT": str(port), "PARLEY_METRICS_TOKEN": "a-token-of-monitoring"}
     running = await program("worker", database_url=database_url, environment=given, wait_for="worker is ready")
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=SECONDS) as client:
         assert (await client.get("/health")).status_code == 200
         assert (await client.get("/metrics")).status_code == 401
         await until_it_lives(client)

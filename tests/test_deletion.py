@@ -12,6 +12,7 @@ from tests.dump import dump
 from tests.e2e.model_server import ModelServer
 from tests.scripted import OPENAI, whole
 from tests.test_whole_log import EMAIL, KEY, PASSWORD, WORDS, browser, ended, submit
+from tests.watching import PROGRAM_SECONDS, until
 
 NOT_OF_THE_THREAD = ("name", "path")
 
@@ -49,9 +50,13 @@ async def test_a_minute_after_its_deletion_nothing_of_a_thread_is_left(
         held = await dump(url)
         assert [word for word in (*words, *ids) if word not in held and word != WORDS["title"]] == []
         await submit(olive, f"{page}?_method=DELETE", f"{page}/deletion")
-        async with asyncio.timeout(90):  # a minute on an idle machine
-            while [word for word in (*words, *ids) if word in await dump(url)]:  # noqa: ASYNC110  the database tells nobody
-                await asyncio.sleep(1)
+
+        async def is_gone() -> bool:
+            await asyncio.sleep(1)
+            held = await dump(url)
+            return not [word for word in (*words, *ids) if word in held]
+
+        await until("an end of everything of the thread", is_gone, 240)  # a minute on an idle machine
     assert program.stop() == 0
     for path in (log, program.log_path, *files_of(program.data)):
         text = path.read_text(errors="replace")
@@ -64,9 +69,10 @@ def files_of(data: pathlib.Path) -> list[pathlib.Path]:
 
 
 async def until_found(url: str, word: str) -> None:
-    async with asyncio.timeout(30):
-        while word not in await dump(url):  # noqa: ASYNC110  the database tells nobody
-            await asyncio.sleep(0.1)
+    async def is_found() -> bool:
+        return word in await dump(url)
+
+    await until(f"{word!r} in the database", is_found, PROGRAM_SECONDS)
 
 
 async def rows(url: str, statement: str) -> list[asyncpg.Record]:

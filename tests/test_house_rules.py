@@ -131,7 +131,7 @@ def test_what_runs_answers_cannot_render_them() -> None:
     """A text that kills its renderer would kill the next worker too, and the one after it."""
     code = "import sys, app.chat.worker, app.chat.title, app.chat.resolution, app.chat.stop; print(*sys.modules)"
     loaded = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60, capture_output=True, text=True
+        [sys.executable, "-c", code], cwd=ROOT, check=True, timeout=240, capture_output=True, text=True
     )
     renderers = {"app.html.markdown", "app.html.stream", "app.html.offload", "app.chat.rendering", "nh3", "math_core"}
     assert not renderers & set(loaded.stdout.split())
@@ -244,7 +244,7 @@ def test_one_module_knows_which_language_is_spoken() -> None:
 def test_what_the_app_says_can_be_gathered_for_translators(tmp_path: pathlib.Path) -> None:
     arguments = ["--mapping=babel.cfg", f"--output={tmp_path / 'messages.pot'}", "."]
     command = [sys.executable, "-m", "babel.messages.frontend", "--quiet", "extract", *arguments]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=60)
+    subprocess.run(command, cwd=ROOT, check=True, timeout=240)
     with (tmp_path / "messages.pot").open("rb") as file:
         gathered = {message.id for message in pofile.read_po(file)}
     assert {

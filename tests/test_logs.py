@@ -1,6 +1,7 @@
 """The log says what happened, and never what people wrote or what opens a door."""
 
 import io
+import itertools
 import json
 import logging
 import pathlib
@@ -12,6 +13,8 @@ import pytest
 import structlog
 
 from app import logs, settings
+
+LEVELS = ("debug", "info", "warning", "error")
 
 
 class Terminal(io.StringIO):
@@ -52,6 +55,7 @@ def test_events_are_json_lines_unless_in_a_terminal() -> None:
     assert event == {
         "event": "generation_finished",
         "level": "info",
+        "logger": __name__,
         "request_id": "r1",
         "thread_id": "t1",
         "duration_ms": 1200,
@@ -61,6 +65,7 @@ def test_events_are_json_lines_unless_in_a_terminal() -> None:
     configure(terminal)
     structlog.get_logger().info("generation_finished", duration_ms=1200)
     assert "generation_finished" in terminal.getvalue()
+    assert __name__ in terminal.getvalue()
     assert not terminal.getvalue().startswith("{")
 
 
@@ -116,15 +121,42 @@ def test_an_exception_tells_where_and_what_but_quotes_no_values() -> None:
     assert local_text not in stream.getvalue()
 
 
+def chained(count: int, *, is_round: bool) -> Exception:
+    errors = [ValueError(f"error {number}") for number in range(count)]
+    for cause, error in itertools.pairwise(errors):
+        error.__context__ = cause
+    if is_round:
+        errors[0].__cause__ = errors[-1]
+    return errors[-1]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5_000])
+@pytest.mark.parametrize("is_round", [False, True])
+@pytest.mark.parametrize("is_group", [False, True])
+def test_an_error_whose_causes_go_round_or_on_without_end_is_written(
+    count: int, is_round: bool, is_group: bool
+) -> None:
+    stream = io.StringIO()
+    configure(stream)
+    error = chained(count, is_round=is_round)
+    logging.getLogger("uvicorn.error").error(
+        "Exception in ASGI application", exc_info=ExceptionGroup("several", [error, error]) if is_group else error
+    )
+    (event,) = written(stream)
+    described = str(event["exception"])
+    assert described.count(f"ValueError: error {count - 1}") == 1
+    assert len(described.splitlines()) == min(count + is_group, 30)
+
+
 def test_other_libraries_are_heard_from_warnings_on() -> None:
     stream = io.StringIO()
     configure(stream)
     logging.getLogger("httpx").info("HTTP Request: POST https://models.example/v1 200 OK")
     logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
     logging.getLogger("asyncio").error("Task exception was never retrieved\nfuture: <Task exception=E('what I wrote')>")
-    assert [event["event"] for event in written(stream)] == [
-        "Invalid HTTP request received.",
-        "Task exception was never retrieved",
+    assert [(event["logger"], event["event"]) for event in written(stream)] == [
+        ("uvicorn.error", "Invalid HTTP request received."),
+        ("asyncio", "Task exception was never retrieved"),
     ]
 
 
@@ -137,9 +169,19 @@ def test_the_file_is_written_beside_the_terminal_and_as_json(tmp_path: pathlib.P
     assert json.loads(file.read_text())["pid"] == 7
 
 
-def test_the_level_is_a_setting() -> None:
-    stream = io.StringIO()
-    configure(stream, PARLEY_LOG_LEVEL="warning")
-    structlog.get_logger().info("generation_finished")
-    structlog.get_logger().warning("worker_fenced")
-    assert [event["event"] for event in written(stream)] == ["worker_fenced"]
+@pytest.mark.parametrize("console", LEVELS)
+@pytest.mark.parametrize("file", ["", "auto", *LEVELS])
+def test_console_and_file_each_have_a_level(console: str, file: str, tmp_path: pathlib.Path) -> None:
+    stream, path = io.StringIO(), tmp_path / "parley.log"
+    configure(stream, PARLEY_LOG_LEVEL=console, PARLEY_LOG_FILE=str(path), PARLEY_LOG_FILE_LEVEL=file)
+    for level in LEVELS:
+        getattr(structlog.get_logger(), level)("own_event")
+        logging.getLogger("httpx").log(logging.getLevelNamesMapping()[level.upper()], "its event")
+    assert [event["level"] for event in written(stream)] == expected_levels(console)
+    lines = path.read_text().splitlines() if path.exists() else []
+    assert [json.loads(line)["level"] for line in lines] == expected_levels(console if file in ("", "auto") else file)
+
+
+def expected_levels(least: str) -> list[str]:
+    """Of an event of ours and one of a library's at each level, the levels that are written."""
+    return [level for level in LEVELS[LEVELS.index(least) :] for _ in range(2 if level in ("warning", "error") else 1)]

@@ -1,19 +1,23 @@
 """A Postgres of the owner's own is looked at before it is used: what cannot work is said in one sentence."""
 
+import asyncio
 import contextlib
 import pathlib
 import urllib.parse
 import uuid
 from collections.abc import AsyncIterator
+from typing import Never
 
 import asyncpg
 import pytest
 
+from app import cli, database
 from app.cli.opening import CannotStart
 from app.cli.postgres import open_address
 from app.embedded import EmbeddedPostgres
 from app.settings import BadSetting
 from tests.clusters import run_sql, url_of
+from tests.faults.relay import Relay, to_socket
 from tests.pooler import Pooler
 from tests.test_cli import parley
 
@@ -61,6 +65,31 @@ async def test_a_pooler_that_shares_sessions_is_found_out(database_url: str, ses
     async with pooler(database_url, sessions=sessions).listen() as port:
         with pytest.raises(CannotStart, match=r"A pooler in transaction mode.*direct address.*pool_mode = session"):
             await open_address(f"postgres://postgres@127.0.0.1:{port}/x")
+
+
+async def test_one_that_was_silent_for_a_moment_is_asked_again(database_url: str) -> None:
+    """As Postgres is on a machine that stands still just as the pool is opened."""
+    parts = urllib.parse.urlsplit(database_url)
+    folder = dict(urllib.parse.parse_qsl(parts.query))["host"]
+
+    async def be_silent() -> Never:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with Relay(be_silent, to_socket(f"{folder}/.s.PGSQL.5432")) as relay:
+        await database.open_pool(f"postgresql://postgres@127.0.0.1:{relay.port}{parts.path}", size=1)
+        try:
+            assert [tuple(row) for row in await database.fetch("SELECT 1")] == [(1,)]
+        finally:
+            await database.close_pool()
+
+
+def test_a_silent_one_is_a_sentence_on_the_console(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli._end(TimeoutError())
+    assert capsys.readouterr().err == (
+        "parley: The database does not answer: it accepts the connection but sends nothing.\n"
+    )
 
 
 async def test_postgres_itself_is_taken_for_none(database_url: str) -> None:

@@ -1,5 +1,7 @@
 """What is shipped is whole: the wheel, the lock, the files that start Parley elsewhere."""
 
+import contextlib
+import importlib.metadata
 import os
 import pathlib
 import re
@@ -7,11 +9,13 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import venv
 import zipfile
 
 import httpx
 import pytest
 
+from app import __version__
 from app.providers.model_files import PACKAGES
 from tests.programs import ROOT, Program
 
@@ -20,33 +24,42 @@ SHIPPED = ("templates", "static", "migrations", "locale")
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A wheel, built from a copy so that the checkout stays clean."""
+    """What `make wheel` builds, in a copy with the remains of an earlier build, so that the checkout stays clean."""
     source = tmp_path_factory.mktemp("source")
     for name in ("app", *SHIPPED):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+    for name in ("Makefile", "pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source / name)
-    target = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "wheel",
-            "--quiet",
-            "--no-deps",
-            "--no-build-isolation",
-            "--wheel-dir",
-            target,
-            ".",
-        ],
-        cwd=source,
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
-    (found,) = target.glob("parley-*.whl")
+    for stale in ("build/lib/app/stale.py", "dist/parley-0.0.0-py3-none-any.whl"):
+        (source / stale).parent.mkdir(parents=True)
+        (source / stale).touch()
+    done = make("wheel", cwd=source)
+    (found,) = (source / "dist").iterdir()
+    assert done == f"dist/{found.name}\n"
+    assert found.name == f"parley-{__version__}-py3-none-any.whl"
+    assert not (source / "build").exists()
     return found
+
+
+def make(*arguments: str, cwd: pathlib.Path = ROOT, path: str = os.environ["PATH"]) -> str:
+    """What a target prints, with the environment that runs this test and never with a new one."""
+    environment = {"PATH": path, "HOME": str(cwd)}
+    command = ["make", f"VENV={sys.prefix}", "--old-file", f"{sys.prefix}/.installed", *arguments]
+    done = subprocess.run(command, cwd=cwd, env=environment, check=True, timeout=300, capture_output=True, text=True)
+    return done.stdout
+
+
+def make_runtime_venv(folder: pathlib.Path) -> pathlib.Path:
+    """A venv that has exactly the locked runtime dependencies, as links to ours; where its packages are."""
+    venv.create(folder, symlinks=True)
+    (site,) = folder.glob("lib/python*/site-packages")
+    for name in locked("requirements.runtime.lock"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # for another system or Python
+            distribution = importlib.metadata.distribution(name)
+            for top in {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}:
+                if not (site / top).exists():
+                    (site / top).symlink_to(distribution.locate_file(top))
+    return site
 
 
 def files_below(folder: pathlib.Path) -> set[str]:
@@ -66,11 +79,13 @@ def test_the_wheel_carries_every_file_and_nothing_else_of_the_checkout(wheel: pa
 
 
 def test_an_installed_parley_serves_from_any_folder(wheel: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    """With what the runtime lock installs, and nothing that only developers have."""
+    site = make_runtime_venv(tmp_path / "venv")
+    zipfile.ZipFile(wheel).extractall(site)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     running = Program("serve", "--port", "0", data=tmp_path / "data", cwd=elsewhere)
-    running.environment["PYTHONPATH"] = str(tmp_path / "site")
+    running.python = str(tmp_path / "venv" / "bin" / "python")
     running.start()
     try:
         page = httpx.get(running.base_url, follow_redirects=True)
@@ -81,6 +96,27 @@ def test_an_installed_parley_serves_from_any_folder(wheel: pathlib.Path, tmp_pat
     finally:
         running.stop()
     assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("engine", ["docker", "podman"])
+def test_an_image_is_built_by_the_engine_that_runs(engine: str, tmp_path: pathlib.Path) -> None:
+    for name in ("docker", "podman"):  # installed both; only one of them runs
+        answer = "exit 0" if name == engine else "exit 1"
+        (tmp_path / name).write_text(f'#!/bin/sh\n[ "$1" = info ] && {answer}\necho "{name} $@"\n')
+        (tmp_path / name).chmod(0o755)
+    assert make("image", path=f"{tmp_path}:{os.environ['PATH']}") == f"{engine} build --tag parley:{__version__} .\n"
+
+
+def test_without_an_engine_no_image_is_built_and_that_is_said(tmp_path: pathlib.Path) -> None:
+    for name in ("docker", "podman"):
+        (tmp_path / name).write_text("#!/bin/sh\necho Cannot connect >&2\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    said = make("image", path=f"{tmp_path}:{os.environ['PATH']}")
+    assert said == "Neither docker nor podman runs here, so no image was built.\n"
+
+
+def test_build_makes_both() -> None:
+    assert "\nbuild: wheel image\n" in (ROOT / "Makefile").read_text()
 
 
 def test_the_command_is_called_parley() -> None:

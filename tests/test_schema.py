@@ -1,22 +1,23 @@
-"""Migrations are applied once and whole, and a database of another version is refused in one sentence."""
+"""The schema is made once and whole, equals `app/tables`, and a database of another version is refused in one sentence."""
 
 import asyncio
-import contextlib
-import hashlib
-import importlib.util
-import io
-import sys
-import uuid
+import re
+import subprocess
+from typing import Any
 
-import msgspec
+import asyncpg
 import pytest
-from piccolo.apps.migrations.commands.forwards import ForwardsMigrationManager
+from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment
+from piccolo.table import create_db_tables
 
 from app import database as app_database
-from app import schema
-from app.chat.requests import list_sent
+from app import postmaster, schema
 from app.database import fetch, new_id
-from app.paths import folder
+from app.tables import TABLES
+from tests.dump import dump
+
+#: The columns of `model` that stand in SQL alone: sources of facts, and prices (docs/decisions/0019).
+IN_SQL = {("model", name) for name in ("known", "said", "set_by_owner", "input_price", "output_price", "cached_price")}
 
 
 async def test_an_empty_database_is_migrated_and_then_matches(empty_database_url: str) -> None:
@@ -40,18 +41,63 @@ async def test_two_that_migrate_at_once_do_it_once(empty_database_url: str) -> N
         await app_database.close_pool()
 
 
-async def test_a_database_of_a_newer_version_is_refused(database_url: str) -> None:
-    await app_database.open_pool(database_url, size=4)
+@pytest.mark.parametrize(
+    ("ids", "sentence"),
+    [
+        (["2999-01-01T00:00:00:000000"], "newer Parley"),
+        (["2026-11-21T02:04:49:487777"], "before Parley's first release"),
+        (["2026-11-21T02:04:49:487777", "2026-11-30T05:00:00:000000"], "before Parley's first release"),
+    ],
+)
+async def test_a_database_of_another_line_is_refused_and_left_as_it_is(
+    empty_database_url: str, ids: list[str], sentence: str
+) -> None:
+    await app_database.open_pool(empty_database_url, size=4)
     try:
-        await app_database.fetch(
-            "INSERT INTO migration (name, app_name, ran_on) VALUES ('2999-01-01', 'parley', now())"
-        )
-        with pytest.raises(schema.SchemaMismatch, match="newer Parley"):
-            await schema.check()
-        with pytest.raises(schema.SchemaMismatch, match="newer Parley"):
-            await schema.migrate()
+        await fetch("CREATE TABLE migration (name text, app_name text)")
+        await fetch("INSERT INTO migration SELECT unnest($1::text[]), 'parley'", ids)
+        before = structure(empty_database_url), await dump(empty_database_url)
+        for open_it in (schema.check, schema.migrate):
+            with pytest.raises(schema.SchemaMismatch, match=sentence):
+                await open_it()
+        assert (structure(empty_database_url), await dump(empty_database_url)) == before
     finally:
         await app_database.close_pool()
+
+
+async def test_a_migrated_database_that_a_newer_version_changed_is_refused(database_url: str) -> None:
+    await app_database.open_pool(database_url, size=4)
+    try:
+        await fetch("INSERT INTO migration (name, app_name, ran_on) VALUES ('2999-01-01', 'parley', now())")
+        with pytest.raises(schema.SchemaMismatch, match="newer Parley"):
+            await schema.check()
+    finally:
+        await app_database.close_pool()
+
+
+async def test_migrations_make_what_the_tables_say(database_url: str, empty_database_url: str) -> None:
+    """Column by column and constraint by constraint, as Postgres itself describes them."""
+    await app_database.open_pool(empty_database_url, size=4)
+    try:
+        await create_db_tables(*TABLES)
+    finally:
+        await app_database.close_pool()
+    (columns, constraints, indexes), migrated = await catalog(empty_database_url), await catalog(database_url)
+    assert columns == {key: value for key, value in migrated[0].items() if key not in IN_SQL}
+    assert set(migrated[0]) & IN_SQL == IN_SQL
+    assert constraints == migrated[1]
+    assert indexes <= migrated[2]
+
+
+def test_the_queue_is_what_pgqueuer_installs(database_url: str, empty_database_url: str) -> None:
+    """If this fails after an update of PgQueuer: its changes of the schema are a migration of ours."""
+    asyncio.run(_execute(empty_database_url, QueryBuilderEnvironment().build_install_query()))
+    ours, theirs = (
+        {name: text for name, text in structure(url).items() if "pgqueuer" in name}
+        for url in (database_url, empty_database_url)
+    )
+    assert ours == theirs
+    assert len(ours) > 30
 
 
 async def test_tables_start_empty(database: str) -> None:
@@ -68,93 +114,80 @@ async def test_postgres_parses_no_text_that_people_write(database: str) -> None:
     assert not [expression for expression in expressions if "to_tsvector" in expression]
 
 
-async def test_what_servers_had_said_of_models_outlives_the_migration_of_facts(empty_database_url: str) -> None:
-    (path,) = folder("migrations").glob("*07_30_00_000000.py")
-    spec = importlib.util.spec_from_file_location("facts_of_models", path)
-    assert spec is not None
-    assert spec.loader is not None
-    migration = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(migration)
-    await app_database.open_pool(empty_database_url, size=4)
-    try:
-        old = ", ".join(f"{name} {kind}" for name, kind in migration.FACTS.items() if name in migration.OLD)
-        await app_database.fetch(f"CREATE TABLE model (name text, {old})")
-        await app_database.fetch("INSERT INTO model (name, has_vision, context_window) VALUES ('m', false, 4096)")
-        for statement in migration.statements():
-            await app_database.fetch(statement)
-        (row,) = await app_database.fetch("SELECT * FROM model")
-        assert (row["has_vision"], row["context_window"], row["has_tools"]) == (False, 4096, None)
-        assert row["input_price"] is None
-        await app_database.fetch("""UPDATE model SET set_by_owner = '{"context_window": 1, "input_price": 0.1}'""")
-        (row,) = await app_database.fetch("SELECT * FROM model")
-        assert (row["context_window"], str(row["input_price"])) == (1, "0.1")
-    finally:
-        await app_database.close_pool()
+@pytest.mark.parametrize("role", ["user", "assistant", "system", "tool"])
+async def test_a_message_has_a_role_of_the_four(database: str, role: str) -> None:
+    thread = await add_thread(new_id())
+    await fetch("INSERT INTO message (id, thread, role) VALUES ($1, $2, $3)", new_id(), thread, role)
+    for wrong in ("", role.upper(), f"{role} "):
+        with pytest.raises(asyncpg.CheckViolationError, match="message_role_check"):
+            await fetch("INSERT INTO message (id, thread, role) VALUES ($1, $2, $3)", new_id(), thread, wrong)
+        with pytest.raises(asyncpg.CheckViolationError, match="message_role_check"):
+            await fetch("UPDATE message SET role = $1", wrong)
 
 
-async def test_requests_that_were_stored_before_blocks_belonged_to_threads_are_read_after(
-    empty_database_url: str,
-) -> None:
-    await app_database.open_pool(empty_database_url, size=4)
-    try:
-        await migrate_until("2026-11-29T20:30:00:000000")
-        user, first, second, answer, other = (new_id() for _ in range(5))
-        shared, naming, orphan = [
-            await old_block(text) for text in ("To be sent twice", "A title?", "Of a deleted thread")
-        ]
-        plain = await old_block("Only here")
-        await fetch("INSERT INTO users (id, name, email) VALUES ($1, 'Alice', 'alice@example.org')", user)
-        await fetch("""INSERT INTO thread (id, "user") SELECT unnest($1::uuid[]), $2""", [first, second], user)
-        await old_generation(first, answer, {"1": body(shared), "2": body(shared, plain)}, {"request": body(naming)})
-        await old_generation(second, other, body(shared), {})
-        assert "2026-11-29T20:30:00:000000" in await schema.migrate()
-        assert [texts(sent.body) for sent in await list_sent(answer)] == [
-            ["To be sent twice"], ["To be sent twice", "Only here"], ["A title?"],
-        ]  # fmt: skip
-        assert [texts(sent.body) for sent in await list_sent(other)] == [["To be sent twice"]]
-        assert await fetch("SELECT 1 FROM block WHERE hash = $1", bytes.fromhex(orphan)) == []
-        await fetch("DELETE FROM thread WHERE id = $1", first)
-        assert [row["thread"] for row in await fetch("SELECT thread FROM block")] == [second]
-        assert [row["name"] for row in await fetch("SELECT to_regclass('block_before') AS name")] == [None]
-    finally:
-        await app_database.close_pool()
+async def test_a_message_outlives_its_sender(database: str) -> None:
+    """A question that somebody else asked in a person's thread carries the answers below it."""
+    alice, bob, message = new_id(), new_id(), new_id()
+    thread = await add_thread(alice)
+    await fetch("INSERT INTO users (id, name, email) VALUES ($1, 'Bob', 'bob@example.org')", bob)
+    await fetch("INSERT INTO message (id, thread, role, sender) VALUES ($1, $2, 'user', $3)", message, thread, bob)
+    await fetch("DELETE FROM users WHERE id = $1", bob)
+    (row,) = await fetch("SELECT sender, metadata FROM message")
+    assert tuple(row) == (None, "{}")
 
 
-def body(*hashes: str) -> dict[str, object]:
-    """A request as `generation.request` holds it."""
-    return {"head": {"model": "m"}, "messages": list(hashes)}
+async def add_thread(user: Any) -> Any:
+    """A thread of Alice."""
+    thread = new_id()
+    await fetch("INSERT INTO users (id, name, email) VALUES ($1, 'Alice', 'alice@example.org')", user)
+    await fetch("""INSERT INTO thread (id, "user") VALUES ($1, $2)""", thread, user)
+    return thread
 
 
-def texts(sent: dict[str, list[dict[str, str]]] | None) -> list[str]:
-    """What the messages of a request say."""
-    return [message["content"] for message in sent["messages"]] if sent else []
-
-
-async def old_block(text: str) -> str:
-    """A row of `block` as it was before threads owned them; its hash."""
-    encoded = msgspec.json.encode({"content": text})
-    digest = hashlib.sha256(encoded)
-    await fetch("INSERT INTO block (hash, body) VALUES ($1, $2)", digest.digest(), encoded.decode())
-    return digest.hexdigest()
-
-
-async def old_generation(thread: uuid.UUID, answer: uuid.UUID, request: object, naming: object) -> None:
-    """An ended generation of an answer, with what it had sent."""
-    await fetch("INSERT INTO message (id, thread, role) VALUES ($1, $2, 'assistant')", answer, thread)
-    stored = [msgspec.json.encode(value).decode() for value in (request, naming)]
-    columns = "id, message, thread, state, request, naming"
-    await fetch(
-        f"INSERT INTO generation ({columns}) VALUES ($1, $2, $3, 'ended', $4, $5)", new_id(), answer, thread, *stored
+async def catalog(url: str) -> tuple[dict[tuple[str, str], tuple[Any, ...]], set[tuple[Any, ...]], set[str]]:
+    """Columns of our tables with their types, whether null is allowed, and defaults; constraints; indexes."""
+    names = [table._meta.tablename for table in TABLES]
+    columns, constraints, indexes = await asyncio.gather(
+        *(_execute(url, statement, names) for statement in (_COLUMNS, _CONSTRAINTS, _INDEXES))
+    )
+    return (
+        {(row[0], row[1]): tuple(row)[2:] for row in columns},
+        set(map(tuple, constraints)),
+        {row[0] for row in indexes},
     )
 
 
-async def migrate_until(migration: str) -> None:
-    """Apply every migration before this one."""
-    ids = schema.known_ids()
-    before, path = ids[ids.index(migration) - 1], list(sys.path)
+def structure(url: str) -> dict[str, str]:
+    """What `pg_dump -s` says of each object, by its name and type."""
+    done = subprocess.run(
+        [str(postmaster.programs() / "pg_dump"), "--schema-only", "--restrict-key=none", url],
+        check=True, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    objects, _, _ = done.stdout.partition("--\n-- PostgreSQL database dump complete")
+    found = re.split(r"^--\n-- Name: (.+); Schema: .*\n--\n", objects, flags=re.MULTILINE)[1:]
+    return {name: text.strip() for name, text in zip(found[::2], found[1::2], strict=True)}
+
+
+async def _execute(url: str, statement: str, *arguments: Any) -> list[Any]:
+    connection = await asyncpg.connect(url)
     try:
-        async with app_database.transaction():
-            with contextlib.redirect_stdout(io.StringIO()):
-                await ForwardsMigrationManager(app_name="parley", migration_id=before).run()
+        if not arguments:
+            return [await connection.execute(statement)]  # of several statements
+        return list(await connection.fetch(statement, *arguments))
     finally:
-        sys.path[:] = path
+        await connection.close()
+
+
+_COLUMNS = """
+SELECT relname, attname, format_type(atttypid, atttypmod), attnotnull,
+    CASE attgenerated WHEN '' THEN pg_get_expr(adbin, adrelid) END
+FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+WHERE relname = ANY($1) AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
+"""
+
+_CONSTRAINTS = """
+SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+WHERE conrelid::regclass::text = ANY($1) AND contype <> 'n'
+"""
+
+_INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename = ANY($1)"

@@ -1,7 +1,7 @@
 """A whole run, read from its first line to its last: what people wrote and what opens doors is in none of them."""
 
-import asyncio
 import contextlib
+import json
 import pathlib
 import re
 import uuid
@@ -15,7 +15,9 @@ from tests.conftest import StartProgram
 from tests.e2e.model_server import ModelServer
 from tests.faults.logs import check_logs
 from tests.people import csrf_of
+from tests.programs import ROOT
 from tests.scripted import OPENAI, Close, Send, chunk, whole
+from tests.watching import SECONDS, until
 
 PASSWORD = "correct horse battery"
 KEY = "plain-secret-of-Olive-0815"
@@ -36,7 +38,7 @@ WORDS = {
 
 @contextlib.asynccontextmanager
 async def browser(base_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=base_url, follow_redirects=True, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=base_url, follow_redirects=True, timeout=SECONDS) as client:
         yield client
 
 
@@ -48,9 +50,12 @@ async def submit(client: httpx.AsyncClient, path: str, of: str = "/", **fields: 
 
 async def ended(client: httpx.AsyncClient, page: str) -> None:
     """The newest answer of the thread has come to its end."""
-    async with asyncio.timeout(20):
-        while 'data-status="running"' in (await client.get(page)).text:  # noqa: ASYNC110  the page is asked, as by a reload
-            await asyncio.sleep(0.05)
+
+    async def has_ended() -> bool:
+        """The page is asked, as by a reload."""
+        return 'data-status="running"' not in (await client.get(page)).text
+
+    await until("the end of the newest answer", has_ended)
 
 
 async def test_a_whole_run_leaves_nobodys_words_and_no_key_in_the_log(server: StartProgram, database_url: str) -> None:
@@ -117,6 +122,16 @@ async def test_a_whole_run_leaves_nobodys_words_and_no_key_in_the_log(server: St
     check_logs([program.log_path], secrets, WORDS.values())
     for event in ("signed_in", "sign_in_failed", "generation_finished", "request_answered", "catalog_changed"):
         assert f'"event":"{event}"' in program.text()
+    check_loggers(program.text())
+
+
+def check_loggers(printed: str) -> None:
+    """Each event carries the name of the module that logs it."""
+    found = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    assert len({event["logger"] for event in found}) > 5
+    for event in found:
+        module = ROOT / (event["logger"].replace(".", "/") + ".py")
+        assert f'"{event["event"]}"' in module.read_text(), event
 
 
 @pytest.mark.parametrize(

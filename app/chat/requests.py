@@ -67,13 +67,10 @@ async def list_sent(message_id: uuid.UUID) -> list[Sent]:
 def _of_generation(row: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any] | None, list[dict[str, Any]], bool]]:
     request, naming = msgspec.json.decode(row["request"]), msgspec.json.decode(row["naming"])
     calls: list[dict[str, Any]] = msgspec.json.decode(row["provider_attempts"])
-    # Of old generations the last body alone was kept.
-    bodies = {1: request} if "head" in request else {int(number): request[number] for number in request}
-    numbers = sorted(bodies)
-    groups: dict[int, list[dict[str, Any]]] = {number: [] for number in numbers}
-    for place, call in enumerate(calls, 1):
-        number = call.get("number", place)
-        groups.setdefault(max((n for n in numbers if n <= number), default=0), []).append(call)
+    bodies = {int(number): request[number] for number in request}
+    groups: dict[int, list[dict[str, Any]]] = {number: [] for number in bodies}
+    for call in calls:
+        groups.setdefault(max((number for number in bodies if number <= call["number"]), default=0), []).append(call)
     for number in sorted(groups):
         yield bodies.get(number), groups[number], False
     if naming:
@@ -116,10 +113,9 @@ WITH held AS MATERIALIZED (
 )
 """
 
-# Bears being repeated. A body of an older release is the one of the first call.
+# Safe to repeat.
 _REQUEST = f"""{_BLOCKS}
-UPDATE generation SET request = CASE WHEN request ? 'head' THEN jsonb_build_object('1', request) ELSE request END
-    || jsonb_build_object($5::text, $4::jsonb)
+UPDATE generation SET request = request || jsonb_build_object($5::text, $4::jsonb)
 FROM held WHERE generation.id = $3 AND state = 'running' AND worker = $6
 RETURNING generation.id
 """

@@ -114,7 +114,7 @@ def _as_written(new: NewMessage, question: uuid.UUID, answer: uuid.UUID, found: 
     now = datetime.now(UTC)
     shared = {"created_at": now, "finished_at": None, "content": "", "html": "", "html_version": 0, "failed_renders": 0,
               "error_code": "", "error_sentence": "", "finish_reason": "", "parts": "[]", "tried": "[]", "writers": "[]",
-              "retry_at": None}  # fmt: skip
+              "retry_at": None, "sender": None, "metadata": "{}"}  # fmt: skip
     return [
         as_row(Message, shared | {
             "id": question, "parent": found["leaf"], "depth": found["depth"], "role": "user", "status": "complete",

@@ -60,5 +60,7 @@ def _end(error: BadSetting | CannotStart | OSError) -> NoReturn:
     sentence = str(error)
     if isinstance(error, OSError) and error.strerror:
         sentence = f"{error.strerror}: {error.filename}." if error.filename else f"{error.strerror}."
+    elif isinstance(error, TimeoutError) and not sentence:  # a command waits for nothing else so
+        sentence = "The database does not answer: it accepts the connection but sends nothing."
     typer.echo(f"parley: {sentence}", err=True)
     sys.exit(2 if isinstance(error, BadSetting) else 1)

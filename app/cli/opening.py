@@ -37,8 +37,10 @@ def begin(**options: object) -> Settings:
 
 
 def say(sentence: str) -> None:
-    """One line on the console about what goes on, at once. That nobody listens any more is no reason to stop."""
-    with contextlib.suppress(BrokenPipeError):
+    """One line on the console about what goes on, at once. A closed pipe, a closed terminal or a full disk under it is
+    no reason to stop, nor to ignore Ctrl-C.
+    """
+    with contextlib.suppress(OSError):
         typer.echo(sentence)
 
 

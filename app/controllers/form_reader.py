@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import contextvars
+import functools
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
 from litestar import Request
@@ -19,6 +22,9 @@ from app.words import gettext as _
 #: An oversized form is kept for its author up to this many times the limit; and how many are kept at a time.
 MOST_KEPT = 8
 MOST_KEEPING = 2
+
+#: How many large forms are parsed at a time: in threads of their own, so that others never wait for all of them.
+_PARSERS = ThreadPoolExecutor(max_workers=2, thread_name_prefix="forms")
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -77,8 +83,8 @@ class FormReader:
         if len(body) <= form_body.LARGE_BYTES:
             _fill(visit, body)
             return
-        async with self._room.parsing:
-            await asyncio.to_thread(_fill, visit, body)
+        fill = functools.partial(contextvars.copy_context().run, _fill, visit, body)
+        await asyncio.get_running_loop().run_in_executor(_PARSERS, fill)
 
 
 async def _gather(request: AnyRequest, receive: Receive, hold: Hold, announced: int, *, most_bytes: int) -> bytes:

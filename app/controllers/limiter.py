@@ -16,21 +16,26 @@ MOST_HELD_SECONDS = 0.05
 
 
 class Limiter:
-    """ASGI middleware of every route; all share `places`.
+    """ASGI middleware of every route. `places(scope)` are those that all requests of the process share.
 
     A place is held until the answer begins: an event stream holds none.
     """
 
     def __init__(
-        self, app: ASGIApp, *, places: asyncio.Semaphore, most_held_seconds: float = MOST_HELD_SECONDS
+        self,
+        app: ASGIApp,
+        *,
+        places: Callable[[Scope], asyncio.Semaphore],
+        most_held_seconds: float = MOST_HELD_SECONDS,
     ) -> None:
         self._app = app
-        self._free = places
+        self._places = places
         self._most_held_seconds = most_held_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._free.acquire()
-        leave = _once(self._free.release)
+        places = self._places(scope)
+        await places.acquire()
+        leave = _once(places.release)
         timer = asyncio.get_running_loop().call_later(self._most_held_seconds, leave)
 
         def send_and_leave(message: Message) -> Awaitable[None]:

@@ -21,8 +21,6 @@ STRANGERS_BYTES = 65_536
 MOST_IN_FLIGHT_BYTES = 64 * 1024 * 1024
 #: The part of it that only signed-in people's small bodies may use, so that large ones cannot keep their questions out.
 RESERVED_BYTES = 8 * 1024 * 1024
-#: How many large forms are parsed at a time, in threads.
-MOST_PARSED = 2
 #: How much of a request is discarded after an early answer: a browser shows an answer only after it has sent its request.
 MOST_DISCARDED_BYTES = 64_000_000
 
@@ -96,8 +94,6 @@ class InFlight:
         self.held: dict[str, int] = {}
         #: How many oversized forms are being kept for their authors.
         self.keeping = 0
-        #: All requests share the threads, so only a few large forms are parsed at a time.
-        self.parsing = asyncio.Semaphore(MOST_PARSED)
 
     def has_room(self, whose: str, count: int) -> bool:
         """Whether there is room for so many more bytes. One sender gets at most half, so that others can still send."""

@@ -21,7 +21,7 @@ from app.words import gettext as _
 _NEWS_SECONDS = 0.5
 _AS_IT_COMES = EngineOptions()
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger()
 
 
 class Engines:

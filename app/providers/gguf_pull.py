@@ -25,7 +25,7 @@ from app.words import gettext as _
 TRIES = 5
 MAX_PAUSE_SECONDS = 30.0
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger()
 
 
 class GgufPull:

@@ -26,7 +26,7 @@ from app.words import gettext as _
 DEFAULT_CONTEXT_WINDOW = 4096
 _SHOWN_APART = ("tokenizer.chat_template", "general.license")
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger()
 
 
 class LlamaCppKeeping(Keeper):

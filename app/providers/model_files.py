@@ -14,7 +14,7 @@ from app.words import gettext as _
 
 MAX_FILES = 1000
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger()
 
 
 class Bundled(NamedTuple):

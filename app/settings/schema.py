@@ -116,11 +116,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["auto", "text", "json"], _start("advanced", "auto: text in a terminal, JSON lines otherwise.")
     ] = "auto"
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], _start("advanced", "The least that is logged.")
+        Literal["debug", "info", "warning", "error"],
+        _start("advanced", "Lowest level that is written to the console."),
     ] = "info"
     log_file: Annotated[
         str, _start("advanced", "Also write the log to this file, rotated at 10 MB, five kept.")
     ] = ""  # fmt: skip
+    log_file_level: Annotated[
+        Literal["auto", "debug", "info", "warning", "error"],
+        _start("advanced", "Lowest level that is written to the log file; auto: the console's."),
+    ] = "auto"
     pool_size: Annotated[int, _start("advanced", "Most database connections of one process.", ge=4, le=200)] = 12
     max_generations: Annotated[
         int,

@@ -19,12 +19,14 @@ from piccolo.columns import (
     Varchar,
 )
 from piccolo.columns.base import OnDelete
+from piccolo.constraints import Check
 from piccolo.table import Table
 
 from app.database import engine
 from app.parts import Part, decode_parts
 from app.tables.model import ModelRow
 from app.tables.thread import Thread
+from app.tables.user import User
 
 RUNNING = ("queued", "running")
 
@@ -50,6 +52,9 @@ _writers = msgspec.json.Decoder(list[Writer])
 class Message(Table, tablename="message", db=engine):
     """`parts` is the truth; `content` the text of its text parts; `html` a cache of their rendering.
 
+    `sender` is the person who wrote a question; null: the thread's own, or one who was deleted. `metadata` is for programs:
+    no page shows it. Nothing writes either of them yet.
+
     `html_version` is the renderer that made `html`, or that failed `failed_renders` times: see `chat/rendering.py`.
     `status` is queued, running, complete, stopped, failed or interrupted. Times are in milliseconds.
     `request_id` is set on questions alone: with the thread it makes a turn unique for ever. `tried` names the models that
@@ -59,10 +64,12 @@ class Message(Table, tablename="message", db=engine):
 
     id = UUID(primary_key=True, default=None)
     thread = ForeignKey(references=Thread, null=False)
+    sender = ForeignKey(references=User, null=True, default=None, on_delete=OnDelete.set_null)
     parent = UUID(default=None, null=True)
     depth = Integer(default=0)
     role = Varchar(length=20)
     type = Varchar(length=20, default="text")
+    metadata = JSONB(default="{}")
     status = Varchar(length=20, default="complete")
     parts = JSONB(default="[]")
     content = Text()
@@ -90,6 +97,8 @@ class Message(Table, tablename="message", db=engine):
     failed_renders = SmallInt(default=0)
     created_at = Timestamptz()
     finished_at = Timestamptz(default=None, null=True)
+
+    message_role_check = Check("role IN ('user', 'assistant', 'system', 'tool')")
 
     @property
     def short(self) -> str:

@@ -11,8 +11,9 @@ class ModelRow(Table, tablename="model", db=engine):
     """None means that nobody knows. A model that vanished keeps its row, with `gone_at`. `fallbacks`: the ids of the models
     to try next when it fails, in order.
 
-    Postgres generates the facts (`context_window` to `is_embedding`, and the prices) from three columns of JSON that a
-    migration in SQL made, with the prices: `set_by_owner` before `said` (by the server) before `known` (`chat/facts.py`).
+    Postgres generates the facts (`context_window` to `is_embedding`, and the prices) from three columns of JSON:
+    `set_by_owner` before `said` (by the server) before `known` (`chat/facts.py`). They and the prices stand in SQL alone, in
+    the baseline.
 
     `refused`: the parameters that its server would not take, and that are not sent therefore, by name.
 

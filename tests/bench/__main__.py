@@ -22,9 +22,9 @@ from tests.bench.poison import measure_waits
 from tests.bench.report import Line, budgets_of, console
 from tests.bench.statements import count_statements
 from tests.bench.turns import People, Turns, run_turns
-from tests.bench.wire import Caller
 from tests.corpora import poison as corpus
 from tests.scripted.server import DEFAULT_WORDS
+from tests.wire import Caller
 
 FULL = ((1, 9), (10, 3), (50, 5), (100, 2), (200, 3))
 #: What a question may have, by default.

@@ -18,9 +18,9 @@ from app.embedded import EmbeddedPostgres
 from app.html.markdown import RENDERER_VERSION
 from app.parts import TextPart, encode_parts
 from app.secrets import hash_token, new_token
-from tests.bench.wire import Caller
 from tests.programs import ROOT, Program
 from tests.scripted import DIALECTS
+from tests.wire import Caller
 
 #: None where the system cannot bind a process to a core.
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []

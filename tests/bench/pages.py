@@ -7,9 +7,9 @@ import uuid
 import msgspec
 
 from tests.bench.instance import Instance
-from tests.bench.page import Page
+from tests.bench.timed_tab import TimedTab
 from tests.bench.turns import percentile
-from tests.bench.wire import Answer, Caller, Line
+from tests.wire import Answer, Caller, Line
 
 _LINKED = re.compile(rb'(?:href|src)="(/static/[^"#]+)')
 _IMPORTED = re.compile(rb'(?:from|import) ?"(\.{0,2}/[^"]+\.js)"')
@@ -80,7 +80,7 @@ async def time_sending(instance: Instance, messages: int) -> float:
     taken: list[float] = []
     caller, thread = await _someone_with(instance, messages)
     for _ in range(5):
-        page = Page(caller, thread, instance.model)
+        page = TimedTab(caller, thread, instance.model)
         await page.open()
         await page.turn(f"Tell me of {uuid.uuid4()}.", 60)
         if page.fault:

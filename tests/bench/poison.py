@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from tests.bench.instance import THEIRS, Instance, on_core
-from tests.bench.page import Page
+from tests.bench.timed_tab import TimedTab
 from tests.bench.turns import percentile
-from tests.bench.wire import Caller
 from tests.programs import ROOT
+from tests.wire import Caller
 
 TIMEOUT_SECONDS = 30.0
 PEOPLE = 3
@@ -55,7 +55,7 @@ async def measure_waits(instance: Instance, model: Instance, texts: Mapping[str,
         async def send_them() -> None:
             for name, text, caller, thread in left:
                 began = time.monotonic()
-                if fault := await _answer(Page(caller, thread, model.model), caller, text):
+                if fault := await _answer(TimedTab(caller, thread, model.model), caller, text):
                     faults.append(f"{name}: {fault}")
                 spans[name] = (began, time.monotonic())
 
@@ -86,7 +86,7 @@ async def _someone(instance: Instance) -> tuple[Caller, str]:
     return caller, thread
 
 
-async def _answer(page: Page, caller: Caller, text: str) -> str:
+async def _answer(page: TimedTab, caller: Caller, text: str) -> str:
     """Question, answer and title in this thread, then its page anew. What went wrong."""
     await page.open()
     await page.turn(text, TIMEOUT_SECONDS)

@@ -9,8 +9,8 @@ import msgspec
 
 from tests.bench import cost
 from tests.bench.instance import Instance
-from tests.bench.page import Page
-from tests.bench.wire import Caller
+from tests.bench.timed_tab import TimedTab
+from tests.wire import Caller
 
 TABS_A_PERSON = 10
 START_SECONDS = 1.0
@@ -53,10 +53,10 @@ class People:
                 await self._instance.fill_thread(thread, 2)
                 self._free.append((caller, thread))
 
-    def pages(self, count: int) -> list[Page]:
+    def pages(self, count: int) -> list[TimedTab]:
         """Tabs that are to be opened."""
         taken, self._free = self._free[:count], self._free[count:]
-        return [Page(caller, thread, self._instance.model) for caller, thread in taken]
+        return [TimedTab(caller, thread, self._instance.model) for caller, thread in taken]
 
 
 async def run_turns(instance: Instance, people: People, count: int, *, rounds: int, tokens: int) -> Turns:
@@ -73,13 +73,13 @@ async def run_turns(instance: Instance, people: People, count: int, *, rounds: i
     return _median(measured)
 
 
-async def open_all(pages: list[Page]) -> None:
+async def open_all(pages: list[TimedTab]) -> None:
     """Open them, ten at a time."""
     for start in range(0, len(pages), 10):
         await asyncio.gather(*(page.open() for page in pages[start : start + 10]))
 
 
-async def run_round(instance: Instance, pages: list[Page], tokens: int) -> Turns:
+async def run_round(instance: Instance, pages: list[TimedTab], tokens: int) -> Turns:
     """A turn in each of these open pages, starting within a second."""
     cpu, postgres = cost.cpu_seconds(instance.processes), cost.share_of_postgres(instance.processes)
     starts = (_start(page, START_SECONDS * place / len(pages)) for place, page in enumerate(pages))
@@ -92,7 +92,7 @@ async def run_round(instance: Instance, pages: list[Page], tokens: int) -> Turns
     return _sum_up(pages, tokens, cpu, postgres, memory)
 
 
-async def _start(page: Page, delay_seconds: float) -> None:
+async def _start(page: TimedTab, delay_seconds: float) -> None:
     await asyncio.sleep(delay_seconds)
     await page.turn(f"Tell me about {uuid.uuid4()}.", TIMEOUT_SECONDS)
 
@@ -107,7 +107,7 @@ async def _settle(instance: Instance) -> None:
             return
 
 
-def _sum_up(pages: list[Page], tokens: int, cpu: float, postgres: float, memory: int) -> Turns:
+def _sum_up(pages: list[TimedTab], tokens: int, cpu: float, postgres: float, memory: int) -> Turns:
     faults = [page.fault or _miscount(page, tokens) for page in pages]
     firsts = [page.first_token_seconds for page in pages if page.first_token_seconds is not None] or [float("nan")]
     latencies = [latency for page in pages for latency in page.latencies] or [float("nan")]
@@ -144,5 +144,5 @@ def percentile(values: list[float], percent: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 
-def _miscount(page: Page, tokens: int) -> str:
+def _miscount(page: TimedTab, tokens: int) -> str:
     return "" if len(page.latencies) == tokens else f"{len(page.latencies)} of {tokens} tokens arrived"

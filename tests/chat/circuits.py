@@ -1,6 +1,7 @@
 """Circuits as tests look at them."""
 
 import uuid
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -40,8 +41,22 @@ async def provider_row(provider: uuid.UUID) -> dict[str, Any]:
 
 
 async def fail(model: uuid.UUID, times: int = MOST_FAILURES, error: ProviderError | None = None) -> None:
+    """So many failures; if that opens the circuit, its trial is not due before the test says so, however slow the machine is."""
     for _ in range(times):
         await (await circuit_of(model)).note_failure(error or Overloaded(SENTENCE))
+    await hold_trials()
+
+
+async def clock() -> datetime:
+    """The clock of the database: by it trials and looks are due."""
+    (row,) = await fetch("SELECT clock_timestamp() AS now")
+    now: datetime = row["now"]
+    return now
+
+
+async def hold_trials() -> None:
+    """No trial is due until `make_trials_due`."""
+    await fetch("UPDATE model SET trial_at = now() + interval '1 hour' WHERE trial_at IS NOT NULL")
 
 
 async def add_models(provider: uuid.UUID, *names: str) -> list[uuid.UUID]:
@@ -57,6 +72,11 @@ async def add_models(provider: uuid.UUID, *names: str) -> list[uuid.UUID]:
 
 async def make_trials_due() -> None:
     await fetch("UPDATE model SET trial_at = now() WHERE trial_at IS NOT NULL")
+
+
+async def hold_probes() -> None:
+    """No look at a list is due until `make_probes_due`."""
+    await fetch("UPDATE provider SET probe_at = now() + interval '1 hour' WHERE probe_at IS NOT NULL")
 
 
 async def make_probes_due() -> None:

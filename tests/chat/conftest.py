@@ -20,6 +20,7 @@ from app.providers.client import make_client
 from app.settings import Settings, read, take_stored
 from tests.scripted.dialects import DIALECTS, OPENAI, Dialect
 from tests.scripted.server import ScriptedServer
+from tests.watching import SECONDS, until, within
 
 SETTINGS = read({"PARLEY_DRAIN_SECONDS": "0"})
 
@@ -47,11 +48,30 @@ class Chat:
         await html_is_stored()
         return str(drawn.body)
 
-    async def final(self, message_id: uuid.UUID, *, seconds: float = 15) -> dict[str, object]:
-        async with asyncio.timeout(seconds):
-            while (row := await self.message(message_id))["status"] in ("queued", "running"):  # noqa: ASYNC110  the database tells nobody
-                await asyncio.sleep(0.02)
-        return row
+    async def final(self, message_id: uuid.UUID, *, seconds: float = SECONDS) -> dict[str, object]:
+        """The answer, once it has come to its end."""
+        unfinished = "SELECT 1 FROM message WHERE id = $1 AND status IN ('queued', 'running')"
+
+        async def has_ended() -> bool:
+            return not await fetch(unfinished, message_id)
+
+        await until("the end of the answer", has_ended, seconds)
+        return await self.message(message_id)
+
+    async def until_said(self, answer: uuid.UUID, text: str = "") -> None:
+        """Wait until these words of an answer are stored, or any."""
+
+        async def is_said() -> bool:
+            (row,) = await fetch(_SAID, answer)
+            return bool(row["text"] == text if text else row["text"])
+
+        await until(f"the words {text!r} of an answer", is_said)
+
+
+_SAID = """
+SELECT string_agg(d.body, '' ORDER BY d.seq) AS text FROM delta AS d JOIN generation AS g ON g.id = d.generation_id
+WHERE g.message = $1
+"""
 
 
 async def html_is_stored() -> None:
@@ -109,7 +129,7 @@ async def heard(chat: Chat, database: str) -> AsyncIterator[list[str]]:
     reader.hears.append(lambda news: said.append(news.event) if news.key == "everybody" else None)
     with reader.view([]) as first:
         task = asyncio.create_task(reader.run())
-        assert await first.take(timeout_seconds=5) == [Lost()]
+        assert await first.take(timeout_seconds=SECONDS) == [Lost()]
     yield said
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -151,7 +171,7 @@ async def working(database: str, settings: Settings, *, names: bool = False) -> 
             await made.drain(0)
             for task in tasks:
                 task.cancel()
-            async with asyncio.timeout(30):
+            async with within("the end of a worker"):
                 await asyncio.gather(*tasks, return_exceptions=True)
 
 
@@ -165,7 +185,7 @@ async def reader(database: str) -> AsyncIterator[Reader]:
     made = Reader(database)
     with made.view([]) as first:
         task = asyncio.create_task(made.run())
-        await first.take(timeout_seconds=5)
+        assert await first.take(timeout_seconds=SECONDS) == [Lost()]
     yield made
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

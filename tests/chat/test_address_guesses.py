@@ -125,7 +125,7 @@ def test_one_kind_alone_is_guessed_where_the_kind_is_given() -> None:
 
 
 def test_a_long_path_takes_no_time() -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     guesses(Guess("openai", "http://a/" + "v1/" * 600), kinds("openai"))
     guesses(Guess("openai", "http://a/" + "a/b/" * 400 + "x"), kinds("openai"))
-    assert time.perf_counter() - began < 1
+    assert time.thread_time() - began < 1

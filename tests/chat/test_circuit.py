@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -28,12 +29,14 @@ from app.providers.errors import (
     TimedOut,
     Unreachable,
 )
-from tests.chat.circuits import SENTENCE, add_models, circuit_of, fail, make_trials_due, model_row, provider_row
+from tests import watching
+from tests.chat.circuits import SENTENCE, add_models, circuit_of, clock, fail, make_trials_due, model_row, provider_row
 from tests.chat.conftest import Chat
 from tests.chat.test_catalog import refresh
 from tests.programs import ROOT
 from tests.scripted import OPENAI
 from tests.scripted.steps import Close, Send, Sleep, chunk
+from tests.watching import PROGRAM_SECONDS
 
 #: What stands with the model: nothing that a server said of one person's question.
 TOLD = "It answers with errors."
@@ -82,16 +85,20 @@ async def test_of_many_at_once_one_makes_the_trial(chat: Chat) -> None:
     await make_trials_due()
     waiting = [await circuit_of(chat.model) for _ in range(50)]
     assert not any(each.is_open for each in waiting)
+    before = await clock()
     assert sum(await asyncio.gather(*(each.may_call() for each in waiting))) == 1
-    assert await is_open(chat.model), "and those that come now wait for the next"
+    assert (await model_row(chat.model))["trial_at"] > before, "and those that come now wait for the next"
 
 
 async def test_nothing_moves_the_next_trial_but_a_trial(chat: Chat) -> None:
     """Calls that hang fail long after the circuit opened: were the pause counted from then on, it would never end."""
-    await fail(chat.model)
-    opened = await model_row(chat.model)
-    await fail(chat.model, 10)
-    later = await model_row(chat.model)
+    opened, later = None, None
+    for opened_by in range(MOST_FAILURES + 10):
+        await (await circuit_of(chat.model)).note_failure(Overloaded(SENTENCE))
+        later = await model_row(chat.model)
+        opened = later if opened_by == MOST_FAILURES - 1 else opened
+    assert opened
+    assert later
     assert (later["trial_at"], later["down_since"]) == (opened["trial_at"], opened["down_since"])
     assert (opened["trial_at"] - opened["down_since"]).total_seconds() == TRIAL_PAUSE_SECONDS
 
@@ -100,14 +107,13 @@ async def test_a_trial_that_fails_leaves_it_open_for_the_same_pause(chat: Chat) 
     await fail(chat.model)
     for _ in range(4):
         await make_trials_due()
-        trial = await circuit_of(chat.model)
+        trial, before = await circuit_of(chat.model), await clock()
         assert await trial.may_call()
+        taken = await clock()
         await trial.note_failure(Overloaded(SENTENCE))
-        (row,) = await fetch(
-            "SELECT extract(epoch FROM trial_at - now()) AS pause FROM model WHERE id = $1", chat.model
-        )
-        assert 0 < row["pause"] <= TRIAL_PAUSE_SECONDS
-        assert await is_open(chat.model)
+        row = await model_row(chat.model)
+        assert before <= row["trial_at"] - timedelta(seconds=TRIAL_PAUSE_SECONDS) <= taken
+        assert row["down_since"]
 
 
 async def test_an_answer_that_was_begun_before_it_opened_does_not_close_it(chat: Chat) -> None:
@@ -148,8 +154,9 @@ async def test_two_models_that_fail_mean_the_provider_unless_one_answered_lately
     await until(heard, 3)
     trial = await circuit_of(third)
     assert trial.needs_trial
+    before = await clock()
     assert await trial.may_call()
-    assert (await circuit_of(third)).is_open, "one question at a time tries a model of such a provider"
+    assert (await model_row(third))["trial_at"] > before, "one question at a time tries a model of such a provider"
     await trial.note_begun()
     row = await provider_row(provider)
     assert (row["state"], row["error"], row["down_since"]) == ("ok", "", None)
@@ -202,7 +209,7 @@ async def test_failures_that_took_long_open_it_like_quick_ones(chat: Chat) -> No
     for _ in range(MOST_FAILURES):
         await fetch("UPDATE model SET failing_since = failing_since - interval '121 seconds'")
         await (await circuit_of(chat.model)).note_failure(TimedOut(SENTENCE), seconds=120)
-    assert await is_open(chat.model)
+    assert (await circuit_of(chat.model)).needs_trial
 
 
 @pytest.mark.parametrize("kind", [RateLimited, KeyRejected, BadRequest, NoMemory, GaveUp, SaidNothing])
@@ -240,7 +247,7 @@ async def test_a_model_that_cuts_every_answer_is_not_called_any_more(chat: Chat,
         assert not await is_open(chat.model)
         chat.server.script(*script)
         await chat.final((await chat.ask()).answer)
-    assert await is_open(chat.model)
+    assert (await circuit_of(chat.model)).needs_trial
 
 
 async def test_nonsense_within_an_answer_may_be_the_models_own(chat: Chat) -> None:
@@ -287,7 +294,7 @@ async def refresh_with(chat: Chat, name: str) -> None:
 
 async def test_health_names_the_model_and_not_its_server(chat: Chat) -> None:
     await fail(chat.model)
-    sections = plain(judge(await gather()))
+    sections = plain(judge(await gather(patience_seconds=60)))
     found = {line.part: line for section in sections if section.name == "providers" for line in section.lines}
     assert found["Scripted"].state == "ok"
     line = found["scripted · Scripted"]
@@ -301,7 +308,7 @@ async def test_two_processes_see_the_same_circuit(chat: Chat, provider: uuid.UUI
         )
         for _ in range(2)
     ]
-    said = [(await asyncio.wait_for(other.communicate(), 60))[0].decode().split()[-1] for other in others]
+    said = [(await asyncio.wait_for(other.communicate(), PROGRAM_SECONDS))[0].decode().split()[-1] for other in others]
     assert set(said) <= {"open", "closed"}
     assert "open" in said  # to the last one, at least
     assert await is_open(chat.model)
@@ -321,9 +328,8 @@ async def test_what_people_are_told_names_the_model_or_the_server_that_is_missin
 
 
 async def until(heard: list[str], count: int) -> None:
-    async with asyncio.timeout(5):
-        while len(heard) < count:  # noqa: ASYNC110  a list tells nobody
-            await asyncio.sleep(0.01)
+    """So many news are heard."""
+    await watching.until(f"{count} news", lambda: len(heard) >= count)
 
 
 #: Notes three failures, and says what it sees.

@@ -18,6 +18,7 @@ from tests.authorities import Authority
 from tests.chat.conftest import Chat, working
 from tests.scripted import OPENAI, Manners, ScriptedServer
 from tests.scripted.server import DEFAULT_WORDS
+from tests.watching import until
 
 SERVERS = [Manners.REFUSES, Manners.HANGS_UP, Manners.RESETS, Manners.CLOSES_SOON]
 
@@ -66,9 +67,7 @@ async def calls_of(message: uuid.UUID) -> list[dict[str, object]]:
 async def naming_of(message: uuid.UUID) -> dict[str, object]:
     """The call that named the thread, once it has ended."""
     done = "SELECT naming -> 'call' AS call FROM generation WHERE message = $1 AND naming ? 'call'"
-    async with asyncio.timeout(30):
-        while not (rows := await fetch(done, message)):  # noqa: ASYNC110  the database tells nobody
-            await asyncio.sleep(0.02)
+    rows = await until("the end of the call for a title", lambda: fetch(done, message))
     found: dict[str, object] = json.loads(rows[0]["call"])
     return found
 
@@ -95,15 +94,21 @@ async def test_no_turn_fails(
         turns = await asyncio.gather(*(connected.ask(f"Hello {number}") for number in range(count)))
         for _round in range(2):
             for turn in turns:
-                row = await connected.final(turn.answer, seconds=60)
+                row = await connected.final(
+                    turn.answer,
+                )
                 assert (row["status"], row["content"]) == ("complete", "".join(DEFAULT_WORDS))
                 assert [call["error"] for call in await calls_of(turn.answer)] == [""]
             turns = list(await asyncio.gather(*(ask_on(connected, turn) for turn in turns)))
         for turn in turns:
-            await connected.final(turn.answer, seconds=60)
-        async with asyncio.timeout(60):
-            while await fetch("SELECT FROM thread WHERE NOT is_named"):  # noqa: ASYNC110  the database tells nobody
-                await asyncio.sleep(0.02)
+            await connected.final(
+                turn.answer,
+            )
+
+        async def are_named() -> bool:
+            return not await fetch("SELECT FROM thread WHERE NOT is_named")
+
+        await until("a title of every thread", are_named)
     assert await is_up()
 
 

@@ -1,6 +1,5 @@
 """Going on with an answer: what comes is added to it, and where nothing comes it stays as it was, with the reason."""
 
-import asyncio
 import json
 from typing import Any
 
@@ -104,8 +103,7 @@ async def test_an_answer_that_broke_off_and_is_refused_is_still_one_that_broke_o
     chat.server.script(*head, Stall() if is_stopped else Close())
     turn = await chat.ask()
     if is_stopped:
-        while not await fetch("SELECT 1 FROM delta"):  # noqa: ASYNC110  the database tells nobody
-            await asyncio.sleep(0.02)
+        await chat.until_said(turn.answer, "One ")
         await stop(turn.answer)
     answer = await chat.final(turn.answer)
     chat.server.script(*whole(OPENAI.error_body("no"), 400))

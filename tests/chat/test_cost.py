@@ -14,6 +14,7 @@ from app.database import fetch, fetch_row
 from tests.chat.conftest import Chat
 from tests.scripted.dialects import OPENAI
 from tests.scripted.steps import Close, Script, Send, Wait, chunk, whole
+from tests.watching import until
 
 PRICES = {"input_price": 2.5, "output_price": 10, "cached_price": 1.25}
 
@@ -139,12 +140,10 @@ async def test_the_log_says_what_the_page_says_of_an_answer_that_was_stopped(cha
     chat.server.script(OPENAI.head(), Send(chunk(OPENAI.text("One and two. "))), Wait(asyncio.Event()))
     with structlog.testing.capture_logs() as logs:
         turn = await chat.ask("x" * 4_000)
-        async with asyncio.timeout(5):
-            while not await fetch("SELECT 1 FROM delta"):  # noqa: ASYNC110  the database tells nobody
-                await asyncio.sleep(0.02)
+        await chat.until_said(turn.answer, "One and two. ")
         await stop(turn.answer)
         answer = await chat.final(turn.answer)
-        await asyncio.sleep(0.1)
+        await until("the log's word of the end", lambda: [e for e in logs if e["event"] == "generation_finished"])
     [finished] = [entry for entry in logs if entry["event"] == "generation_finished"]
     assert (finished["status"], finished["output_tokens"]) == ("stopped", 3)
     assert (finished["input_tokens"], finished["output_tokens"]) == (answer["input_tokens"], answer["output_tokens"])

@@ -1,6 +1,5 @@
 """A thread in every dialect that Parley speaks: what is stored, and that every request begins with the one before it."""
 
-import asyncio
 import json
 
 import msgspec
@@ -14,6 +13,7 @@ from app.database import fetch, new_id
 from app.parts import ReasoningPart, TextPart, decode_parts
 from tests.chat.conftest import Chat
 from tests.scripted import Dialect, Request, Send, Stall, chunk
+from tests.watching import within
 
 
 def asked(chat: Chat, dialect: Dialect, words: str) -> Request:
@@ -104,11 +104,9 @@ async def test_stopping_keeps_the_text_so_far_in_every_dialect(dialect: Dialect,
     chat.server.script(dialect.head(), Send(chunk(dialect.text("One ") + dialect.text("two"))), Stall())
     turn = await chat.ask()
     question = await chat.server.next_question()
-    async with asyncio.timeout(5):
-        while not await fetch("SELECT 1 FROM delta"):  # noqa: ASYNC110  the database tells nobody
-            await asyncio.sleep(0.02)
+    await chat.until_said(turn.answer, "One two")
     await stop(turn.answer)
     stored = await chat.final(turn.answer)
     assert (stored["status"], stored["content"]) == ("stopped", "One two")
-    async with asyncio.timeout(0.5):
+    async with within("the end of the connection to the model"):
         await question.closed.wait()

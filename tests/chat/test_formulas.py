@@ -20,9 +20,10 @@ from app.html.stream import AnswerView
 from app.live import Reader
 from app.tables.message import short
 from tests.chat.conftest import Chat
-from tests.faults.tab import read_frame
-from tests.html.page import Page, parse
+from tests.html.page import Page, parse, read_frame
 from tests.scripted import LAST_CHUNK, OPENAI, Send, Wait, chunk
+from tests.server_events import read_events
+from tests.watching import until
 
 pytestmark = pytest.mark.usefixtures("broken_renderers")
 
@@ -48,12 +49,10 @@ class Watcher:
     async def read(self, watch: Watch) -> None:
         async with contextlib.aclosing(watch.lines()) as lines:
             async for several in lines:
-                for event in several.decode().split("\n\n"):
-                    place = re.match(r"id:\d+\.\w+\.\d+\.(\d+)\n", event)
-                    if place and "event:" not in event:
-                        html = "\n".join(line.removeprefix("data:") for line in event.split("\n")[1:])
-                        self.seq = int(place[1])
-                        self.page.apply(read_frame(html), self.seq)
+                for event in read_events(several):
+                    if event.data and event.id and not event.name:
+                        self.seq = int(event.id.rpartition(".")[2])
+                        self.page.apply(read_frame(event.data), self.seq)
 
 
 async def running(chat: Chat, gates: list[asyncio.Event]) -> Turn:
@@ -64,12 +63,9 @@ async def running(chat: Chat, gates: list[asyncio.Event]) -> Turn:
 
 
 async def until_stored(text: str) -> int:
-    async with asyncio.timeout(60):
-        while True:
-            (row,) = await fetch("SELECT string_agg(body, '' ORDER BY seq) AS text, max(seq) AS seq FROM delta")
-            if row["text"] == text:
-                return int(row["seq"])
-            await asyncio.sleep(0.01)
+    said = "SELECT max(seq) AS seq FROM delta HAVING string_agg(body, '' ORDER BY seq) = $1"
+    (row,) = await until(f"the stored words {text!r}", lambda: fetch(said, text))
+    return int(row["seq"])
 
 
 async def test_a_page_that_watches_equals_a_fresh_one_and_the_one_without_scripts(
@@ -86,9 +82,7 @@ async def test_a_page_that_watches_equals_a_fresh_one_and_the_one_without_script
     for number, gate in enumerate(gates[:-1], 1):
         gate.set()
         seq = await until_stored("".join(PIECES[:number]))
-        async with asyncio.timeout(120):
-            while watcher.seq < seq:  # noqa: ASYNC110  a page announces itself to nobody
-                await asyncio.sleep(0.01)
+        await until(f"the page at {seq}", lambda: watcher.seq >= seq, 120)  # noqa: B023
         (fresh,) = await draw([await find_message(turn.answer)], chat.user)
         assert watcher.page.html() == parse(str(fresh.body)).inner()
         async with contextlib.aclosing(page_stream(reader, message, turn.thread, chat.user, session)) as growing:

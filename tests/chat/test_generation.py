@@ -16,6 +16,7 @@ from app.live import read_log
 from tests.chat.conftest import Chat, refusing
 from tests.scripted.dialects import OPENAI
 from tests.scripted.steps import Send, Stall, chunk, whole
+from tests.watching import until, within
 
 
 async def test_an_answer_is_stored_as_it_was_streamed(chat: Chat, worker: Worker) -> None:
@@ -48,11 +49,11 @@ async def test_stopping_keeps_the_text_so_far(chat: Chat, worker: Worker) -> Non
     chat.server.script(OPENAI.head(), Send(chunk(OPENAI.text("One ") + OPENAI.text("two"))), Stall())
     turn = await chat.ask()
     question = await chat.server.next_question()
-    await asyncio.sleep(0.2)
+    await chat.until_said(turn.answer, "One two")
     await stop(turn.answer)
     answer = await chat.final(turn.answer)
     assert (answer["status"], answer["content"]) == ("stopped", "One two")
-    async with asyncio.timeout(0.5):
+    async with within("the end of the connection to the model"):
         await question.closed.wait()
 
 
@@ -67,9 +68,7 @@ async def test_a_claim_that_a_crash_undid_calls_no_model(chat: Chat, worker: Wor
     try:
         with structlog.testing.capture_logs() as logs:
             turn = await chat.ask()
-            async with asyncio.timeout(10):
-                while not any(entry["event"] == "generation_fenced" for entry in logs):  # noqa: ASYNC110  a log tells nobody
-                    await asyncio.sleep(0.02)
+            await until("the fence", lambda: any(entry["event"] == "generation_fenced" for entry in logs))
     finally:
         await fetch("DROP FUNCTION undo_claim CASCADE")
     assert chat.server.questions == []
@@ -91,9 +90,8 @@ async def test_an_end_that_is_refused_whatever_it_says_is_left_to_whoever_ends_t
 ) -> None:
     async with refusing("NEW.finished_at IS NOT NULL"):
         turn = await chat.ask()
-        async with asyncio.timeout(10):
-            while not await fetch("SELECT 1 FROM generation WHERE state = 'running' AND worker IS NULL"):  # noqa: ASYNC110  the database tells nobody
-                await asyncio.sleep(0.02)
+        let_go = "SELECT 1 FROM generation WHERE state = 'running' AND worker IS NULL"
+        await until("an answer that was let go", lambda: fetch(let_go))
         with structlog.testing.capture_logs() as logs:
             await resolve()
         assert "generation_unresolved" in {entry["event"] for entry in logs}

@@ -11,6 +11,7 @@ from app.database import fetch, new_id, own_connection
 from app.live import Fenced, Lost, News, Reader, Tape, Viewer, Writer, read_log, tell
 from app.live.writer import MOST_PENDING_CHARS
 from app.parts import ReasoningDelta, TextDelta, ToolCallDelta
+from tests.watching import SECONDS, until, within
 
 WORKER = 7
 
@@ -40,7 +41,7 @@ async def reader(database: str) -> AsyncIterator[Reader]:
     with made.view([]) as first:
         async with running(made):
             # Whoever is there when it begins to listen is told to begin again.
-            assert await first.take(timeout_seconds=5) == [Lost()]
+            assert await first.take(timeout_seconds=SECONDS) == [Lost()]
             made.viewers.discard(first)
             yield made
 
@@ -69,7 +70,7 @@ async def test_deltas_of_many_tapes_survive_a_writer_that_is_cut_again_and_again
             if number % 30 == 7:
                 await cut("parley live writer")
             await asyncio.sleep(0.005)
-        async with asyncio.timeout(10):
+        async with within("the flush of all tapes"):
             await asyncio.gather(*(tape.flush() for tape in tapes))
     for tape in tapes:
         assert await text_of(tape.generation_id) == "".join(f"{number} " for number in range(150))
@@ -83,9 +84,10 @@ async def test_what_a_crash_of_postgres_forgot_is_said_again_before_a_tape_count
         await tape.flush()
         # Committed without fsync, shown, and gone with the crash that cuts the connection.
         await fetch("DELETE FROM delta")
+        before = writer.flushes
         await cut("parley live writer")
-        await asyncio.sleep(0.05)
-        async with asyncio.timeout(5):
+        await until("the writer's word that it was cut", lambda: tape in writer.in_flight or writer.flushes > before)
+        async with within("the flush after a crash"):
             await tape.flush()
         assert await text_of(tape.generation_id) == "shown "
 
@@ -110,7 +112,7 @@ async def test_a_fenced_writer_writes_nothing_and_keeps_nobody_waiting(writer: W
     await fetch("UPDATE worker SET is_alive = false")
     tape.append(TextDelta("after"))
     waiting.append(TextDelta("too late"))
-    async with asyncio.timeout(5):
+    async with within("the end of a fenced writer"):
         for each in (tape, waiting):
             with pytest.raises(Fenced):
                 await each.flush()
@@ -125,7 +127,8 @@ async def test_a_worker_that_was_fenced_while_idle_waits_for_nothing(writer: Wri
     task = asyncio.create_task(writer.run())
     await asyncio.sleep(0.05)
     writer.fence()
-    await asyncio.wait_for(task, 2)
+    async with within("the end of a fenced writer"):
+        await task
 
 
 async def test_a_text_that_postgres_refuses_does_not_hold_up_others(writer: Writer) -> None:
@@ -133,7 +136,7 @@ async def test_a_text_that_postgres_refuses_does_not_hold_up_others(writer: Writ
     async with running(writer):
         poisoned.append(TextDelta("a\0b"))
         other.append(TextDelta("fine"))
-        async with asyncio.timeout(5):
+        async with within("the flush of both tapes"):
             await asyncio.gather(poisoned.flush(), other.flush())
     assert await text_of(other.generation_id) == "fine"
     assert await text_of(poisoned.generation_id) == "a\ufffdb"
@@ -146,9 +149,9 @@ async def test_who_reads_a_model_waits_while_memory_is_full_and_postgres_away(wr
     room = asyncio.create_task(writer.room())
     await asyncio.sleep(0.05)
     assert not room.done()
-    async with running(writer):
-        await asyncio.wait_for(room, 10)
-        await asyncio.wait_for(tape.flush(), 10)
+    async with running(writer), within("room, and the flush"):
+        await room
+        await tape.flush()
 
 
 async def test_a_heartbeat_is_not_held_up_by_a_flush_that_waits(writer: Writer, database: str) -> None:
@@ -157,15 +160,22 @@ async def test_a_heartbeat_is_not_held_up_by_a_flush_that_waits(writer: Writer, 
         await locker.execute("LOCK TABLE delta IN ACCESS EXCLUSIVE MODE")
         async with running(writer):
             tape.append(TextDelta("x"))
-            await asyncio.sleep(0.1)
-            await asyncio.wait_for(fetch("UPDATE worker SET seen_at = now()"), 2)
+            await until("a flush that waits for the table", lambda: fetch(_WAITS_FOR_DELTA))
+            async with within("a heartbeat"):
+                await fetch("UPDATE worker SET seen_at = now()")
 
 
-async def collect(viewer: Viewer, until: str, seen: dict[int, str]) -> None:
+_WAITS_FOR_DELTA = """
+SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'delta'::regclass
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+async def collect(viewer: Viewer, last: str, seen: dict[int, str]) -> None:
     """Rows by number, until their text ends so."""
-    async with asyncio.timeout(10):
-        while not "".join(seen[seq] for seq in sorted(seen)).endswith(until):
-            for item in await viewer.take(timeout_seconds=1):
+    async with within(f"rows up to {last!r}"):
+        while not "".join(seen[seq] for seq in sorted(seen)).endswith(last):
+            for item in await viewer.take(timeout_seconds=SECONDS):
                 assert isinstance(item, tuple), item
                 assert seen.setdefault(item[1][0], item[1][2]) == item[1][2]
 
@@ -202,11 +212,9 @@ async def test_viewers_that_join_and_leave_get_every_row(writer: Writer, reader:
 async def test_viewers_begin_again_when_the_reader_was_cut(reader: Reader) -> None:
     with reader.view(["thread:1"]) as viewer:
         await cut("parley live reader")
-        async with asyncio.timeout(5):
-            assert await viewer.take(timeout_seconds=5) == [Lost()]
+        assert await viewer.take(timeout_seconds=SECONDS) == [Lost()]
         await tell(News(key="thread:1", event="idle"))
-        async with asyncio.timeout(5):
-            assert await viewer.take(timeout_seconds=5) == [News(key="thread:1", event="idle")]
+        assert await viewer.take(timeout_seconds=SECONDS) == [News(key="thread:1", event="idle")]
 
 
 async def test_a_viewer_that_does_not_take_is_lost_and_holds_little(reader: Reader) -> None:
@@ -214,24 +222,24 @@ async def test_a_viewer_that_does_not_take_is_lost_and_holds_little(reader: Read
     with reader.view([]) as viewer:
         for number in range(2_000):
             viewer.put((generation, (number, "text", "x" * 1_000)))
-        assert await viewer.take(timeout_seconds=1) == [Lost()]
+        assert await viewer.take(timeout_seconds=SECONDS) == [Lost()]
         assert await viewer.take(timeout_seconds=0.01) == []
 
 
 async def test_the_end_of_the_process_ends_streams_that_are_open_and_that_come(reader: Reader) -> None:
     with reader.view([]) as before:
         reader.end()
-        assert await before.take(timeout_seconds=1) == [Lost()]
+        assert await before.take(timeout_seconds=SECONDS) == [Lost()]
     with reader.view([]) as after:
-        assert await after.take(timeout_seconds=1) == [Lost()]
+        assert await after.take(timeout_seconds=SECONDS) == [Lost()]
 
 
 async def test_news_reach_those_they_concern(reader: Reader) -> None:
     with reader.view(["thread:1"]) as one, reader.view(["thread:2"]) as two:
         await tell(News(key="thread:1", event="title", title="A"))
         await tell(News(key="thread:2", event="title", title="B"))
-        assert [item.title for item in await one.take(timeout_seconds=5) if isinstance(item, News)] == ["A"]
-        assert [item.title for item in await two.take(timeout_seconds=5) if isinstance(item, News)] == ["B"]
+        assert [item.title for item in await one.take(timeout_seconds=SECONDS) if isinstance(item, News)] == ["A"]
+        assert [item.title for item in await two.take(timeout_seconds=SECONDS) if isinstance(item, News)] == ["B"]
 
 
 def test_a_tape_numbers_its_rows_from_one() -> None:

@@ -65,7 +65,7 @@ def fresh() -> Iterator[None]:
 
 
 async def told() -> dict[str, float]:
-    return read(exposition(await gather()))
+    return read(exposition(await gather(patience_seconds=60)))
 
 
 async def test_an_answer_is_counted_when_it_ends(chat: Chat, worker: Worker) -> None:
@@ -209,4 +209,4 @@ async def test_a_loop_that_is_held_up_is_late() -> None:
     await asyncio.sleep(0.05)
     beating.cancel()
     await asyncio.gather(beating, return_exceptions=True)
-    assert 0.2 < pulse.lag_seconds < 5
+    assert 0.2 < pulse.lag_seconds < 60

@@ -1,6 +1,5 @@
 """A provider whose address was changed behind its key: no answer, title, task or probe takes the key there."""
 
-import asyncio
 import uuid
 from collections.abc import AsyncIterator
 
@@ -17,6 +16,7 @@ from tests.chat.conftest import SETTINGS, Chat, working
 from tests.chat.test_tasks import Harbour, harbour
 from tests.chat.test_tasks import working as working_on_tasks
 from tests.scripted import OLLAMA, Dialect, ScriptedServer
+from tests.watching import within
 
 __all__ = ["harbour"]
 
@@ -60,7 +60,7 @@ async def test_an_answer_at_its_own_address_has_the_key_though_both_are_sealed(
     await move(chat.server, chat.server, dialect)
     async with working(database, SETTINGS, names=True):
         answer = await chat.final((await chat.ask()).answer)
-        async with asyncio.timeout(20):
+        async with within("the question for a title"):
             await chat.server.next_question(2)  # the title's
     assert answer["status"] == "complete"
     assert len(leaks(chat.server.questions)) == len(chat.server.questions)

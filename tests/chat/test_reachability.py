@@ -1,7 +1,12 @@
 """Whether a provider can be reached: what a look at its list says, and what calls without a connection say."""
 
 import asyncio
+import contextlib
+import socket
 import uuid
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -24,12 +29,15 @@ from app.providers.errors import (
     TimedOut,
     Unreachable,
 )
-from tests.chat.circuits import add_models, circuit_of, fail, make_probes_due, probe, provider_row
+from app.providers.names import LookUps
+from tests import watching
+from tests.chat.circuits import add_models, circuit_of, clock, fail, hold_probes, make_probes_due, probe, provider_row
 from tests.chat.conftest import SETTINGS, Chat
 from tests.chat.test_catalog import refresh
 from tests.chat.test_circuit import until
 from tests.scripted import OPENAI, Stall
 from tests.scripted.steps import whole
+from tests.watching import SECONDS
 
 SENTENCE = "Scripted cannot be reached."
 BROKEN = whole(b'{"error": {"message": "out of oil"}}', status=503)
@@ -38,6 +46,15 @@ NOBODY = "http://127.0.0.1:9/v1"
 
 async def move(base_url: str) -> None:
     await fetch("UPDATE provider SET base_url = $1", base_url)
+
+
+@contextlib.asynccontextmanager
+async def looked_at_after(provider: uuid.UUID, seconds: float) -> AsyncIterator[None]:
+    """The block puts the next look at a list so many seconds from then, however slow the machine is."""
+    before = await clock()
+    yield
+    probe_at = (await provider_row(provider))["probe_at"]
+    assert before <= probe_at - timedelta(seconds=seconds) <= await clock()
 
 
 async def pause_of(provider: uuid.UUID) -> float:
@@ -100,12 +117,21 @@ async def test_a_list_that_is_refused_needs_a_connection(chat: Chat, provider: u
 
 
 async def test_a_server_that_starts_again_during_the_look_is_not_down(chat: Chat, provider: uuid.UUID) -> None:
-    port = int(chat.server.url.rpartition(":")[2])
+    """The first look finds nobody; with the second comes the server."""
+    loop, port = asyncio.get_running_loop(), int(chat.server.url.rpartition(":")[2])
+    looks = []
+
+    def find(host: str, *_: object, **__: object) -> list[Any]:
+        looks.append(host)
+        if len(looks) == 2:
+            asyncio.run_coroutine_threadsafe(chat.server.start(port), loop).result(SECONDS)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
+
+    await fetch("UPDATE provider SET base_url = $1, allows_private = true", f"http://harbour.example:{port}/v1")
     await chat.server.close()
-    looking = asyncio.create_task(refresh())
-    await asyncio.sleep(catalog.SECOND_LOOK_SECONDS / 2)
-    await chat.server.start(port)
-    assert await looking == ""
+    async with make_client(look_ups=LookUps(find)) as client:
+        assert await catalog.refresh(provider, catalog.connector(client, SETTINGS)) == ""
+    assert len(looks) == 2
     assert (await provider_row(provider))["state"] == "ok"
 
 
@@ -161,19 +187,18 @@ async def test_connections_that_time_out_shut_it_like_those_that_are_refused(cha
 async def test_a_server_that_is_down_is_looked_at_every_few_seconds_however_long(provider: uuid.UUID) -> None:
     """With the schedule's five seconds it is found back within ten."""
     for _ in range(10):
-        await found_down(provider, NotConnected(SENTENCE))
-        assert PROBE_SECONDS - 1 < await pause_of(provider) <= PROBE_SECONDS < 5
+        async with looked_at_after(provider, PROBE_SECONDS):
+            await found_down(provider, NotConnected(SENTENCE))
+    assert PROBE_SECONDS < 5
 
 
 async def test_looks_at_a_list_that_is_refused_come_ever_more_rarely(provider: uuid.UUID) -> None:
-    pauses = []
-    for _ in range(6):
-        await found_down(provider, Overloaded(SENTENCE))
-        pauses.append(round(await pause_of(provider)))
-    assert pauses == [4, 8, 16, 30, 30, 30]
+    for pause in (4, 8, 16, 30, 30, 30):
+        async with looked_at_after(provider, pause):
+            await found_down(provider, Overloaded(SENTENCE))
     await found_up(provider, 1, has_news=False)
-    await found_down(provider, Overloaded(SENTENCE))
-    assert round(await pause_of(provider)) == 4
+    async with looked_at_after(provider, 4):
+        await found_down(provider, Overloaded(SENTENCE))
 
 
 @pytest.mark.parametrize(
@@ -185,8 +210,9 @@ async def test_the_next_look_waits_as_long_as_the_list_asked(
     for status in (429, 503):
         await fetch("UPDATE provider SET probes = 0, probe_at = NULL")
         chat.server.answers["/v1/models"] = whole(b'{"error": {"message": "later"}}', status, Retry_After=asked)
-        assert await refresh()
-        assert round(await pause_of(provider)) == pause
+        async with looked_at_after(provider, pause):
+            assert await refresh()
+    await hold_probes()
     asked_before = len(chat.server.requests)
     await fetch("UPDATE provider SET refreshed_at = now() - interval '1 hour'")
     async with make_client() as client:
@@ -202,6 +228,7 @@ async def test_the_next_look_waits_as_long_as_the_list_asked(
 
 async def test_a_probe_that_is_not_due_is_not_made_and_two_at_once_make_one(chat: Chat, provider: uuid.UUID) -> None:
     await found_down(provider, NotConnected(SENTENCE))
+    await hold_probes()
     asked = len(chat.server.requests)
     await probe()
     assert len(chat.server.requests) == asked
@@ -228,9 +255,7 @@ async def test_a_list_that_hangs_delays_no_look_at_another_server(chat: Chat, pr
     await probes.start_due()
     await fetch("UPDATE provider SET probe_at = now() WHERE id = $1", other)
     await probes.start_due()
-    async with asyncio.timeout(10):
-        while looked != [provider, other]:  # noqa: ASYNC110  a list tells nobody
-            await asyncio.sleep(0.01)
+    await watching.until("a look at the other server", lambda: looked == [provider, other])
     await probes.stop()
 
 
@@ -288,9 +313,17 @@ async def test_a_list_that_hangs_is_stale_and_its_models_answer_meanwhile(
     chat: Chat, worker: Worker, provider: uuid.UUID
 ) -> None:
     chat.server.answers["/v1/models"] = (Stall(),)
-    looking = asyncio.create_task(refresh())
-    assert (await chat.final((await chat.ask()).answer))["status"] == "complete"
-    assert "within 15 seconds" in await looking
+    async with make_client() as client:
+        connect = catalog.connector(client, SETTINGS)
+
+        def hurried(row: Mapping[str, Any]) -> Any:
+            connected: Any = connect(row)
+            connected.wire.json_seconds = 2.0  # it is fifteen
+            return connected
+
+        looking = asyncio.create_task(catalog.refresh(provider, hurried))
+        assert (await chat.final((await chat.ask()).answer))["status"] == "complete"
+        assert "within 2 seconds" in await looking
     assert (await provider_row(provider))["state"] == "stale"
 
 

@@ -9,7 +9,8 @@ import pytest
 from app.chat.worker import Worker
 from app.database import fetch
 from tests.chat.conftest import Chat
-from tests.scripted.dialects import OPENAI
+from tests.scripted import LAST_CHUNK, OPENAI, Send, Wait, chunk
+from tests.watching import until
 
 SENTENCE = "The database refused part of this answer, so it ends here."
 
@@ -31,11 +32,18 @@ async def refusing_deltas(condition: str, code: str) -> AsyncIterator[None]:
 @pytest.mark.parametrize("code", ["22P05", "22021", "23514", "42501", "54000", "XX000"])
 async def test_one_refused_piece_ends_its_answer_and_no_other(code: str, chat: Chat, worker: Worker) -> None:
     async with refusing_deltas("NEW.body LIKE '%anchor%'", code):
-        chat.server.script(*OPENAI.answer(["Ropes", " and", " an anchor", " more"], per_second=20))
+        gate = asyncio.Event()
+        end = OPENAI.text(" an anchor") + OPENAI.text(" more") + OPENAI.finish()
+        chat.server.script(
+            OPENAI.head(), Send(chunk(OPENAI.text("Ropes"))), Send(chunk(OPENAI.text(" and"))), Wait(gate),
+            Send(chunk(end) + LAST_CHUNK),
+        )  # fmt: skip
         refused = await chat.ask("Refused")
         await chat.server.next_question()
         chat.server.script(*OPENAI.answer(["Sails ", "and ", "masts"], per_second=20))
         other = await chat.ask("Stored")
+        await chat.until_said(refused.answer, "Ropes and")  # what comes with the anchor is refused with it
+        gate.set()
         first, second = await asyncio.gather(chat.final(refused.answer), chat.final(other.answer))
         assert (first["status"], first["error_code"], first["error_sentence"]) == ("failed", "not_stored", SENTENCE)
         assert first["content"] == "Ropes and"
@@ -55,9 +63,7 @@ async def test_a_database_that_takes_no_delta_ends_every_answer(chat: Chat, work
         turns = [await chat.ask(str(number)) for number in range(3)]
         answers = [await chat.final(turn.answer) for turn in turns]
     assert {(answer["status"], answer["error_code"]) for answer in answers} == {("failed", "not_stored")}
-    for _look in range(600):  # an answer is final a moment before its writer is done with it
-        if not worker.writer.tapes | worker.writer.in_flight:
-            break
-        await asyncio.sleep(0.05)
+    # An answer is final a moment before its writer is done with it.
+    await until("an idle writer", lambda: not worker.writer.tapes | worker.writer.in_flight)
     assert (worker.writer.tapes, worker.writer.in_flight) == (set(), set())
     assert (await chat.final((await chat.ask()).answer))["status"] == "complete"

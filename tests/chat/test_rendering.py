@@ -140,7 +140,10 @@ async def test_two_processes_that_fail_at_once_count_once(chat: Chat, worker: Wo
 async def test_one_answer_that_takes_long_leaves_the_others_of_the_page_formatted(chat: Chat, worker: Worker) -> None:
     turns = [await answered(chat, text) for text in ("*one*", "*two* " * 1_000, poison("hang"))]
     await render_message([TextPart("```python\nwarm\n```")], dom="a")
-    drawn = await draw([await find_message(turn.answer) for turn in turns], chat.user, seconds=8)
+    for seconds in (4, 8, 40):  # as long as it takes to draw the others, which is done once
+        drawn = await draw([await find_message(turn.answer) for turn in turns], chat.user, seconds=seconds)
+        if not any(message.source_note for message in drawn[:2]):
+            break
     assert [message.source_note for message in drawn] == ["", "", NOT_YET]
     assert "<em>one</em>" in drawn[0].body
     assert drawn[2].may_render_again
@@ -155,7 +158,10 @@ async def test_one_answer_that_takes_long_leaves_the_others_of_the_page_formatte
 async def test_what_takes_long_leaves_its_own_answer_formatted(slow: str, chat: Chat, worker: Worker) -> None:
     turn = await answered(chat, f"# Here\n\n**bold**\n\n{slow}\n")
     await render_message([TextPart("```python\nwarm\n```")], dom="a")
-    (drawn,) = await draw([await find_message(turn.answer)], chat.user, seconds=8)
+    for seconds in (4, 8, 40):
+        (drawn,) = await draw([await find_message(turn.answer)], chat.user, seconds=seconds)
+        if not drawn.source_note:
+            break
     assert "<strong>bold</strong>" in drawn.body
     assert "[[piece hang]]" in drawn.body
     assert drawn.source_note == ""

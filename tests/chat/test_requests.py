@@ -105,12 +105,3 @@ async def test_a_call_that_is_made_again_shares_its_body(chat: Chat, worker: Wor
     [sent] = await list_sent(turn.answer)
     assert [call["error"] == "" for call in sent.calls] == [False, True]
     assert {asked.body for asked in chat.server.questions[:2]} == {chat.server.questions[0].body}
-
-
-async def test_what_an_older_release_kept_is_read(chat: Chat, worker: Worker) -> None:
-    turn = await ask(chat)
-    await chat.final(turn.answer)
-    await fetch("UPDATE generation SET request = request -> '1'")
-    [sent] = await list_sent(turn.answer)
-    assert sent.body == chat.server.questions[0].json
-    assert len(sent.calls) == 1

@@ -1,6 +1,5 @@
 """The sidebar's pages go on where the last one ended, and what is told of it says what a page needs to move one thread."""
 
-import asyncio
 import uuid
 
 import pytest
@@ -12,7 +11,7 @@ from app.chat.turn import continue_answer, start_sibling
 from app.chat.worker import Worker
 from app.database import fetch, new_id
 from tests.chat.conftest import Chat
-from tests.watching import news_of
+from tests.watching import news_of, within
 
 
 async def add_threads(chat: Chat, count: int) -> list[uuid.UUID]:
@@ -71,7 +70,7 @@ async def test_every_way_to_begin_and_end_an_answer_is_told_to_the_pages_of_its_
         await chat.final(again.answer)
         await delete_thread(thread)
         told = []
-        async with asyncio.timeout(5):
+        async with within("word of the deletion"):
             while not told or told[-1]["event"] != "removed":
                 if (one := await news.get())["key"] == f"user:{chat.user}":
                     told.append(one)

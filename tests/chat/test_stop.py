@@ -11,6 +11,7 @@ from app.database import fetch, own_connection
 from app.live import News
 from tests.chat.conftest import SETTINGS, Chat, working
 from tests.scripted import OPENAI, Repeat, Send, Stall, Step, Wait, chunk, whole
+from tests.watching import until, within
 
 ENDLESS = (OPENAI.head(), Repeat(chunk(OPENAI.text("on ")), None, 0.01))
 
@@ -37,20 +38,26 @@ async def test_the_worker_leaves_a_stopped_job_alone(chat: Chat, database: str) 
     [(Stall(),), (OPENAI.head(), Stall()), (OPENAI.head(), Send(chunk(OPENAI.text("One"))), Stall()), ENDLESS],
     ids=["no answer", "headers", "one token", "endless"],
 )
-async def test_the_upstream_socket_is_closed_within_half_a_second(
+async def test_the_upstream_socket_is_closed_as_soon_as_the_news_come(
     chat: Chat, worker: Worker, script: tuple[Step, ...]
 ) -> None:
+    """The worker is not to find it out when it looks at the rows, which it does every few seconds: they do not say it here."""
     chat.server.script(*script)
     turn = await chat.ask()
     question = await chat.server.next_question()
     await asyncio.sleep(0.2)
-    loop = asyncio.get_running_loop()
-    pressed = loop.time()
-    await stop(turn.answer)
-    await asyncio.wait_for(question.closed.wait(), 2)
-    assert question.closed_at is not None
-    assert question.closed_at - pressed <= 0.5
-    answer = await chat.final(turn.answer)
+    await fetch(
+        "CREATE FUNCTION forget_stop() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN NEW.is_stop_requested := false; RETURN NEW; END $$"
+    )
+    await fetch("CREATE TRIGGER forget_stop BEFORE UPDATE ON generation FOR EACH ROW EXECUTE FUNCTION forget_stop()")
+    try:
+        await stop(turn.answer)
+        async with within("the end of the connection to the model"):
+            await question.closed.wait()
+        answer = await chat.final(turn.answer)
+    finally:
+        await fetch("DROP FUNCTION forget_stop() CASCADE")
     assert (answer["status"], answer["error_code"]) == ("stopped", "")
     assert "".join(row["body"] for row in await fetch("SELECT body FROM delta ORDER BY seq")) == answer["content"]
 
@@ -86,12 +93,12 @@ async def test_a_stop_after_the_end_changes_nothing(chat: Chat, worker: Worker) 
 
 
 async def test_a_stop_while_the_next_call_is_waited_for_ends_the_wait(chat: Chat, worker: Worker) -> None:
-    chat.server.script(*whole(OPENAI.error_body("slow down"), 429, Retry_After="50"))
+    chat.server.script(*whole(OPENAI.error_body("slow down"), 429, Retry_After="60"))
     turn = await chat.ask()
     await chat.server.next_question()
     await asyncio.sleep(0.2)
     await stop(turn.answer)
-    answer = await chat.final(turn.answer, seconds=2)
+    answer = await chat.final(turn.answer, seconds=45)
     assert answer["status"] == "stopped"
     assert len(chat.server.questions) == 1
 
@@ -101,7 +108,7 @@ async def test_a_stop_that_no_news_told_of_is_found_in_the_rows(chat: Chat, work
     turn = await chat.ask()
     await chat.server.next_question()
     await fetch("UPDATE generation SET is_stop_requested = true")
-    assert (await chat.final(turn.answer, seconds=5))["status"] == "stopped"
+    assert (await chat.final(turn.answer))["status"] == "stopped"
 
 
 async def test_a_stop_at_any_moment_leaves_a_whole_end(chat: Chat, worker: Worker) -> None:
@@ -112,14 +119,17 @@ async def test_a_stop_at_any_moment_leaves_a_whole_end(chat: Chat, worker: Worke
         turn = await chat.ask()
         await asyncio.sleep(delay)
         await stop(turn.answer)
-        answer = await chat.final(turn.answer, seconds=10)
+        answer = await chat.final(turn.answer)
         assert "".join(f"w{n} " for n in range(8)).startswith(str(answer["content"]))
         assert answer["finish_reason"] in ("stop", "stopped")
         return str(answer["status"])
 
     outcomes: set[str] = set()
-    for _ in range(8):
-        outcomes |= set(await asyncio.gather(*(one(random.uniform(0, 0.2)) for _ in range(12))))
+    for rounds in range(16):
+        longest = 0.2 * 2 ** max(0, rounds - 7)  # a slow machine has answered nothing before
+        outcomes |= set(await asyncio.gather(*(one(random.uniform(0, longest)) for _ in range(12))))
+        if rounds >= 7 and outcomes == {"complete", "stopped"}:
+            break
     assert outcomes == {"complete", "stopped"}
     assert not await fetch("SELECT 1 FROM generation WHERE state <> 'ended'")
 
@@ -132,7 +142,7 @@ async def test_a_stop_during_the_claim_waits_for_its_outcome(chat: Chat, databas
             await _until_blocked("UPDATE generation SET state = 'running'")
             worker.hear(await _stop_news())
             await asyncio.sleep(0.1)
-        answer = await chat.final(turn.answer, seconds=5)
+        answer = await chat.final(turn.answer)
     assert (answer["status"], chat.server.questions) == ("stopped", [])
 
 
@@ -147,7 +157,7 @@ async def test_a_stop_while_the_end_is_stored_does_not_undo_it(chat: Chat, worke
         await _until_blocked("UPDATE generation SET state = 'ended'")
         worker.hear(await _stop_news())
         await asyncio.sleep(0.1)
-    answer = await chat.final(turn.answer, seconds=5)
+    answer = await chat.final(turn.answer)
     assert (answer["status"], answer["content"]) == ("complete", "All.")
 
 
@@ -157,11 +167,7 @@ async def _until_blocked(statement: str) -> None:
         "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         " AND position($1 IN query) > 0"
     )
-    async with asyncio.timeout(5):
-        while True:
-            if await fetch(waits, statement):
-                return
-            await asyncio.sleep(0.02)
+    await until(f"{statement!r} that waits for a lock", lambda: fetch(waits, statement))
 
 
 async def _stop_news() -> News:

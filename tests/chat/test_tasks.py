@@ -16,7 +16,7 @@ from app.chat.task_runner import TaskRunner
 from app.chat.worker import Worker
 from app.database import fetch, fetch_row, new_id, own_connection
 from app.errors import Conflict
-from app.live import News, Reader, tell
+from app.live import Lost, News, Reader, tell
 from app.providers.client import make_client
 from app.providers.keeping import Pull
 from app.tables.session import Session
@@ -24,6 +24,7 @@ from app.tables.user import User
 from tests.chat.conftest import SETTINGS
 from tests.people import add_user
 from tests.scripted import OLLAMA, ScriptedServer, Send, Stall, Wait, chunk
+from tests.watching import SECONDS, until, within
 
 HALF = b'{"status": "pulling abc", "digest": "sha256:abc", "total": 1000, "completed": 500}\n'
 
@@ -46,9 +47,14 @@ class Harbour:
         return dict(row)
 
     async def until(self, task: uuid.UUID, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        async with asyncio.timeout(20):
-            while not holds(row := await self.row(task)):  # noqa: ASYNC110  the database tells nobody
-                await asyncio.sleep(0.02)
+        row: dict[str, Any] = {}
+
+        async def is_so() -> bool:
+            nonlocal row
+            row = await self.row(task)
+            return holds(row)
+
+        await until("what is waited for of a task", is_so)
         return row
 
     async def ended(self, task: uuid.UUID) -> dict[str, Any]:
@@ -85,7 +91,7 @@ async def working(database: str) -> AsyncIterator[tuple[Worker, TaskRunner]]:
             await worker.drain(0)
             for task in running:
                 task.cancel()
-            async with asyncio.timeout(30):
+            async with within("the end of a worker"):
                 await asyncio.gather(*running, return_exceptions=True)
 
 
@@ -97,9 +103,8 @@ async def worker(database: str) -> AsyncIterator[None]:
 
 async def until_blocked() -> None:
     """Somebody waits for a lock."""
-    async with asyncio.timeout(10):
-        while not await fetch("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):  # noqa: ASYNC110  the database tells nobody
-            await asyncio.sleep(0.02)
+    waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    await until("somebody who waits for a lock", lambda: fetch(waits))
 
 
 async def _nothing(*_: object) -> None:
@@ -113,26 +118,27 @@ async def names() -> list[str]:
 async def test_a_pull_brings_a_model_and_the_list_knows_it(harbour: Harbour, worker: None) -> None:
     row = await harbour.ended(await harbour.start("pull", "lantern:latest"))
     assert (row["state"], row["error"], row["done_bytes"]) == ("done", "", 3500)
-    async with asyncio.timeout(10):
-        while "lantern:latest" not in await names():  # noqa: ASYNC110  the database tells nobody
-            await asyncio.sleep(0.02)
+
+    async def is_listed() -> bool:
+        return "lantern:latest" in await names()
+
+    await until("the pulled model in the list", is_listed)
 
 
 async def test_loading_and_unloading_change_what_the_list_says(harbour: Harbour, worker: None) -> None:
     for kind, is_loaded in (("load", True), ("unload", False)):
         assert (await harbour.ended(await harbour.start(kind)))["state"] == "done"  # type: ignore[arg-type]
-        async with asyncio.timeout(10):
-            while [row["is_loaded"] for row in await fetch("SELECT is_loaded FROM model")] != [is_loaded]:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+        await until(
+            f"the list's word of the {kind}",
+            lambda: fetch("SELECT 1 FROM model WHERE is_loaded = $1", is_loaded),  # noqa: B023
+        )
 
 
 async def test_a_deleted_model_is_gone_and_says_since_when(harbour: Harbour, worker: None) -> None:
     assert (await harbour.ended(await harbour.start("load")))["state"] == "done"
     assert (await harbour.ended(await harbour.start("delete")))["state"] == "done"
     assert harbour.server.models == []
-    async with asyncio.timeout(10):
-        while not await fetch("SELECT 1 FROM model WHERE gone_at IS NOT NULL"):  # noqa: ASYNC110  the database tells nobody
-            await asyncio.sleep(0.02)
+    await until("the list's word of the deletion", lambda: fetch("SELECT 1 FROM model WHERE gone_at IS NOT NULL"))
     (row,) = await fetch("SELECT gone_at >= seen_since AS is_later FROM model")
     assert row["is_later"] is True
 
@@ -213,9 +219,11 @@ async def test_a_failed_task_is_forgotten_when_that_is_asked_for(harbour: Harbou
         task = await harbour.start(kind, name)  # type: ignore[arg-type]
         assert (await harbour.ended(task))["state"] == "failed"
         await tasks.cancel_task(task)
-        async with asyncio.timeout(10):
-            while await tasks.list_tasks():  # noqa: ASYNC110  the database tells nobody
-                await asyncio.sleep(0.02)
+
+        async def is_forgotten() -> bool:
+            return not await tasks.list_tasks()
+
+        await until("the end of a failed task", is_forgotten)
 
 
 async def test_a_worker_that_is_told_to_end_puts_its_pull_back(harbour: Harbour, database: str) -> None:
@@ -278,7 +286,7 @@ async def test_an_open_page_sees_how_far_it_is(harbour: Harbour, worker: None, d
     reader = Reader(database)
     listening = asyncio.create_task(reader.run())
     with reader.view([]) as first:
-        await first.take(timeout_seconds=5)
+        assert await first.take(timeout_seconds=SECONDS) == [Lost()]
     watch = ModelWatch(
         reader, harbour.owner.id, session["id"], lambda task: f"{task['share']} of {task['total_bytes']}"
     )
@@ -287,7 +295,7 @@ async def test_an_open_page_sees_how_far_it_is(harbour: Harbour, worker: None, d
     assert "event: look" in seen
     stuck(harbour.server)
     task = await harbour.start("pull", "lantern:latest")
-    async with asyncio.timeout(10):
+    async with within("the page's word of a half, and of its end"):
         while "data:50.0 of 1000" not in seen:
             seen += (await anext(lines)).decode()
         await tasks.cancel_task(task)

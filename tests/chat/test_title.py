@@ -20,6 +20,7 @@ from app.settings import read
 from tests.chat.circuits import add_models
 from tests.chat.conftest import SETTINGS, Chat, working
 from tests.scripted import OPENAI, Send, Wait, chunk, whole
+from tests.watching import until
 
 BELIEVED = {
     "Tides and the moon": "Tides and the moon",
@@ -133,21 +134,17 @@ async def namer(chat: Chat, database: str) -> AsyncIterator[Worker]:
         yield made
 
 
-async def title_of(turn: Turn, seconds: float = 5) -> str:
+async def title_of(turn: Turn) -> str:
     """The thread's title, once its model gave it one."""
     named = "SELECT title FROM thread WHERE id = $1 AND is_named"
-    async with asyncio.timeout(seconds):
-        while not (rows := await fetch(named, turn.thread)):  # noqa: ASYNC110  the database tells nobody
-            await asyncio.sleep(0.02)
+    rows = await until("a title", lambda: fetch(named, turn.thread))
     return str(rows[0]["title"])
 
 
 async def test_a_first_answer_that_was_stopped_and_went_on_names_its_thread(chat: Chat, namer: Worker) -> None:
     chat.server.script(OPENAI.head(), Send(chunk(OPENAI.text("The moon"))), Wait(asyncio.Event()))
     turn = await chat.ask("# **What** is `near`?\n\n- the [moon](https://example.org)?")
-    async with asyncio.timeout(5):
-        while not await fetch("SELECT 1 FROM delta"):  # noqa: ASYNC110  the database tells nobody
-            await asyncio.sleep(0.02)
+    await chat.until_said(turn.answer, "The moon")
     await stop(turn.answer)
     await chat.final(turn.answer)
     assert [row["title"] for row in await fetch("SELECT title FROM thread")] == ["What is near? the moon?"]
@@ -174,9 +171,9 @@ async def test_a_thread_whose_first_answer_failed_is_named_after_the_first_that_
 
 
 async def test_a_model_that_gave_no_title_is_not_asked_again(chat: Chat, namer: Worker) -> None:
-    turn = await chat.ask()
     chat.server.script(*OPENAI.answer(["Yes."]))
     chat.server.script(*whole(OPENAI.error_body("Overloaded"), 503))
+    turn = await chat.ask()
     await chat.final(turn.answer)
     sent = await naming_of(turn)
     assert sent.calls[0]["error"]
@@ -189,10 +186,11 @@ async def test_a_model_that_gave_no_title_is_not_asked_again(chat: Chat, namer: 
 
 async def naming_of(turn: Turn) -> Sent:
     """The call that asked for a title, once it is over."""
-    async with asyncio.timeout(5):
-        while not (found := [one for one in await list_sent(turn.answer) if one.is_naming and one.calls]):  # noqa: ASYNC110  the database tells nobody
-            await asyncio.sleep(0.02)
-    return found[0]
+
+    async def naming() -> list[Sent]:
+        return [one for one in await list_sent(turn.answer) if one.is_naming and one.calls]
+
+    return (await until("the end of the call for a title", naming))[0]
 
 
 async def test_the_call_that_names_a_thread_is_kept_with_what_it_took_and_cost(chat: Chat, namer: Worker) -> None:
@@ -202,6 +200,7 @@ async def test_the_call_that_names_a_thread_is_kept_with_what_it_took_and_cost(c
     before = counters.TOKENS._values.get(("in",), 0)
     turn = await chat.ask("What is near?")
     await title_of(turn)
+    await naming_of(turn)
     answer, named = await list_sent(turn.answer)
     assert (answer.is_naming, answer.body) == (False, chat.server.questions[0].json)
     assert (named.is_naming, named.body) == (True, chat.server.questions[1].json)

@@ -16,6 +16,7 @@ from app.errors import Conflict, Invalid, NotFound
 from app.tables.message import Message
 from tests.chat.conftest import Chat
 from tests.scripted import OPENAI, Send, Stall, chunk
+from tests.watching import until
 
 
 async def _message(chat: Chat, message_id: object) -> Message:
@@ -92,8 +93,7 @@ async def test_an_answer_that_broke_off_goes_on_where_it_stopped(chat: Chat, wor
     chat.server.script(OPENAI.head(), Send(chunk(OPENAI.text("One "))), Stall())
     chat.server.script(*OPENAI.answer(["two."]))
     turn = await chat.ask()
-    await chat.server.next_question()
-    await asyncio.sleep(0.2)
+    await chat.until_said(turn.answer, "One ")
     await stop(turn.answer)
     await chat.final(turn.answer)
     await continue_answer(chat.user, await _message(chat, turn.answer))
@@ -110,6 +110,9 @@ async def test_questions_answers_stops_and_deletions_never_wait_for_each_other_f
     chat.server.defaults[OPENAI.kind] = OPENAI.answer(["a ", "b"])
     before = (await fetch("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"))[0]
 
+    async def has_ended() -> bool:
+        return not await fetch("SELECT 1 FROM generation WHERE state <> 'ended'")
+
     async def hurry(number: int) -> None:
         """Asks again and again without waiting, so that some questions meet the end of the answer before."""
         thread, asked = (await chat.ask()).thread, 0
@@ -124,11 +127,7 @@ async def test_questions_answers_stops_and_deletions_never_wait_for_each_other_f
         await delete_thread(await my_thread(chat.user, thread))
 
     await asyncio.gather(*(hurry(number) for number in range(6)))
-    async with asyncio.timeout(10):
-        while True:
-            if not await fetch("SELECT 1 FROM generation WHERE state <> 'ended'"):
-                break
-            await asyncio.sleep(0.05)
+    await until("the end of all answers", has_ended)
     after = (await fetch("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"))[0]
     assert after == before
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import uuid
 from collections.abc import AsyncIterator
 
@@ -24,6 +25,8 @@ from app.tables.message import short
 from app.tables.session import Session
 from tests.chat.conftest import Chat
 from tests.scripted import LAST_CHUNK, OPENAI, Send, Stall, Wait, chunk
+from tests.server_events import Event, read_events
+from tests.watching import until, within
 
 
 @pytest.fixture
@@ -53,24 +56,24 @@ class Page:
 
     async def _read(self) -> None:
         async for lines in self._lines:
-            for line in lines.decode().strip("\n").split("\n\n"):
-                fields = [field.partition(":")[::2] for field in line.split("\n")]
-                self._see({name: value.strip() for name, value in fields})
+            for event in read_events(lines):
+                self._see(event)
             self._came.set()
         self.is_over = True
         self._came.set()
 
-    def _see(self, fields: dict[str, str]) -> None:
-        name = "begun" if "retry" in fields else fields.get("event", "")
+    def _see(self, event: Event) -> None:
+        name = "begun" if event.retry else event.name
         # The mark of the sidebar comes with every connection: what else is told is what counts here.
-        self.marks += [fields["data"]] if name == "sidebar" else []
+        self.marks += [event.data] if name == "sidebar" and event.data else []
         self.events += [name] if name not in ("", "sidebar") else []
-        self.last_id = fields.get("id", self.last_id)
-        self.frames += [fields["id"]] if not name and "id" in fields else []
-        self.places += [(name or "frame", fields["id"])] if "id" in fields else []
+        if event.id is not None:
+            self.last_id = event.id
+            self.frames += [] if name else [event.id]
+            self.places.append((name or "frame", event.id))
 
-    async def until(self, event: str, seconds: float = 5) -> None:
-        async with asyncio.timeout(seconds):
+    async def until(self, event: str) -> None:
+        async with within(f"the event {event}, after {self.events}"):
             while not (event in self.events or (event == "end" and self.is_over) or (event == "frame" and self.frames)):
                 self._came.clear()
                 await self._came.wait()
@@ -108,11 +111,8 @@ async def begun(chat: Chat, gate: asyncio.Event) -> Turn:
 
 
 async def words_are_stored(text: str) -> None:
-    async with asyncio.timeout(50):
-        while True:
-            if (await fetch("SELECT string_agg(body, '' ORDER BY seq) AS text FROM delta"))[0]["text"] == text:
-                return
-            await asyncio.sleep(0.01)
+    said = "SELECT 1 FROM delta HAVING string_agg(body, '' ORDER BY seq) = $1"
+    await until(f"the stored words {text!r}", lambda: fetch(said, text))
 
 
 async def version_of(turn: Turn) -> int:
@@ -235,7 +235,7 @@ async def test_who_signed_out_before_the_stream_began_is_not_told_anything(
 async def test_a_page_of_a_thread_that_is_gone_leaves(chat: Chat, reader: Reader, session: uuid.UUID) -> None:
     turn = await chat.ask()
     async with open_page(chat, reader, turn.thread, session, Cursor(await version_of(turn))) as page:
-        await asyncio.sleep(0.1)
+        await page.until("begun")
         await delete_thread(await my_thread(chat.user, turn.thread))
         await page.until("end")
         assert "gone" in page.events
@@ -269,10 +269,10 @@ async def test_a_page_without_scripts_says_what_its_answer_waits_for_however_it_
     turn = await chat.ask()
     message, _ = await my_message(chat.user, turn.answer)
     await fetch(
-        "UPDATE message SET error_sentence = 'Too busy.', retry_at = now() + interval '9 s' WHERE id = $1", turn.answer
+        "UPDATE message SET error_sentence = 'Too busy.', retry_at = now() + interval '50 s' WHERE id = $1", turn.answer
     )
     growing = page_stream(reader, message, turn.thread, chat.user, session)
-    assert "Too busy. Trying again in 9 s." in await anext(growing)
+    assert re.search(r"Too busy\. Trying again in \d+ s\.", await anext(growing))
 
 
 async def test_a_page_hears_that_the_list_of_models_has_changed_whosever_it_is(

@@ -14,7 +14,8 @@ from app.children.pool import Busy, Failed, Pool
 from app.html.render_requests import RenderParts, decode_answer, encode_request
 from app.parts import TextPart
 from tests.children.broken import DEADLY
-from tests.waiting import HERE_SECONDS, until
+from tests.tiers import in_tiers, soaked
+from tests.watching import SECONDS, until
 
 BROKEN = "tests.children.broken"
 SOUND = '<p dir="auto">fine</p>'
@@ -63,7 +64,7 @@ async def test_a_long_request_and_a_long_answer_arrive_whole(pool: Pool) -> None
 
 
 @pytest.mark.parametrize("moment", ["with its first request", "later"])
-@pytest.mark.parametrize("fault", DEADLY)
+@pytest.mark.parametrize("fault", [soaked(fault) if fault == "burn" else fault for fault in DEADLY])
 async def test_a_broken_child_costs_its_request_alone(pool: Pool, fault: str, moment: str) -> None:
     before = children()
     if moment == "later":
@@ -97,7 +98,7 @@ async def test_a_child_that_died_while_it_waited_costs_no_request(pool: Pool) ->
     await ask(pool, "fine")
     (idle,) = children() - before
     os.kill(idle, signal.SIGKILL)
-    psutil.Process(idle).wait(HERE_SECONDS)
+    psutil.Process(idle).wait(SECONDS)
     assert await ask(pool, "fine") == SOUND
 
 
@@ -169,10 +170,11 @@ async def test_an_idle_child_ends(pool: Pool) -> None:
     assert await ask(pool, "fine") == SOUND
 
 
-async def test_fifty_kills_leave_no_zombie_and_no_descriptor(pool: Pool) -> None:
+@pytest.mark.parametrize("kills", in_tiers(5, 50))
+async def test_kills_leave_no_zombie_and_no_descriptor(pool: Pool, kills: int) -> None:
     await ask(pool, "fine")
     before, descriptors = len(children()), psutil.Process().num_fds()
-    for _ in range(50):
+    for _ in range(kills):
         with pytest.raises(Failed):
             await ask(pool, "[[killed]]")
     assert await ask(pool, "fine") == SOUND

@@ -7,7 +7,7 @@ from litestar import Litestar
 
 from tests.controllers.guarded import FORM
 from tests.people import Browser
-from tests.waiting import bounded
+from tests.watching import within
 
 
 class Line:
@@ -48,13 +48,13 @@ class Line:
 
     async def status(self) -> int:
         """The answer's, once it has begun."""
-        async with bounded(f"{self.scope['path']} is answered"):
+        async with within(f"{self.scope['path']} is answered"):
             await self.has_begun.wait()
         return int(self.answer[0]["status"])
 
     async def end(self) -> None:
         self.leave()
-        async with bounded(f"the request for {self.scope['path']} ends"):
+        async with within(f"the request for {self.scope['path']} ends"):
             await self.task
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.cli.front_door import FrontDoor
 from app.cli.server import Server
-from tests.waiting import bounded, until
+from tests.watching import until, within
 
 GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -23,7 +23,7 @@ async def live(app: Any, door: FrontDoor | None = None, host: str = "127.0.0.1")
     is_ready = asyncio.Event()
     server = Server(app, is_ready.set, door or FrontDoor())
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    async with bounded("the server is ready"):
+    async with within("the server is ready"):
         await is_ready.wait()
     address = Address(host, listener.getsockname()[1], server)
     try:
@@ -110,18 +110,18 @@ class Raw:
         """Open it, from this address of ours."""
         if source:
             self._socket.bind((source, 0))
-        async with bounded("the server accepts a connection"):
+        async with within("the server accepts a connection"):
             await self._loop.sock_connect(self._socket, (host, port))
 
     async def send(self, data: bytes) -> None:
         """Whether it arrives is another question: the server may have hung up."""
-        async with bounded(f"the server takes {len(data)} bytes"):
+        async with within(f"the server takes {len(data)} bytes"):
             with contextlib.suppress(ConnectionError):
                 await self._loop.sock_sendall(self._socket, data)
 
     async def begin(self) -> Answer:
         """The head of the next answer."""
-        async with bounded("an answer begins"):
+        async with within("an answer begins"):
             while b"\r\n\r\n" not in self._received:
                 await self._receive()
         return Answer(self._pop(self._received.index(b"\r\n\r\n") + 4), b"")
@@ -131,7 +131,7 @@ class Raw:
         answer = await self.begin()
         found = _LENGTH.search(answer.head)
         length = int(found[1]) if found else 0
-        async with bounded(f"an answer has {length} bytes"):
+        async with within(f"an answer has {length} bytes"):
             while len(self._received) < length:
                 await self._receive()
         answer.body = self._pop(length)
@@ -139,7 +139,7 @@ class Raw:
 
     async def rest(self) -> bytes:
         """All that comes until the server closes the connection."""
-        async with bounded("the server closes the connection"):
+        async with within("the server closes the connection"):
             while not self._is_over:
                 await self._receive()
         return self._pop(len(self._received))

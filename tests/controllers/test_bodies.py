@@ -27,7 +27,7 @@ from app.settings import settings
 from tests.controllers.guarded import FORM, Visitor
 from tests.controllers.lines import Line, line
 from tests.people import Browser, add_user
-from tests.waiting import bounded, until
+from tests.watching import until, within
 
 TEMPLATES = pathlib.Path(__file__).parents[2] / "templates"
 KEYS = {"right": Principal(kind="api_key", person=uuid.UUID(int=1))}
@@ -139,7 +139,7 @@ async def test_what_no_route_takes_is_answered_before_it_is_read(
 async def test_a_client_that_waits_to_be_told_to_go_on_is_not_waited_for(stranger: Visitor) -> None:
     one = Line(stranger.app, "/nowhere", {**FORM, "content-length": "4000000", "expect": "100-continue"})
     assert await one.status() == 404
-    async with bounded("it is answered without its body"):
+    async with within("it is answered without its body"):
         await one.task
     assert one.answer[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
 

@@ -1,12 +1,13 @@
 """Few requests at a time: the others wait in their order, and nobody is held up by one that waits for somebody else."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from app.controllers.limiter import Limiter
-from tests.waiting import bounded
+from tests.watching import within
 
 START = {"type": "http.response.start", "status": 200, "headers": []}
 
@@ -33,6 +34,11 @@ class Desk:
             await send(START)
 
 
+def places(count: int) -> Callable[[Any], asyncio.Semaphore]:
+    shared = asyncio.Semaphore(count)
+    return lambda _scope: shared
+
+
 @pytest.fixture
 def desk() -> Desk:
     return Desk()
@@ -53,7 +59,7 @@ async def settled() -> None:
 
 
 async def test_so_many_are_worked_on_and_the_others_follow_in_their_order(desk: Desk) -> None:
-    limiter = Limiter(desk, places=asyncio.Semaphore(2), most_held_seconds=60)
+    limiter = Limiter(desk, places=places(2), most_held_seconds=60)
     asked = [asyncio.create_task(ask(limiter, number)) for number in range(5)]
     await settled()
     assert desk.begun == [0, 1]
@@ -64,7 +70,7 @@ async def test_so_many_are_worked_on_and_the_others_follow_in_their_order(desk: 
 
 async def test_a_stream_holds_no_place_once_it_has_begun(desk: Desk) -> None:
     desk.answers_at_once = True
-    limiter = Limiter(desk, places=asyncio.Semaphore(1), most_held_seconds=60)
+    limiter = Limiter(desk, places=places(1), most_held_seconds=60)
     asked = [asyncio.create_task(ask(limiter, number)) for number in range(3)]
     await settled()
     assert desk.begun == [0, 1, 2]
@@ -82,16 +88,16 @@ async def test_a_stream_holds_no_place_once_it_has_begun(desk: Desk) -> None:
 
 
 async def test_who_waits_for_somebody_else_does_not_hold_up_the_others(desk: Desk) -> None:
-    limiter = Limiter(desk, places=asyncio.Semaphore(1), most_held_seconds=0.01)
+    limiter = Limiter(desk, places=places(1), most_held_seconds=0.01)
     asked = [asyncio.create_task(ask(limiter, number)) for number in range(3)]
-    async with bounded("all three have begun"):
+    async with within("all three have begun"):
         await desk.has_all.wait()
     desk.may_end.set()
     await asyncio.gather(*asked)
 
 
 async def test_a_request_that_breaks_or_is_broken_off_gives_its_place_back(desk: Desk) -> None:
-    limiter = Limiter(desk, places=asyncio.Semaphore(1), most_held_seconds=60)
+    limiter = Limiter(desk, places=places(1), most_held_seconds=60)
     broken = asyncio.create_task(ask(limiter, 0, breaks=True))
     waiting = asyncio.create_task(ask(limiter, 1))
     await settled()

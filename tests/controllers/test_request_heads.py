@@ -10,7 +10,7 @@ import pytest
 from app.cli.connection import LINGER_SECONDS
 from app.cli.front_door import FrontDoor, Limits
 from tests.controllers.raw import echo, live
-from tests.waiting import bounded, until
+from tests.watching import until, within
 
 HOST = b"Host: localhost\r\n"
 LIMITS = Limits()
@@ -84,7 +84,7 @@ async def test_a_refusal_reaches_who_still_sends_and_reads_late() -> None:
                 for _ in range(20):
                     await loop.sock_sendall(late, head(LIMITS.head_bytes // 4)[:-2])
                     await asyncio.sleep(0.01)
-            async with bounded("the refusal arrives"):
+            async with within("the refusal arrives"):
                 assert (await loop.sock_recv(late, 1_000)).startswith(b"HTTP/1.1 431")
             assert at.open == 1 or time.monotonic() - began > LINGER_SECONDS, (
                 "the server closed before its peer had read"
@@ -121,7 +121,7 @@ async def test_sending_on_gives_no_more_time() -> None:
     async with live(echo, FrontDoor(limits=Limits(head_seconds=0.3))) as at:
         raw = await at.connect()
         await raw.send(b"GET / HTTP/1.1\r\n")
-        async with bounded("a head that grows is given up"):
+        async with within("a head that grows is given up"):
             while at.open or not raw.is_closed():
                 await raw.send(b"X: y\r\n")
                 await asyncio.sleep(0.01)

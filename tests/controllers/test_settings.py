@@ -50,6 +50,7 @@ OTHER = {
     "log_format": "json",
     "log_level": "error",
     "log_file": "/tmp/parley.log",
+    "log_file_level": "debug",
     "ca_file": certifi.where(),
     "demo": "true",
     "bundled_models": "false",

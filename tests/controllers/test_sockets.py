@@ -18,14 +18,14 @@ from app.tables.session import Session, announce_user_end
 from app.tables.user import User
 from tests.controllers.guarded import Visitor, serving
 from tests.people import ADDRESS, add_user
-from tests.waiting import HERE_SECONDS, bounded
+from tests.watching import SECONDS, within
 
 #: Of a client: no proxy of the environment, and all the time that a busy machine needs.
 PATIENT: Any = {
     "proxy": None,
-    "open_timeout": HERE_SECONDS,
-    "ping_timeout": HERE_SECONDS,
-    "close_timeout": HERE_SECONDS,
+    "open_timeout": SECONDS,
+    "ping_timeout": SECONDS,
+    "close_timeout": SECONDS,
 }
 CLOSED = {"type": "websocket.close", "code": 1008, "reason": ""}
 
@@ -54,7 +54,7 @@ async def visitor(database: str) -> AsyncIterator[Visitor]:
     reader = Reader(database)
     with reader.view([]) as first:
         task = asyncio.create_task(reader.run())
-        assert await first.take(timeout_seconds=HERE_SECONDS) == [Lost()]
+        assert await first.take(timeout_seconds=SECONDS) == [Lost()]
     async with Visitor(talk, owners) as one:
         one.app.state.running = types.SimpleNamespace(reader=reader)
         yield one
@@ -87,7 +87,7 @@ class Socket:
         self.task = asyncio.create_task(self._app(self.scope, self.says.get, self.hears.put))
 
     async def hear(self) -> Any:
-        async with bounded("the server says something"):
+        async with within("the server says something"):
             return await self.hears.get()
 
     def say(self, text: str) -> None:
@@ -99,7 +99,7 @@ class Socket:
         return self
 
     async def ended(self) -> None:
-        async with bounded("the socket's handler ends"):
+        async with within("the socket's handler ends"):
             await self.task
 
 
@@ -215,7 +215,7 @@ async def test_over_a_real_socket_a_refusal_is_403_and_a_sign_out_closes(alice: 
         ) as socket:  # type: ignore[arg-type]
             assert await socket.recv() == "session Alice"
             await Session.end_all(alice.user.id)
-            async with bounded("the sign-out closes the socket"):
+            async with within("the sign-out closes the socket"):
                 with pytest.raises(ConnectionClosed):
                     await socket.recv()
             assert socket.close_code == 1008

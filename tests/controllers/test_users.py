@@ -8,8 +8,7 @@ import pytest
 from app.database import fetch, fetch_row
 from app.secrets import seal
 from tests.people import Browser, add_user
-from tests.waiting import bounded
-from tests.watching import news_of
+from tests.watching import news_of, within
 
 
 async def test_the_owner_sees_everybody(olive: Browser, alice: Browser, bob: Browser) -> None:
@@ -26,7 +25,7 @@ async def test_a_deactivated_person_is_signed_out_and_their_pages_are_told(
         answer = await olive.post(f"/users/{alice.user.id}?_method=PATCH", data={"is_active": "false"})
         assert (answer.status_code, answer.headers["location"]) == (303, "/users")
         signed_out = {"key": f"user:{alice.user.id}", "event": "signed_out"}
-        async with bounded(f"{signed_out} is told"):
+        async with within(f"{signed_out} is told"):
             while await news.get() != signed_out:
                 pass
     assert (await alice.get("/profile")).status_code == 303

@@ -17,7 +17,8 @@ from tests.e2e.model_server import ModelServer
 from tests.e2e.windows import Windows
 from tests.programs import Program
 
-expect.set_options(timeout=10_000)
+#: Ten times what a busy machine needs. Nothing is asserted by how long it takes: no test gives a shorter time of its own.
+expect.set_options(timeout=chromium.MOST_MS)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

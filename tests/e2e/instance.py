@@ -1,6 +1,5 @@
 """A running Parley, the people in it, and what its database holds."""
 
-import asyncio
 import pathlib
 import re
 import uuid
@@ -13,6 +12,7 @@ from tests.e2e.model_server import ModelServer
 from tests.people import password_hash
 from tests.programs import Program
 from tests.scripted import OPENAI
+from tests.watching import PROGRAM_SECONDS, until
 
 
 class Person:
@@ -98,9 +98,15 @@ class Instance:
 
     async def until_final(self, thread: uuid.UUID) -> None:
         """Wait until nothing is written in this thread any more."""
-        async with asyncio.timeout(20):
-            while (await self.stored(thread))[-1]["status"] in ("queued", "running"):  # noqa: ASYNC110  the database tells nobody
-                await asyncio.sleep(0.05)
+
+        async def is_final() -> bool:
+            return (await self.stored(thread))[-1]["status"] not in ("queued", "running")
+
+        await until("the end of the newest answer", is_final, PROGRAM_SECONDS)
+
+    async def until_found(self, what: str, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        """The rows of a statement, once there are any."""
+        return await until(what, lambda: self.sql(statement, *arguments), PROGRAM_SECONDS)
 
 
 def thread_of(url: str) -> uuid.UUID:

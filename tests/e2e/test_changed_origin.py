@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
-from tests.e2e.axe import violations
+from tests.axe import violations
 from tests.e2e.instance import Instance, Person
 from tests.e2e.model_server import ModelServer
 from tests.e2e.test_servers import PHONE, SCRIPTS, assert_no_wider, form_of

@@ -41,7 +41,7 @@ async def test_a_file_in_the_models_folder_answers(fresh: Instance, fresh_window
     await page.keyboard.press("Escape")
 
     await ask(page, "How are you?")
-    await expect(answers(page).last).to_have_attribute("data-status", "complete", timeout=60_000)
+    await expect(answers(page).last).to_have_attribute("data-status", "complete")
     answer = (await fresh.stored(thread_of(page.url)))[1]
     assert answer["content"].strip()
     assert answer["usage_is_exact"]
@@ -54,7 +54,7 @@ async def test_a_file_in_the_models_folder_answers(fresh: Instance, fresh_window
 
     if answer["finish_reason"] == "length":
         await button(page, "Continue").click()
-        await expect(answers(page).last).to_have_attribute("data-status", "complete", timeout=30_000)
+        await expect(answers(page).last).to_have_attribute("data-status", "complete")
         longer = (await fresh.stored(thread_of(page.url)))[1]
         assert longer["content"].startswith(answer["content"])
     await page.goto("/providers")

@@ -16,11 +16,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 KEY = "sk-lantern-0123456789"
 
-_TELL_WHAT_IS_SEEN_LAST = """
+_TELL_WHAT_IS_SEEN = """
+const isSaid = () => document.querySelector(".asking").checkVisibility({ visibilityProperty: true });
+const look = () => (isSaid() ? console.log("asking is seen") : requestAnimationFrame(look));
+look();
 addEventListener("pagehide", () => {
-  const isSaid = document.querySelector(".asking").checkVisibility({ visibilityProperty: true });
-  sessionStorage.seen = `${isSaid}, ${getComputedStyle(document.querySelector("[data-asks] .htmx-request")).cursor}`;
-})
+  sessionStorage.seen = `${isSaid()}, ${getComputedStyle(document.querySelector("[data-asks] .htmx-request")).cursor}`;
+});
 """
 
 
@@ -114,9 +116,9 @@ async def test_while_a_server_is_asked_the_page_says_so(
     await expect(page.locator("#test")).to_contain_text("1 model in")
     await expect(asking).to_be_hidden()
     gate.clear()
-    await page.evaluate(_TELL_WHAT_IS_SEEN_LAST)  # Playwright itself looks at no page that is about to be left
-    await form.get_by_role("button", name="Connect").click(no_wait_after=True)
-    await asyncio.sleep(0.6)
+    await page.evaluate(_TELL_WHAT_IS_SEEN)  # Playwright itself looks at no page that is about to be left
+    async with page.expect_console_message(lambda said: said.text == "asking is seen"):
+        await form.get_by_role("button", name="Connect").click(no_wait_after=True)
     gate.set()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Model servers")
     assert await page.evaluate("sessionStorage.seen") == "true, progress"
@@ -195,13 +197,15 @@ async def _see_what_fails(page: Page, fresh: Instance) -> None:
     await expect(page.locator("#error-base_url")).to_contain_text("An address begins with http://")
     await expect(page.get_by_label("Base URL", exact=True).last).to_be_focused()
     await expect(page.get_by_label("Base URL", exact=True).last).to_have_value("harbour")
-    port = _closed_port()
-    await page.get_by_label("Base URL", exact=True).last.fill(f"http://127.0.0.1:{port}/v1")
-    await test.click()
-    await expect(page.locator("#error-base_url")).to_contain_text("on this machine or in a private network")
-    await page.get_by_label("It is on this machine or in my own network").check()
-    await test.click()
-    await expect(result).to_contain_text(f"could not be reached at 127.0.0.1:{port}")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # nobody listens, and nobody else gets the port
+        port = closed.getsockname()[1]
+        await page.get_by_label("Base URL", exact=True).last.fill(f"http://127.0.0.1:{port}/v1")
+        await test.click()
+        await expect(page.locator("#error-base_url")).to_contain_text("on this machine or in a private network")
+        await page.get_by_label("It is on this machine or in my own network").check()
+        await test.click()
+        await expect(result).to_contain_text(f"could not be reached at 127.0.0.1:{port}")
     await expect(page.locator("#error-base_url")).to_have_count(0)
     await page.get_by_label("Base URL", exact=True).last.fill(fresh.models.url + "/v2")
     await page.get_by_label("Key", exact=True).last.fill(KEY)
@@ -233,9 +237,3 @@ async def _connect(page: Page, kind: str, name: str, url: str, key: str) -> None
     row = page.get_by_role("listitem").filter(has_text=url)
     await expect(row).to_contain_text("working")
     await expect(row).to_contain_text("2 models")
-
-
-def _closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -14,11 +14,14 @@ from tests.e2e.instance import Instance, Person, thread_of
 from tests.e2e.model_server import ModelServer
 from tests.e2e.windows import Windows
 from tests.scripted import LAST_CHUNK, OPENAI, Send, Sleep, Step, Wait, chunk, whole
+from tests.tiers import in_tiers
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 #: As the database takes them: what reaches it through the app has lost the characters that it has no place for.
 STORED = [clean(payload) for payload in PAYLOADS]
+#: Every ninth of them, or all.
+EVERY = pytest.mark.parametrize("every", in_tiers(9, 1))
 #: Runs in every page before anything else: what an attack does is remembered, whatever world it comes from.
 _CANARY = """
 window.attacks = [];
@@ -92,14 +95,17 @@ async def test_questions_and_streaming_answers(windows: Windows, alice: Person, 
     await _judge(page)
 
 
-async def test_each_alone_as_the_open_block_of_an_answer(windows: Windows, alice: Person, models: ModelServer) -> None:
+@EVERY
+async def test_each_alone_as_the_open_block_of_an_answer(
+    windows: Windows, alice: Person, models: ModelServer, every: int
+) -> None:
     """What is not finished yet is drawn too: every payload is once the last thing that has come."""
     page = await _hostile_page(windows, alice)
     await page.goto("/")
     gate = asyncio.Event()
-    models.script(OPENAI.head(), *_one_by_one(PAYLOADS), *_ending(gate))
+    models.script(OPENAI.head(), *_one_by_one(PAYLOADS[::every]), *_ending(gate))
     await ask(page, "Attack")
-    await expect(body(page)).to_contain_text("That was all.", timeout=30_000)
+    await expect(body(page)).to_contain_text("That was all.")
     await _judge(page)
     gate.set()
     await done(page)
@@ -119,8 +125,9 @@ async def test_reasoning(windows: Windows, alice: Person, models: ModelServer) -
     await _judge(page)
 
 
+@EVERY
 async def test_titles_of_people_and_of_models(
-    windows: Windows, alice: Person, instance: Instance, models: ModelServer
+    windows: Windows, alice: Person, instance: Instance, models: ModelServer, every: int
 ) -> None:
     page = await _hostile_page(windows, alice)
     models.title = "a' onerror=alert(1) hx-get=/x x=\"&lt;script&gt;' b"  # tags are not believed to be a title
@@ -130,7 +137,7 @@ async def test_titles_of_people_and_of_models(
     await expect(page.locator("h1")).to_contain_text("onerror=alert(1)")
     await _judge(page)
     await instance.sql("DELETE FROM message WHERE thread = $1", thread_of(page.url))
-    titles = [" ".join(payload.split())[:200] for payload in STORED]
+    titles = [" ".join(payload.split())[:200] for payload in STORED[::every]]
     for title in titles:
         await instance.add_thread(alice, 1, title=title)
     other = await _hostile_page(windows, alice)
@@ -144,12 +151,13 @@ async def test_titles_of_people_and_of_models(
     await _judge(page)
 
 
-async def test_names_of_models_providers_and_people(windows: Windows, instance: Instance) -> None:
-    for payload in STORED:
+@EVERY
+async def test_names_of_models_providers_and_people(windows: Windows, instance: Instance, every: int) -> None:
+    for payload in STORED[::every]:
         await instance.add_person(payload[:100])
     owner = await instance.add_person("<b hx-get=/x>Olive</b>", is_owner=True)
     page = await _hostile_page(windows, owner)
-    async with ModelServer([payload[:200] for payload in dict.fromkeys(STORED)]) as hostile:
+    async with ModelServer([payload[:200] for payload in dict.fromkeys(STORED[::every])]) as hostile:
         provider = await instance.connect("<img src=x onerror=alert(1)>", hostile)
         try:
             for path in ("/", "/providers", "/users", "/profile"):
@@ -186,8 +194,10 @@ async def test_the_system_prompt_and_the_request(windows: Windows, alice: Person
     await _judge(page)
 
 
-async def test_presets_and_slash_prompts(windows: Windows, alice: Person, instance: Instance) -> None:
-    for number, payload in enumerate(STORED):
+@EVERY
+async def test_presets_and_slash_prompts(windows: Windows, alice: Person, instance: Instance, every: int) -> None:
+    texts = STORED[::every]
+    for number, payload in enumerate(texts):
         await instance.sql(_PRESET, alice.id, payload[:100], payload[:200], payload)
         await instance.sql(_SLASH, alice.id, f"{number} " + payload[:30], payload[:200], payload)
     (held,) = await instance.sql(
@@ -200,14 +210,14 @@ async def test_presets_and_slash_prompts(windows: Windows, alice: Person, instan
         await page.goto(path)
         await _judge(page)
     for table, path in (("preset", "/presets/{}"), ("preset", "/?preset={}"), ("slash_prompt", "/slash-prompts/{}")):
-        for row in (await instance.sql(f'SELECT id FROM {table} WHERE "user" = $1', alice.id))[::25]:
+        for row in (await instance.sql(f'SELECT id FROM {table} WHERE "user" = $1', alice.id))[:: len(texts) // 8]:
             await page.goto(path.format(row["id"]))
             await _judge(page)
             await page.goto(path.format(row["id"]) + ("/deletion" if "?" not in path else ""))
             await _judge(page)
     await page.goto("/")
     await box(page).press("/")
-    await expect(page.get_by_role("option").nth(len(STORED))).to_be_attached()
+    await expect(page.get_by_role("option").nth(len(texts))).to_be_attached()
     await _judge(page)
     await page.keyboard.press("Enter")
     await page.get_by_label("body").fill("\n".join(PAYLOADS))

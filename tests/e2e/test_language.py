@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.e2e.axe import overflow, violations
+from tests.axe import overflow, violations
 from tests.e2e.chatting import answers, body, box, done
 from tests.e2e.instance import Instance, Person
 from tests.e2e.model_server import ModelServer

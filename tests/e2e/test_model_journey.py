@@ -9,12 +9,13 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from tests.e2e.chatting import answers, ask
+from tests.e2e.chatting import answers, ask, load_until
 from tests.e2e.instance import Instance, Person
 from tests.e2e.windows import Windows
 from tests.file_server import FileServer
-from tests.scripted import OLLAMA, Sleep, whole
+from tests.scripted import OLLAMA, Send, Wait, whole
 from tests.tiny_gguf import write_tiny_gguf
+from tests.watching import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -39,6 +40,12 @@ async def pull(page: Page, address: str) -> None:
     await page.get_by_text("More", exact=True).click()
     await page.get_by_label("It is on this machine or in my own network").check()
     await page.get_by_role("button", name="Pull").click()
+
+
+async def left_empty(fresh: Instance) -> None:
+    """Nothing is in the models folder any more."""
+    folder = fresh.data / "models"
+    await until("an empty models folder", lambda: not list(folder.iterdir()))
 
 
 async def connect_quay(fresh: Instance, page: Page) -> None:
@@ -68,24 +75,24 @@ async def test_a_model_is_pulled_loaded_asked_unloaded_and_deleted(
     files.hold_after = None
     files.release()
     row = page.locator("li.model")
-    await expect(row).to_contain_text("tiny", timeout=20_000)
+    await expect(row).to_contain_text("tiny")
     await expect(task).to_have_count(0)
     await expect(row).to_contain_text("not loaded")
 
     await row.get_by_role("button", name="Load tiny").click()
-    await expect(row).to_contain_text("in memory, until", timeout=30_000)
+    await expect(row).to_contain_text("in memory, until")
     await row.get_by_role("button", name="Unload tiny").click()
     await expect(row).to_contain_text("not loaded")
 
     await page.goto("/")
     await expect(page.locator("#offer")).to_contain_text("tiny is not loaded")
     await page.get_by_role("button", name="Load it now").click()
-    await expect(page.locator("#offer")).to_be_hidden(timeout=30_000)
+    await expect(page.locator("#offer")).to_be_hidden()
     await page.get_by_role("button", name="Options").click()
     await page.get_by_label("Longest answer, in tokens").fill("20")
     await page.keyboard.press("Escape")
     await ask(page, "How are you?")
-    await expect(answers(page).last).to_have_attribute("data-status", "complete", timeout=60_000)
+    await expect(answers(page).last).to_have_attribute("data-status", "complete")
 
     await page.goto("/models")
     await row.get_by_role("link", name="tiny").click()
@@ -96,8 +103,8 @@ async def test_a_model_is_pulled_loaded_asked_unloaded_and_deleted(
     await page.get_by_role("link", name="Delete…").click()
     await expect(page.get_by_role("dialog")).to_contain_text("tiny will be deleted for good, with its file.")
     await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
-    await expect(page.locator("#models")).to_contain_text("There is no model yet", timeout=20_000)
-    assert list((fresh.data / "models").iterdir()) == []
+    await expect(page.locator("#models")).to_contain_text("There is no model yet")
+    await left_empty(fresh)
     await page.goto("/models?status=gone")
     await expect(page.locator("li.model")).to_contain_text("Gone since")
 
@@ -109,26 +116,20 @@ async def test_the_same_without_a_script_on_a_small_screen(
     files.hold_after = 200_000
     await pull(page, files.url("/tiny.gguf"))
     frame = page.frame_locator("iframe")
-    await expect(frame.locator("body")).to_contain_text("Downloading", timeout=15_000)
+    await expect(frame.locator("body")).to_contain_text("Downloading")
     files.hold_after = None
     files.release()
-    await frame.get_by_role("link", name="It is over: show the list").click(timeout=20_000)
+    await frame.get_by_role("link", name="It is over: show the list").click()
     row = page.locator("li.model")
     await expect(row).to_contain_text("not loaded")
     await row.get_by_role("button", name="Load tiny").click()
-    async with asyncio.timeout(30):
-        while "in memory" not in await row.inner_text():
-            await page.reload()
+    await load_until(page, row, "in memory")
     await row.get_by_role("link", name="tiny").click()
     await page.get_by_role("button", name="Unload tiny").click()
-    async with asyncio.timeout(30):
-        while "not loaded" not in await page.locator("#model-summary").inner_text():
-            await page.reload()
+    await load_until(page, page.locator("#model-summary"), "not loaded")
     await page.get_by_role("link", name="Delete…").click()
     await page.get_by_role("button", name="Delete").click()
-    async with asyncio.timeout(30):
-        while "There is no model yet" not in await page.locator("#models").inner_text():
-            await page.reload()
+    await load_until(page, page.locator("#models"), "There is no model yet")
 
 
 async def test_a_pull_is_cancelled_and_leaves_nothing(
@@ -139,8 +140,8 @@ async def test_a_pull_is_cancelled_and_leaves_nothing(
     await pull(page, files.url("/tiny.gguf"))
     await expect(page.locator(".task")).to_contain_text("Downloading")
     await page.get_by_role("button", name="Cancel tiny").click()
-    await expect(page.locator(".task")).to_have_count(0, timeout=20_000)
-    assert list((fresh.data / "models").iterdir()) == []
+    await expect(page.locator(".task")).to_have_count(0)
+    await left_empty(fresh)
 
 
 async def test_what_cannot_be_pulled_says_why_beside_its_field(
@@ -160,10 +161,10 @@ async def test_what_cannot_be_pulled_says_why_beside_its_field(
     await page.get_by_role("button", name="Pull").click()
     await expect(page.locator("#error-source")).to_be_visible()
     await pull(page, files.url("/cut.gguf"))
-    await expect(page.locator(".task")).to_contain_text("cut was not pulled", timeout=20_000)
+    await expect(page.locator(".task")).to_contain_text("cut was not pulled")
     await page.get_by_role("button", name="Forget it: cut").click()
-    await expect(page.locator(".task")).to_have_count(0, timeout=20_000)
-    assert list((fresh.data / "models").iterdir()) == []
+    await expect(page.locator(".task")).to_have_count(0)
+    await left_empty(fresh)
 
 
 async def test_a_newcomer_downloads_the_starter_and_is_answered(
@@ -178,26 +179,28 @@ async def test_a_newcomer_downloads_the_starter_and_is_answered(
     await expect(page.locator("#flash")).to_have_text("Saved.")
     await page.goto("/providers")
     await page.get_by_role("button", name="Download it").click()
-    await expect(page.locator("li.model")).to_contain_text("tiny", timeout=20_000)
+    await expect(page.locator("li.model")).to_contain_text("tiny")
     await page.goto("/")
     await page.get_by_role("button", name="Options").click()
     await page.get_by_label("Longest answer, in tokens").fill("10")
     await page.keyboard.press("Escape")
     await ask(page, "How are you?")
-    await expect(answers(page).last).to_have_attribute("data-status", "complete", timeout=60_000)
+    await expect(answers(page).last).to_have_attribute("data-status", "complete")
 
 
 async def test_a_load_that_fails_is_taken_back_and_says_why(
     fresh: Instance, fresh_windows: Windows, olive: Person
 ) -> None:
-    fresh.models.answers["/api/generate"] = (Sleep(1.0), *whole(OLLAMA.error_body("not enough memory"), 500))
+    gate = asyncio.Event()
+    fresh.models.answers["/api/generate"] = (Wait(gate), *whole(OLLAMA.error_body("not enough memory"), 500))
     page = await fresh_windows.open(olive, width=390)
     await connect_quay(fresh, page)
     await page.goto("/models")
     row = page.locator("li.model", has_text="tide-2b")
     await row.get_by_role("button", name=re.compile("^Load ")).click()
     await expect(row).to_contain_text("loading…")
-    await expect(page.locator(".task")).to_contain_text("was not loaded", timeout=20_000)
+    gate.set()
+    await expect(page.locator(".task")).to_contain_text("was not loaded")
     await expect(page.locator(".task .error")).to_contain_text("Quay")
     await expect(row).to_contain_text("not loaded")
     await expect(row.get_by_role("button", name=re.compile("^Load "))).to_be_visible()
@@ -210,9 +213,9 @@ async def test_a_failed_load_shows_what_llama_cpp_said(
     page = await fresh_windows.open(olive, width=390)
     await pull(page, files.url("/hollow.gguf"))
     row = page.locator("li.model", has_text="hollow")
-    await row.get_by_role("button", name="Load hollow").click(timeout=20_000)
+    await row.get_by_role("button", name="Load hollow").click()
     task = page.locator(".task")
-    await expect(task).to_contain_text("hollow was not loaded", timeout=30_000)
+    await expect(task).to_contain_text("hollow was not loaded")
     await expect(task.locator(".error")).to_contain_text("'blk.2.attn_norm.weight' not found")
     await task.get_by_text("What the model server said").click()
     await expect(task.locator(".log")).to_contain_text("loading model 'hollow.gguf'")
@@ -225,14 +228,16 @@ async def test_a_delete_that_fails_brings_the_model_back_and_says_why(
 ) -> None:
     page = await fresh_windows.open(olive, width=390)
     await connect_quay(fresh, page)
-    fresh.models.answers["/api/delete"] = (Sleep(1.0), *whole(OLLAMA.error_body("the file is in use"), 500))
+    gate = asyncio.Event()
+    fresh.models.answers["/api/delete"] = (Wait(gate), *whole(OLLAMA.error_body("the file is in use"), 500))
     await page.goto("/models")
     row = page.locator("li.model", has_text="tide-2b")
     await row.get_by_role("link", name="tide-2b").click()
     await page.get_by_role("link", name=re.compile("^Delete")).click()
     await page.get_by_role("button", name=re.compile("^Delete")).click()
     await expect(row).to_have_class(re.compile("going"))
-    await expect(page.locator(".task")).to_contain_text("was not deleted", timeout=20_000)
+    gate.set()
+    await expect(page.locator(".task")).to_contain_text("was not deleted")
     await expect(page.locator(".task .error")).to_contain_text("Quay")
     await expect(row).not_to_have_class(re.compile("going"))
     await page.get_by_role("button", name=re.compile("^Forget it")).click()
@@ -242,7 +247,12 @@ async def test_a_delete_that_fails_brings_the_model_back_and_says_why(
 async def test_what_the_server_says_meanwhile_streams_into_the_page(
     fresh: Instance, fresh_windows: Windows, olive: Person
 ) -> None:
-    fresh.models.answers["/api/pull"] = OLLAMA.pull(3000, 500, steps=4, every_seconds=0.8)
+    told = OLLAMA.pull(3000, 500)
+    place = next(
+        at for at, step in enumerate(told) if isinstance(step, Send) and b"pulling 000000000002" in step.content
+    )
+    more, end = asyncio.Event(), asyncio.Event()
+    fresh.models.answers["/api/pull"] = (*told[:place], Wait(more), told[place], Wait(end), *told[place + 1 :])
     page = await fresh_windows.open(olive, width=390)
     await connect_quay(fresh, page)
     await page.goto("/models")
@@ -250,7 +260,9 @@ async def test_what_the_server_says_meanwhile_streams_into_the_page(
     await page.get_by_label("Name or address").fill("llama3.2")
     await page.get_by_role("button", name="Pull").click()
     said = page.locator(".task .log")
-    await expect(said).to_contain_text("pulling manifest", timeout=20_000)
+    await expect(said).to_contain_text("pulling manifest")
     await expect(said).not_to_contain_text("pulling 000000000002")
-    await expect(said).to_contain_text("pulling 000000000002", timeout=20_000)
-    await expect(page.locator(".task")).to_have_count(0, timeout=20_000)
+    more.set()
+    await expect(said).to_contain_text("pulling 000000000002")
+    end.set()
+    await expect(page.locator(".task")).to_have_count(0)

@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.e2e.axe import violations
+from tests.axe import violations
 from tests.e2e.instance import Instance, Person
 from tests.e2e.windows import Windows
 

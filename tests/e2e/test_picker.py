@@ -1,14 +1,16 @@
 """A model server goes and comes back while pages are open: the picker says so, and so does the page that waits for it."""
 
-import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import expect
 
 from tests.e2e.chatting import answers, assert_as_reloaded, body, done, load_again
 from tests.e2e.instance import Instance
 from tests.e2e.model_server import ModelServer
 from tests.e2e.windows import Windows
+from tests.watching import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -24,17 +26,28 @@ _IS_GOOD = """
 }
 """
 
-#: As five failed calls leave it. The next probe is soon.
+#: As five failed calls leave it. It is not looked at before the test has seen that.
 DOWN = """
 WITH down AS (
     UPDATE provider SET failures = 5, failing_since = now(), probes = 1, state = 'down', error = 'It does not answer.',
-        down_since = now(), probe_at = now() + make_interval(secs => $2)
+        down_since = now(), probe_at = now() + interval '1 hour'
     WHERE ($1 = '' AND is_enabled) OR name = $1 RETURNING id
 )
 SELECT pg_notify('parley_news', '{"key": "everybody", "event": "catalog"}') FROM down LIMIT 1
 """
 
+
+@pytest_asyncio.fixture(loop_scope="session", autouse=True)
+async def all_are_up(instance: Instance) -> AsyncIterator[None]:
+    """Whatever a test that failed left behind, the next one finds the servers as they were."""
+    yield
+    await instance.sql("UPDATE provider SET failures = 0, failing_since = NULL, state = 'ok', probe_at = NULL")
+    await instance.sql("DELETE FROM provider WHERE name = 'Lighthouse'")
+
+
 UNTOLD = DOWN.partition("SELECT pg_notify")[0] + "SELECT id FROM down"
+#: Whatever is down is looked at now.
+DUE = "UPDATE provider SET probe_at = now() WHERE probe_at IS NOT NULL"
 TOLD = """SELECT pg_notify('parley_news', '{"key": "everybody", "event": "catalog"}')"""
 
 
@@ -51,18 +64,20 @@ async def test_a_server_that_goes_and_comes_back_is_seen_in_every_open_page(
         beam = page.locator("#model option", has_text="beam-3b")
         gleam = page.locator("#model option", has_text="gleam-1b")
         await page.locator("#model").select_option(label="beam-3b")
-        await instance.sql(DOWN, "Lighthouse", 8.0)
-        async with asyncio.timeout(10):
-            # Said again: the page may not have listened yet.
-            while "down" not in (await beam.text_content() or ""):
-                await instance.sql(TOLD)
-                await asyncio.sleep(0.5)
+        await instance.sql(DOWN, "Lighthouse")
+
+        async def is_heard() -> bool:
+            await instance.sql(TOLD)  # said again: the page may not have listened yet
+            return "down" in (await beam.text_content() or "")
+
+        await until("the page's word that beam-3b is down", is_heard)
         await expect(beam).to_have_text("beam-3b · down")
         await expect(gleam).to_contain_text("down since")
         await expect(gleam).not_to_contain_text("UTC")  # it is the reader's own time
         assert await page.locator("#model").evaluate("select => select.selectedOptions[0].label.startsWith('beam')")
         assert not await beam.is_disabled()
-        await expect(page.locator("#notice")).to_have_text("Lighthouse is back.", timeout=20_000)
+        await instance.sql(DUE)
+        await expect(page.locator("#notice")).to_have_text("Lighthouse is back.")
         assert await page.evaluate(_IS_GOOD)
         await expect(beam).not_to_contain_text("down")
         assert await page.locator("#model").evaluate("select => select.selectedOptions[0].label.startsWith('beam')")
@@ -95,7 +110,7 @@ async def test_a_question_that_nobody_could_answer_is_kept_and_tried_again_when_
         page = await windows.open(olive, java_script_enabled=has_scripts)
         await page.goto(f"/threads/{thread}")
         await page.get_by_label("Model", exact=True).select_option(label="lantern-7b")
-        await instance.sql(DOWN, "Harbour" if has_other else "", 10.0)
+        await instance.sql(DOWN, "Harbour" if has_other else "")
         models.say("I am back.")
         await page.get_by_label("Message", exact=True).fill("And now?")
         await page.get_by_role("button", name="Send").click()
@@ -113,11 +128,13 @@ async def test_a_question_that_nobody_could_answer_is_kept_and_tried_again_when_
         await expect(problem.locator("noscript")).to_be_visible(visible=not has_scripts)
         if has_scripts:
             await assert_as_reloaded(page)
-            await expect(page.locator("#notice")).to_contain_text("is back.", timeout=30_000)
+        await instance.sql(DUE)
+        if has_scripts:
+            await expect(page.locator("#notice")).to_contain_text("is back.")
         else:
-            async with asyncio.timeout(30):
-                while not await instance.sql("SELECT 1 FROM provider WHERE name = 'Harbour' AND state = 'ok'"):  # noqa: ASYNC110  the database tells nobody
-                    await asyncio.sleep(0.2)
+            await instance.until_found(
+                "Harbour's return", "SELECT 1 FROM provider WHERE name = 'Harbour' AND state = 'ok'"
+            )
             await load_again(page)
         await expect(problem).to_contain_text("It answers again: you can try again now.")
         await again.click()
@@ -136,10 +153,11 @@ async def test_a_page_that_did_not_hear_who_went_down_learns_it_with_the_answer(
     page = await windows.open(olive)
     await page.goto(f"/threads/{await instance.add_thread(olive, 1)}")
     await page.get_by_label("Model", exact=True).select_option(label="lantern-7b")
-    await instance.sql(UNTOLD, "", 5.0)
+    await instance.sql(UNTOLD, "")
     await page.get_by_label("Message", exact=True).fill("And now?")
     await page.get_by_role("button", name="Send").click()
     await done(page, "failed")
     await expect(page.locator("#model[data-none]")).to_have_count(1)
     await expect(answers(page).last.get_by_role("button", name="Try again")).to_be_hidden()
-    await expect(page.locator("#notice")).to_contain_text("is back.", timeout=30_000)
+    await instance.sql(DUE)
+    await expect(page.locator("#notice")).to_contain_text("is back.")

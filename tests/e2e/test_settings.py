@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
-from tests.e2e.axe import violations
+from tests.axe import violations
 from tests.e2e.instance import Instance, Person
 from tests.e2e.windows import Windows
 
@@ -35,7 +35,9 @@ async def test_a_field_is_looked_at_when_it_is_left_and_all_are_saved_without_a_
     await page.get_by_label("Top p").focus()
     await expect(page.locator("#fault-default_temperature")).to_have_text("A number from 0 to 2.")
     assert await violations(page) == []
+    await page.locator("#settings-form").evaluate("form => { form.dataset.isBefore = '' }")
     await page.get_by_role("button", name="Save").click()
+    await expect(page.locator("#settings-form:not([data-is-before])")).to_be_attached()  # the answer has come
     await expect(temperature).to_have_attribute("aria-invalid", "true")
     assert await fresh.sql("SELECT 1 FROM setting") == []
     await temperature.fill("0,4")

@@ -10,6 +10,7 @@ from tests.e2e.chatting import answers, ask, done, stop
 from tests.e2e.instance import Instance, Person
 from tests.e2e.model_server import ModelServer
 from tests.e2e.windows import Windows
+from tests.watching import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -40,12 +41,15 @@ def titles(page: Page) -> Locator:
 
 
 async def assert_truthful(page: Page) -> None:
-    """The sidebar is the one of a fresh page."""
+    """The sidebar is the one of a fresh page, or soon will be: what is said of a thread may still be on its way."""
     fresh = await page.context.new_page()
-    await fresh.goto("/profile")
-    drawn = await fresh.evaluate(_ITEMS)
+
+    async def is_the_same() -> bool:
+        await fresh.goto("/profile")
+        return bool(await page.evaluate(_ITEMS) == await fresh.evaluate(_ITEMS))
+
+    await until("a sidebar as a fresh page has it", is_the_same)
     await fresh.close()
-    assert await page.evaluate(_ITEMS) == drawn
 
 
 async def hide(page: Page, is_hidden: bool) -> None:

@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from tests.e2e.chatting import answers, ask, box, done
+from tests.e2e.chatting import answers, ask, box, done, draft_is_stored
 from tests.e2e.instance import Instance, Person
 from tests.e2e.model_server import ModelServer
 from tests.e2e.windows import Windows
@@ -102,13 +102,12 @@ async def test_a_dialog_asks_for_what_a_text_needs(page: Page, windows: Windows,
     await expect(dialog.get_by_label("name")).to_have_value("Bob")
     await expect(dialog.get_by_label("tone")).to_have_value("casual")
     await dialog.get_by_label("body").fill("the tide,\nand {{name}}")
-    await dialog.get_by_role("button", name="Put it into the message").click()
-    await expect(dialog).to_be_hidden()
     text = "Write a casual letter to Bob about the tide,\nand {{name}}."
-    await expect(box(page)).to_have_value(text)
-    await expect(box(page)).to_be_focused()
-    async with page.expect_response("**/draft"):
-        pass
+    async with draft_is_stored(page, text):
+        await dialog.get_by_role("button", name="Put it into the message").click()
+        await expect(dialog).to_be_hidden()
+        await expect(box(page)).to_have_value(text)
+        await expect(box(page)).to_be_focused()
     await page.reload()
     await expect(box(page)).to_have_value(text)
     assert len(models.asked) == 1

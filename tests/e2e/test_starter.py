@@ -68,9 +68,10 @@ async def test_from_nothing_to_paris(empty: Instance, windows_of_empty: Windows)
     begun = (await empty.stored(thread_of(page.url)))[-1]
     assert begun["finish_reason"] == "length"
     await button(page, "Continue").click()
-    async with asyncio.timeout(MOST_MS / 1000):
-        while (longer := (await empty.stored(thread_of(page.url)))[-1])["content"] == begun["content"]:  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
+    await empty.until_found(
+        "what goes on", "SELECT 1 FROM message WHERE id = $1 AND content <> $2", begun["id"], begun["content"]
+    )
+    longer = (await empty.stored(thread_of(page.url)))[-1]
     assert longer["content"].startswith(begun["content"])
     await _complete(page)
 
@@ -96,9 +97,7 @@ async def test_the_same_without_scripts_on_a_small_screen(empty: Instance, windo
     await _set_options(page, temperature="0")
     await box(page).fill(QUESTION)
     await page.get_by_role("button", name="Send").click()
-    async with asyncio.timeout(MOST_MS / 1000):
-        while (await empty.stored(thread_of(page.url)))[-1]["status"] in ("queued", "running"):  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
+    await empty.until_final(thread_of(page.url))
     await load_again(page)
     await expect(body(page)).to_contain_text("Paris")
 
@@ -156,15 +155,15 @@ async def _complete(page: Page) -> None:
 
 
 async def _until_loaded(empty: Instance) -> None:
-    async with asyncio.timeout(MOST_MS / 1000):
-        while not await empty.sql("SELECT 1 FROM engine WHERE model_name = $1 AND state = 'running'", STARTER):  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
+    await empty.until_found(
+        "the loaded starter model", "SELECT 1 FROM engine WHERE model_name = $1 AND state = 'running'", STARTER
+    )
 
 
 async def _until_named(empty: Instance, page: Page) -> None:
     """The call that asks for a title has ended, whatever came of it: the thread has a title."""
-    async with asyncio.timeout(MOST_MS / 1000):
-        while not await empty.sql("SELECT 1 FROM generation WHERE naming::text LIKE '%duration_ms%'"):  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
+    await empty.until_found(
+        "the end of the call for a title", "SELECT 1 FROM generation WHERE naming::text LIKE '%duration_ms%'"
+    )
     (row,) = await empty.sql("SELECT title FROM thread WHERE id = $1", thread_of(page.url))
     assert row["title"].strip()

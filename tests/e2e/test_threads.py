@@ -4,7 +4,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from tests.e2e.chatting import answers, ask, box, done
+from tests.e2e.chatting import answers, ask, box, done, draft_is_stored
 from tests.e2e.instance import Instance, Person, thread_of
 from tests.e2e.model_server import TITLE, ModelServer
 from tests.e2e.windows import Windows
@@ -100,7 +100,7 @@ async def test_another_thread_is_renamed_and_deleted_from_the_sidebar_and_this_o
 
 
 async def test_a_draft_survives_a_reload_and_leaving(thread: Page) -> None:
-    async with thread.expect_response(lambda response: response.url.endswith("/draft") and response.status == 204):
+    async with draft_is_stored(thread, "Half a thought"):
         await box(thread).press_sequentially("Half a thought")
     await thread.reload()
     await expect(box(thread)).to_have_value("Half a thought")
@@ -113,7 +113,7 @@ async def test_a_draft_survives_a_reload_and_leaving(thread: Page) -> None:
 
 
 async def test_the_draft_of_a_new_thread_survives_until_it_is_sent(page: Page) -> None:
-    async with page.expect_response(lambda response: response.url.endswith("/draft") and response.status == 204):
+    async with draft_is_stored(page, "A first thought"):
         await box(page).press_sequentially("A first thought")
     await page.reload()
     await expect(box(page)).to_have_value("A first thought")
@@ -172,7 +172,7 @@ async def test_a_thread_just_begun_is_in_sight_wherever_the_sidebar_was(
     await page.locator("#threads").evaluate("list => { list.scrollTop = 200 }")
     await page.locator("#threads").get_by_role("link", name="Thread 25").click()
     await expect(page.locator("h1")).to_have_text("Thread 25")
-    assert await page.locator("#threads").evaluate("list => list.scrollTop") == 200
+    await page.wait_for_function("document.getElementById('threads').scrollTop === 200")
 
 
 async def test_what_was_done_is_not_said_over_the_field_that_is_typed_in(thread: Page) -> None:

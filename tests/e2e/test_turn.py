@@ -9,6 +9,7 @@ from tests.e2e.chatting import answers, articles, ask, assert_as_reloaded, body,
 from tests.e2e.instance import Instance, Person, thread_of
 from tests.e2e.model_server import TITLE, ModelServer
 from tests.e2e.windows import Windows
+from tests.watching import within
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -85,7 +86,8 @@ async def test_stopping_keeps_the_text_and_closes_the_connection_to_the_model(
     await expect(body(page)).to_contain_text("It begins and")
     asked = await models.next_question()
     await stop(page)
-    await asyncio.wait_for(asked.closed.wait(), 1)
+    async with within("the end of the connection to the model"):
+        await asked.closed.wait()
     await done(page, "stopped")
     await expect(body(page)).to_have_text("It begins and")
     await expect(answers(page).last).to_contain_text("You stopped this answer.")
@@ -283,8 +285,9 @@ async def test_a_page_that_was_cut_off_catches_up(
     await expect(answers(elsewhere)).to_have_count(2)
     await done(elsewhere)
     await page.context.set_offline(False)
-    await expect(page.locator("h1")).to_have_text("Meanwhile", timeout=20_000)
+    await expect(page.locator("h1")).to_have_text("Meanwhile")
     await expect(page.locator("#threads .title")).to_have_text("Meanwhile")
     await expect(body(page)).to_have_text("Second.")
+    await done(page)
     assert await articles(page) == await articles(elsewhere)
     await assert_as_reloaded(page)

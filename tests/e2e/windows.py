@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, Request, Response, WebError
 
+from tests.chromium import MOST_MS
 from tests.e2e.instance import Person
 
 #: Says what the policy stopped, where the console does not.
@@ -58,7 +59,7 @@ class Windows:
             await context.add_cookies([{"name": "parley", "value": person.token, "url": self.base_url}])
         if options.get("java_script_enabled", True):
             await context.add_init_script(_REPORT)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(MOST_MS)
         return await context.new_page()
 
     async def tab(self, page: Page) -> Page:
@@ -77,7 +78,7 @@ class Windows:
         """Close every window. Chromium sometimes never says that one has closed which was just leaving for another page."""
         for context in self._contexts:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(10):
                     await context.close()
 
     def _watch(self, context: BrowserContext) -> None:

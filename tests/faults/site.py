@@ -15,14 +15,16 @@ from app.database import new_id
 from app.secrets import KEY_FILE, hash_token, new_token
 from tests.conftest import StartProgram
 from tests.faults.checker import Checker
+from tests.faults.drawn_tab import DrawnTab
 from tests.faults.ledger import Acknowledged, Ledger
 from tests.faults.logs import check_logs
 from tests.faults.nursery import Nursery
-from tests.faults.tab import ARTICLE, AS_HTMX, Tab
 from tests.people import csrf_of
 from tests.programs import Program
 from tests.scripted import LAST_CHUNK, OPENAI, Paced, Script, Send, Wait, chunk
-from tests.waiting import STARTED_SECONDS, until
+from tests.tab import ARTICLE, AS_HTMX
+from tests.watching import PROGRAM_SECONDS, until
+from tests.wire import Caller
 
 #: One visitor sends more than a person would.
 UNLIMITED = {"PARLEY_MAX_TURNS_PER_MINUTE": "0"}
@@ -124,7 +126,7 @@ class Site:
 
     def _client(self, base_url: str, token: str) -> httpx.AsyncClient:
         limits = httpx.Limits(max_connections=40)
-        client = httpx.AsyncClient(base_url=base_url, cookies={"parley": token}, timeout=STARTED_SECONDS, limits=limits)
+        client = httpx.AsyncClient(base_url=base_url, cookies={"parley": token}, timeout=PROGRAM_SECONDS, limits=limits)
         self._clients.append(client)
         return client
 
@@ -134,7 +136,7 @@ class Site:
         assert row is not None
         return row
 
-    async def until(self, statement: str, *arguments: Any, seconds: float = STARTED_SECONDS) -> None:
+    async def until(self, statement: str, *arguments: Any, seconds: float = PROGRAM_SECONDS) -> None:
         """Wait until a statement's first value is true."""
         try:
             await until(statement, lambda: self.database.fetchval(statement, *arguments), seconds)
@@ -205,9 +207,10 @@ class Visitor:
         ids = [uuid.UUID(_ID.search(found[0])[1]) for found in ARTICLE.finditer(page.text)]  # type: ignore[index]
         return turn._replace(question=ids[-2], answer=ids[-1])
 
-    def tab(self, thread: object, *, is_prose: bool = True) -> Tab:
+    def tab(self, thread: object, *, is_prose: bool = True) -> DrawnTab:
         """A tab on a thread, not opened yet. Of Markdown what shows may be redrawn as it comes, so it is not noted."""
-        return Tab(self.client, self.token, str(thread), self.site.ledger if is_prose else None)
+        caller = Caller(str(self.client.base_url), f"parley={self.token}")
+        return DrawnTab(caller, str(thread), self.site.ledger if is_prose else None)
 
     async def stop(self, message: object) -> httpx.Response:
         """Press Stop."""

@@ -1,4 +1,4 @@
-"""Two hundred cut streams, seven tabs, lies about where a page stood, readers too slow: every page ends up the same."""
+"""Cut streams, seven tabs, lies about where a page stood, readers too slow: every page ends up the same."""
 
 import asyncio
 import contextlib
@@ -7,16 +7,16 @@ import socket
 import time
 
 import psutil
+import pytest
 
 from app.database import new_id
 from tests.e2e.model_server import ModelServer
+from tests.faults.drawn_tab import DrawnArticle, DrawnTab
 from tests.faults.site import Site, Visitor
-from tests.faults.tab import Article, Tab
 from tests.scripted import LAST_CHUNK, OPENAI, Paced, Repeat, Send, Wait, chunk
-from tests.waiting import STARTED_SECONDS, bounded, until
+from tests.tiers import in_tiers
+from tests.watching import PROGRAM_SECONDS, until, within
 
-CUTS = 200
-THREADS = 20
 ANSWER = """# Harbour
 
 Seven *quiet* lanterns drift over the [harbour](https://example.org/a), and `nobody` speaks.
@@ -42,7 +42,10 @@ The end[^1], with $x^2$ and a last line.
 """
 
 
-async def test_two_hundred_cut_streams_leave_every_page_as_a_fresh_one(site: Site, models: ModelServer) -> None:
+@pytest.mark.parametrize(("cuts", "threads"), in_tiers((30, 6), (200, 20)))
+async def test_cut_streams_leave_every_page_as_a_fresh_one(
+    site: Site, models: ModelServer, cuts: int, threads: int
+) -> None:
     gate = asyncio.Event()
     thoughts = [chunk(OPENAI.thought(f"thought {n}. ")) for n in range(12)]
     pieces = [chunk(OPENAI.text(ANSWER[n : n + 4])) for n in range(0, len(ANSWER), 4)]
@@ -51,12 +54,12 @@ async def test_two_hundred_cut_streams_leave_every_page_as_a_fresh_one(site: Sit
     web = await site.serve()
     process = psutil.Process(web.process.pid)
     alice = await site.person(web.base_url)
-    turns = [await alice.begin(f"one {n}") for n in range(THREADS)]
+    turns = [await alice.begin(f"one {n}") for n in range(threads)]
     before = (process.num_fds(), process.memory_info().rss)
     tabs = [await alice.tab(turn.thread, is_prose=False).open() for turn in turns]
 
-    async def torment(tab: Tab) -> None:
-        for number in range(CUTS // THREADS):
+    async def torment(tab: DrawnTab) -> None:
+        for number in range(cuts // threads):
             await tab.until(lambda tab: tab.is_connected)
             await asyncio.sleep(random.uniform(0.0, 0.3))
             running = tab.running
@@ -64,10 +67,10 @@ async def test_two_hundred_cut_streams_leave_every_page_as_a_fresh_one(site: Sit
             tab.cut(claim=random.choice(lies) if number % 3 == 2 else None)
 
     await asyncio.gather(*map(torment, tabs))
-    await site.until(_IS_LOGGED, THREADS, "thought 11. ", ANSWER[-20:])
+    await site.until(_IS_LOGGED, threads, "thought 11. ", ANSWER[-20:])
     # In the middle of the answer, and again at its end.
     for tab, turn in zip(tabs, turns, strict=True):
-        fresh = Article((await alice.client.get(f"/messages/{turn.answer}", headers={"hx-request": "true"})).text)
+        fresh = DrawnArticle((await alice.client.get(f"/messages/{turn.answer}", headers={"hx-request": "true"})).text)
         shown = tab.articles[fresh.id]
         if shown.seq != fresh.seq:
             await tab.until(lambda tab, fresh=fresh: tab.articles[fresh.id].seq == fresh.seq)
@@ -78,7 +81,7 @@ async def test_two_hundred_cut_streams_leave_every_page_as_a_fresh_one(site: Sit
         fresh_tab = await alice.tab(turn.thread, is_prose=False).open()
         assert drawn(tab) == drawn(fresh_tab)
         await fresh_tab.close()
-    assert sum(tab.connects for tab in tabs) >= CUTS + THREADS
+    assert sum(tab.connects for tab in tabs) >= cuts + threads
     for tab in tabs:
         await tab.close()
     await site.checker.check()
@@ -135,7 +138,7 @@ async def test_a_reader_of_one_byte_a_second_is_dropped(site: Site, models: Mode
         assert await loop.sock_recv(slow, 12) == b"HTTP/1.1 200"
         before, began = process.memory_info().rss, time.monotonic()
         most, port = 0, slow.getsockname()[1]
-        async with bounded("the slow reader is dropped", 2 * STARTED_SECONDS):
+        async with within("the slow reader is dropped", 2 * PROGRAM_SECONDS):
             while any(c.raddr and c.raddr.port == port for c in process.net_connections()):
                 with contextlib.suppress(ConnectionError):  # dropped since we looked
                     await loop.sock_recv(slow, 1)
@@ -148,7 +151,7 @@ async def test_a_reader_of_one_byte_a_second_is_dropped(site: Site, models: Mode
     await site.checker.check()
 
 
-def drawn(tab: Tab) -> str:
+def drawn(tab: DrawnTab) -> str:
     """All that a tab shows of its thread."""
     return "\n".join(a.html() for a in sorted(tab.articles.values(), key=lambda a: a.depth))
 

@@ -11,11 +11,11 @@ import pytest
 
 from app.chat.title import ASK
 from tests.e2e.model_server import ModelServer
+from tests.faults.drawn_tab import DrawnTab, text_of
 from tests.faults.site import Site, Visitor, in_background, paced, words
-from tests.faults.tab import Tab, text_of
 from tests.programs import Program
 from tests.scripted import OPENAI, Request, Reset, Script, whole
-from tests.waiting import STARTED_SECONDS, until
+from tests.watching import PROGRAM_SECONDS, until
 
 CONVERSATIONS = 50
 BROKEN: tuple[Script, ...] = (whole(b'{"error": {"message": "out of oil"}}', 503), (Reset(),))
@@ -96,7 +96,7 @@ async def test_a_flapping_server_under_fifty_conversations_costs_no_turn(site: S
         people, workers = await _open(site)
         numbers, is_over = itertools.count(), asyncio.Event()
 
-        async def converse(person: Visitor) -> Tab:
+        async def converse(person: Visitor) -> DrawnTab:
             """One question after the other, each watched to its end."""
             tab = await _ask_and_watch(person, f"begin q{next(numbers)}")
             while not is_over.is_set():
@@ -182,7 +182,7 @@ async def _open(site: Site) -> tuple[list[Visitor], list[Program]]:
     return [persons[number % 10] for number in range(CONVERSATIONS)], workers
 
 
-async def _ask_and_watch(person: Visitor, text: str, tab: Tab | None = None) -> Tab:
+async def _ask_and_watch(person: Visitor, text: str, tab: DrawnTab | None = None) -> DrawnTab:
     """Ask, in the tab's thread or a new one, and watch the answer to its end."""
     if tab is None:
         turn = await person.begin(text)
@@ -193,7 +193,7 @@ async def _ask_and_watch(person: Visitor, text: str, tab: Tab | None = None) -> 
     return tab
 
 
-async def _try_again(person: Visitor, tab: Tab) -> None:
+async def _try_again(person: Visitor, tab: DrawnTab) -> None:
     """Press Try again below the answer that failed, and watch the other one to its end."""
     failed = list(tab.articles)[-1]
     answer = await person.post(f"/messages/{failed}/generation", model=str(person.site.model))
@@ -215,7 +215,7 @@ async def _until_logged(program: Program, event: str, times: int) -> None:
     def count() -> int:
         return program.text().count(f'"{event}"')
 
-    await until(f"{event} {times} times in the log", lambda: count() >= times, STARTED_SECONDS, shows=count)
+    await until(f"{event} {times} times in the log", lambda: count() >= times, PROGRAM_SECONDS, shows=count)
 
 
 def _tag_of(request: Request) -> str:

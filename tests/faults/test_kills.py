@@ -13,8 +13,8 @@ import pytest
 from tests.e2e.model_server import ModelServer
 from tests.faults.site import Site, Visitor, at_once, held, in_background, paced, words
 from tests.scripted import OPENAI, Request, Script
+from tests.tiers import in_tiers
 
-KILLS = 100
 WORKERS = 6
 KILLERS = 4
 THREADS = 10
@@ -41,7 +41,8 @@ async def models() -> AsyncIterator[ModelServer]:
 
 
 @pytest.mark.timeout(1_200)  # two minutes on a busy machine: one worker is started after the other
-async def test_a_hundred_killed_workers_lose_no_turn(site: Site, models: ModelServer) -> None:
+@pytest.mark.parametrize("kills", in_tiers(8, 100))
+async def test_killed_workers_lose_no_turn(site: Site, models: ModelServer, kills: int) -> None:
     web = await site.web()
     people = [await site.person(web.base_url) for _ in range(4)]
     nursery = await site.nursery()
@@ -68,11 +69,11 @@ async def test_a_hundred_killed_workers_lose_no_turn(site: Site, models: ModelSe
 
     async def has_cut_enough() -> bool:
         """Most of them killed idle workers otherwise, which proves little."""
-        return bool(await site.database.fetchval(_HAS_CUT, KILLS // 4))
+        return bool(await site.database.fetchval(_HAS_CUT, kills // 4))
 
     async def kill() -> None:
         for number in itertools.count():
-            if number >= KILLS // KILLERS and await has_cut_enough():
+            if number >= kills // KILLERS and await has_cut_enough():
                 return
             os.kill(workers.pop(random.randrange(len(workers))), signal.SIGKILL)
             workers.append(await nursery.worker(site.database))
@@ -98,7 +99,7 @@ async def test_a_hundred_killed_workers_lose_no_turn(site: Site, models: ModelSe
     await site.checker.check()
     statuses = {row["status"]: row["n"] for row in await site.database.fetch(_STATUSES)}
     assert set(statuses) == {"complete", "interrupted"}
-    assert statuses["interrupted"] >= KILLS // 4
+    assert statuses["interrupted"] >= kills // 4
     # Of every question that a model answered to its end, all of the answer is there.
     for row in await site.database.fetch(_COMPLETE):
         tag = row["question"].split()[-1]

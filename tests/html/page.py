@@ -5,11 +5,16 @@ import re
 from collections.abc import Iterable
 from html import escape
 from html.parser import HTMLParser
+from typing import Any
 
 from app.html import pieces
 from app.html.stream import Op
 
 _VOID = frozenset({"br", "hr", "input"})
+_PARTIAL = re.compile(
+    r"<hx-partial hx-target=(?:\"([^\"]+)\"|([^\s>]+))(?: hx-swap=(\w+))?>(.*?)</hx-partial>", re.DOTALL
+)
+_SWAPS: dict[str | None, Any] = {None: "innerHTML", "before": "beforebegin", "append": "beforeend", "delete": "delete"}
 
 
 def with_formulas(html: str) -> str:
@@ -94,6 +99,11 @@ def parse(html: str) -> Element:
     builder.close()
     assert builder.here is builder.root, f"<{builder.here.name}> is never closed"
     return builder.root
+
+
+def read_frame(html: str) -> list[Op]:
+    """The changes of an unnamed event."""
+    return [Op(m[1] or m[2], _SWAPS[m[3]], m[4]) for m in _PARTIAL.finditer(html)]
 
 
 class Page:

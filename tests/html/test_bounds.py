@@ -14,6 +14,7 @@ from app.html.stream import AnswerView, frame, render_parts
 from app.parts import Delta, ReasoningDelta, ReasoningPart, TextDelta, TextPart
 from tests.corpora.poison import TEXTS
 from tests.html.page import Page, parse
+from tests.tiers import in_tiers
 
 #: What stands in one block refers to another, which a stream draws before it knows that.
 RESOLVE_LATE = {"footnotes", "footnotes in a footnote", "one long address used often"}
@@ -250,7 +251,7 @@ LONE_ITEMS = {
 }
 
 
-@pytest.mark.parametrize("size", LONG)
+@pytest.mark.parametrize("size", in_tiers(*LONG))
 @pytest.mark.parametrize("name", LONE_ITEMS)
 def test_an_item_that_is_too_long_goes_on_as_another_one(name: str, size: int) -> None:
     begin, middle, end = LONE_ITEMS[name]

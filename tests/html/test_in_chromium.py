@@ -18,7 +18,8 @@ from tests.corpora.markdown import DOCUMENTS
 from tests.corpora.unicode import TEXTS
 from tests.corpora.xss import PAYLOADS
 from tests.html.page import with_formulas
-from tests.waiting import STARTED_SECONDS
+from tests.tiers import in_tiers
+from tests.watching import PROGRAM_SECONDS
 
 HOME = "http://parley.example/"
 HTMX = pathlib.Path(__file__).parents[2] / "static" / "vendor" / "htmx.min.js"
@@ -53,7 +54,7 @@ class Watched:
 
     def __init__(self, browser: Browser) -> None:
         self.context = browser.new_context()
-        self.context.set_default_timeout(1_000 * STARTED_SECONDS)
+        self.context.set_default_timeout(1_000 * PROGRAM_SECONDS)
         self.happened: list[str] = []
         self.context.route("**/*", self._answer)
         self.context.on("page", lambda page: self.happened.append(f"window {page.url}"))
@@ -90,7 +91,7 @@ class Watched:
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=chromium.find(), args=chromium.FLAGS, timeout=1_000 * STARTED_SECONDS
+            executable_path=chromium.find(), args=chromium.FLAGS, timeout=1_000 * PROGRAM_SECONDS
         )
         yield browser
         browser.close()
@@ -141,9 +142,10 @@ def test_the_browser_reads_what_was_written(watched: Watched) -> None:
         assert once == twice
 
 
-def test_no_streamed_payload_does_anything_at_any_character(watched: Watched) -> None:
+@pytest.mark.parametrize("size", in_tiers(9, 1))
+def test_no_streamed_payload_does_anything(watched: Watched, size: int) -> None:
     for payload in PAYLOADS:
-        _stream(watched, [TextDelta(character) for character in payload])
+        _stream(watched, [TextDelta(payload[start : start + size]) for start in range(0, len(payload), size)])
         watched.do("provoke()")
     watched.assert_nothing_happened()
 

@@ -27,6 +27,7 @@ from tests.corpora.markdown import DOCUMENTS
 from tests.corpora.models import MODELS
 from tests.html.page import Page, parse
 from tests.programs import ROOT
+from tests.tiers import soaked
 
 PARTS: list[Part] = [
     ReasoningPart("Let me see: $x^2$.", duration_ms=2000),
@@ -166,7 +167,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.parametrize("size", [7, soaked(1), soaked(10_000)])
 @pytest.mark.parametrize("name", BROKEN)
 async def test_which_formulas_are_tried_is_the_same_for_all_pages(name: str, size: int) -> None:
     text, expected = BROKEN[name]

@@ -3,9 +3,6 @@
 import asyncio
 import contextlib
 import pathlib
-import socket
-import time
-from collections.abc import Callable
 
 import httpx
 import pytest
@@ -17,22 +14,16 @@ from app.settings import FIELDS, current, effective
 from app.tables.setting import Setting
 from tests.clusters import run_sql
 from tests.conftest import StartProgram
+from tests.programs import free_port
 from tests.test_cli import parley
+from tests.watching import PROGRAM_SECONDS, SECONDS, until
 
 TOKEN = "a-token-of-monitoring"
 
 
-async def until(holds: Callable[[], bool], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110  it changes without a word to us
-            await asyncio.sleep(0.02)
-
-
 async def until_it_listens(url: str) -> None:
     """And has taken what was stored before."""
-    async with asyncio.timeout(10):
-        while not await run_sql(url, _LISTENS):  # noqa: ASYNC110  Postgres tells nobody
-            await asyncio.sleep(0.05)
+    await until("a reader that listens", lambda: run_sql(url, _LISTENS))
     await asyncio.sleep(0.3)
 
 
@@ -85,21 +76,28 @@ async def test_a_change_by_another_process_holds_here_a_moment_later(app: Litest
         "WITH changed AS (INSERT INTO setting (name, value, changed_at) VALUES ('session_days', '20', now()) RETURNING 1)"
         ' SELECT pg_notify(\'parley_news\', \'{"key": "settings", "event": "settings"}\') FROM changed',
     )
-    await until(lambda: current().session_days == 20)
+    await until("the stored value", lambda: current().session_days == 20)
 
 
 async def test_what_was_said_while_nobody_listened_is_found_out(app: Litestar, database: str) -> None:
     await until_it_listens(database)
     # Changed without a word, as if the word had been lost with the connection that ends now.
-    await run_sql(database, "INSERT INTO setting (name, value, changed_at) VALUES ('session_days', '20', now())")
-    await asyncio.sleep(0.3)
-    assert current().session_days == 30
+    for days in (20, 21, 22):  # a slow machine may just be taking what was stored before it listened
+        await run_sql(
+            database,
+            f"INSERT INTO setting (name, value, changed_at) VALUES ('session_days', '{days}', now())"
+            " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        )
+        await asyncio.sleep(0.3)
+        if current().session_days != days:
+            break
+    assert current().session_days != days
     await run_sql(
         database,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE application_name = 'parley live reader' AND datname = current_database()",
     )
-    await until(lambda: current().session_days == 20)
+    await until("the stored value", lambda: current().session_days == days)
 
 
 async def test_a_change_that_is_rolled_back_is_not_told(app: Litestar, database: str) -> None:
@@ -115,8 +113,7 @@ async def test_a_change_that_is_rolled_back_is_not_told(app: Litestar, database:
 async def test_a_web_process_and_a_worker_follow_the_command_line(
     program: StartProgram, server: StartProgram, database_url: str, tmp_path: pathlib.Path
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     key = {"PARLEY_SECRET_KEY": "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="}
     web = await server("--no-worker", database_url=database_url, environment=key)
     environment = key | {"PARLEY_WORKER_PORT": str(port)}
@@ -125,13 +122,13 @@ async def test_a_web_process_and_a_worker_follow_the_command_line(
 
     def statuses() -> list[int]:
         headers = {"authorization": f"Bearer {TOKEN}"}
-        return [httpx.get(f"{address}/metrics", headers=headers, timeout=10).status_code for address in addresses]
+        return [httpx.get(f"{address}/metrics", headers=headers, timeout=SECONDS).status_code for address in addresses]
 
-    async def until_all_say(status: int) -> float:
-        began = time.monotonic()
-        while await asyncio.to_thread(statuses) != [status, status]:
-            assert time.monotonic() - began < 5
-        return time.monotonic() - began
+    async def until_all_say(status: int) -> None:
+        async def do_they() -> bool:
+            return await asyncio.to_thread(statuses) == [status, status]
+
+        await until(f"the answer {status} of both", do_they, PROGRAM_SECONDS)
 
     await until_all_say(404)
     said = await parley("config", "set", "metrics_token", TOKEN, data=tmp_path, DATABASE_URL=database_url, **key)

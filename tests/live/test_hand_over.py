@@ -12,6 +12,7 @@ from app.embedded import EmbeddedPostgres
 from app.live import Item, Reader, Row, Viewer
 from app.live.log import LIVE_CHANNEL
 from tests.faults.relay import Relay, to_socket
+from tests.watching import SECONDS, until, within
 
 OURS, ANOTHER = 7, 8
 
@@ -22,11 +23,16 @@ async def reader(database: str) -> AsyncIterator[Reader]:
     made = Reader(database)
     running = asyncio.create_task(made.run())
     with made.view(["until:ready"]) as probe:
-        while not await probe.take(timeout_seconds=0.2):
-            pass  # it tells every viewer when it has begun to listen
+        assert await probe.take(timeout_seconds=SECONDS)  # it tells every viewer when it has begun to listen
     yield made
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+_WAITS = """
+SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'delta'::regclass
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 
 async def store(generation: uuid.UUID, *rows: Row) -> None:
@@ -43,9 +49,9 @@ async def notify(worker: int, generation: uuid.UUID) -> None:
 async def take_rows(viewer: Viewer, count: int) -> list[Row]:
     """So many rows, however they come in."""
     items: list[Item] = []
-    async with asyncio.timeout(10):
+    async with within(f"{count} rows"):
         while len(items) < count:
-            items += await viewer.take(timeout_seconds=5)
+            items += await viewer.take(timeout_seconds=SECONDS)
     return [item[1] for item in items if isinstance(item, tuple)]
 
 
@@ -105,7 +111,7 @@ async def test_who_begins_to_follow_while_rows_are_handed_over_misses_none(reade
         with reader.view(["thread:x"]) as viewer:
             await asyncio.sleep(0.002 * begun_after)
             seen = [row[0] for row in await reader.follow(viewer, generation)]
-            async with asyncio.timeout(10):
+            async with within("rows that are handed over meanwhile"):
                 while len(seen) < 20 + 5 * begun_after:
                     seen += [row[0] for row in await take_rows(viewer, 1) if row[0] > seen[-1]]
         assert seen == list(range(1, len(seen) + 1))
@@ -123,7 +129,7 @@ async def test_the_last_row_is_not_missed_by_who_is_just_beginning_to_follow(
             async with own_connection(database, name="writer") as writer, writer.transaction():
                 await writer.execute("LOCK TABLE delta IN ACCESS EXCLUSIVE MODE")
                 following = asyncio.create_task(reader.follow(viewer, generation))
-                await asyncio.sleep(0.01)  # it waits for the table now
+                await until("who waits for the table", lambda: fetch(_WAITS))
                 await writer.execute(
                     "INSERT INTO delta (generation_id, seq, kind, body) VALUES ($1, 1, 'text', 'a')", generation
                 )
@@ -145,7 +151,7 @@ async def test_of_two_that_begin_at_once_the_slower_misses_nothing_that_the_fast
             relay.delay_answer_to(generation.bytes)
             with reader.view(["thread:x"]) as slow, reader.view(["thread:x"]) as fast:
                 following = asyncio.create_task(reader.follow(slow, generation))
-                async with asyncio.timeout(10):
+                async with within("an answer on its way"):
                     await relay.delayed.wait()  # it found nothing, and does not know that yet
                 await store(generation, row)
                 reader.hand_over(OURS, [(generation, [row])])

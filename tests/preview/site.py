@@ -34,7 +34,7 @@ CUT = object()
 
 
 class Live:
-    """What the fake event streams say, and what their readers asked."""
+    """What the fake event streams say, and what their readers asked. `open`: so many streams wait for what is said."""
 
     def __init__(self) -> None:
         self.connections: queue.Queue[str | None] = queue.Queue()  # a Last-Event-ID (or None) per connection
@@ -42,6 +42,7 @@ class Live:
         self.messages: list[SimpleNamespace] = []
         self.threads: list[SimpleNamespace] = []
         self.refuse_next = 0
+        self.open = 0
         self.request_id = uuid.UUID(int=98)
         self._events: queue.Queue[object] = queue.Queue()
 
@@ -156,10 +157,14 @@ class Handler(BaseHTTPRequestHandler):
             self.server.is_over.wait()
             self.close_connection = True
             return
+        live.open += 1
         live.connections.put(self.headers.get("Last-Event-ID"))
-        while (event := live.next_event()) is not CUT:
-            self.wfile.write(str(event).encode())
-            self.wfile.flush()
+        try:
+            while (event := live.next_event()) is not CUT:
+                self.wfile.write(str(event).encode())
+                self.wfile.flush()
+        finally:
+            live.open -= 1
         self.close_connection = True
 
 

@@ -7,6 +7,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
+from tests.chromium import MOST_MS
 from tests.preview.rows import ANSWER
 from tests.preview.site import Site
 
@@ -14,18 +15,29 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 #: What a browser has where a page came by plain http from elsewhere.
 WITHOUT_CLIPBOARD = "delete Navigator.prototype.clipboard"
+#: A text that does not come within three seconds is not waited for; a busy machine may take that long.
+PATIENTLY = "const soon = AbortSignal.timeout; AbortSignal.timeout = (time) => soon.call(AbortSignal, 20 * time);"
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def page(browser: Browser, site: Site) -> AsyncIterator[Page]:
     context = await browser.new_context(permissions=["clipboard-read", "clipboard-write"])
     opened = await context.new_page()
+    opened.set_default_timeout(MOST_MS)
+    await opened.add_init_script(PATIENTLY)
+    await opened.clock.install(time=0)
     said: list[str] = []
     opened.on("pageerror", lambda error: said.append(str(error)))
     opened.on("console", lambda entry: said.append(entry.text) if "Content Security" in entry.text else None)
     yield opened
     await context.close()
     assert said == []
+
+
+async def open_answer(site: Site, page: Page) -> None:
+    """The page of an answer, on which "Copied" stays."""
+    await page.goto(site.address + "/full")
+    await page.clock.pause_at(3_600_000)
 
 
 async def copied(page: Page, kind: str = "text/plain") -> str:
@@ -51,7 +63,7 @@ async def copy_answer(page: Page) -> None:
 @pytest.mark.parametrize("script", ["", WITHOUT_CLIPBOARD], ids=["clipboard", "no-clipboard"])
 async def test_an_answer_is_copied_as_its_markdown_and_as_rich_text(site: Site, page: Page, script: str) -> None:
     await page.add_init_script(script)
-    await page.goto(site.address + "/full")
+    await open_answer(site, page)
     await copy_answer(page)
     assert await copied(page) == ANSWER
     rich = await copied(page, "text/html")
@@ -73,7 +85,7 @@ async def test_what_is_shown_is_copied_where_the_text_cannot_be_fetched(
 
     await page.add_init_script(script)
     await page.route("**/messages/*/text", refuse)
-    await page.goto(site.address + "/full")
+    await open_answer(site, page)
     await copy_answer(page)
     text = await copied(page)
     assert "Bayer and McCreight" in text
@@ -82,7 +94,7 @@ async def test_what_is_shown_is_copied_where_the_text_cannot_be_fetched(
 
 
 async def test_code_is_copied_alone(site: Site, page: Page) -> None:
-    await page.goto(site.address + "/full")
+    await open_answer(site, page)
     block = page.locator(".code").first
     await block.get_by_role("button", name="Copy").click()
     await block.get_by_text("Copied").wait_for()

@@ -6,6 +6,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
+from tests.chromium import MOST_MS
 from tests.preview import pages
 from tests.preview.rows import message, question, running, thread
 from tests.preview.site import Site
@@ -30,7 +31,7 @@ async def page(browser: Browser, site: Site) -> AsyncIterator[Page]:
     site.live.requests.clear()
     context = await browser.new_context(viewport={"width": 1000, "height": 700})
     opened = await context.new_page()
-    opened.set_default_timeout(5_000)
+    opened.set_default_timeout(MOST_MS)
     await opened.goto(f"{site.address}/threads/{pages.LIVE.id}")
     await opened.wait_for_function("document.readyState === 'complete'")
     yield opened

@@ -6,6 +6,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
+from tests.chromium import MOST_MS
 from tests.preview.site import Site
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -17,7 +18,7 @@ KEPT = "Kept, not sent: this model does not take it."
 async def page(browser: Browser) -> AsyncIterator[Page]:
     context = await browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
     opened = await context.new_page()
-    opened.set_default_timeout(5_000)
+    opened.set_default_timeout(MOST_MS)
     yield opened
     await context.close()
 

@@ -3,28 +3,27 @@
 import gzip
 import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
+from tests.axe import overflow, violations
+from tests.chromium import MOST_MS
 from tests.preview.pages import PAGES
 from tests.preview.site import Site
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-AXE = (Path(__file__).parents[1] / "vendor" / "axe.min.js").read_text()
 THEMES = ("quartz", "graphite", "terminal", "solarized", "system")
-EVERYTHING: dict[str, Any] = {"resultTypes": ["violations"]}
-CONTRAST: dict[str, Any] = {"resultTypes": ["violations"], "runOnly": ["color-contrast"]}
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def page(browser: Browser) -> AsyncIterator[Page]:
     context = await browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
     opened = await context.new_page()
+    opened.set_default_timeout(MOST_MS)
     opened.said = []  # type: ignore[attr-defined]
     opened.on("pageerror", lambda error: opened.said.append(str(error)))  # type: ignore[attr-defined]
     opened.on("console", lambda entry: entry.type in ("error", "warning") and opened.said.append(entry.text))  # type: ignore[attr-defined]
@@ -32,28 +31,10 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
     await context.close()
 
 
-async def violations(page: Page, options: dict[str, Any] = EVERYTHING) -> list[str]:
-    if not await page.evaluate("'axe' in window"):
-        await page.evaluate(AXE)
-    found = await page.evaluate("options => axe.run(document, options)", options)
-    return [
-        f"{violation['id']}: {node['target']} {node['any'][0]['message'] if node['any'] else ''}"
-        for violation in found["violations"]
-        for node in violation["nodes"]
-    ]
-
-
 def unexpected(page: Page) -> list[str]:
     """What the console said, but that an answer had the status of an error, which some pages are meant to have."""
     said: list[str] = page.said  # type: ignore[attr-defined]
     return [entry for entry in said if "the server responded with a status of 4" not in entry]
-
-
-async def overflow(page: Page) -> list[str]:
-    return await page.evaluate(
-        "() => [document.documentElement, ...document.querySelectorAll('main, nav, .page')]"
-        ".filter(element => element.scrollWidth > element.clientWidth).map(element => element.outerHTML.slice(0, 80))"
-    )
 
 
 #: The free pixels between a dialog's heading, its sentence and its form.
@@ -73,7 +54,7 @@ async def test_a_page_is_accessible_in_every_theme_and_width(site: Site, page: P
         for theme in THEMES:
             await page.emulate_media(color_scheme="dark" if theme == "system" else "light")
             await page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
-            assert await violations(page, EVERYTHING if theme == "quartz" else CONTRAST) == [], (theme, width)
+            assert await violations(page, contrast_only=theme != "quartz") == [], (theme, width)
     await page.set_viewport_size({"width": 360, "height": 740})
     assert await overflow(page) == []
     assert unexpected(page) == []
@@ -184,8 +165,8 @@ async def test_times_and_numbers_are_the_readers(site: Site, browser: Browser) -
     page = await context.new_page()
     await page.goto(site.address + "/full")
     figures = page.locator(".figures").first
-    assert "1.812" in await figures.inner_text()
-    assert "10:27" in (await figures.locator("time").get_attribute("title") or "")
+    await expect(figures).to_contain_text("1.812")
+    await expect(figures.locator("time")).to_have_attribute("title", re.compile("10:27"))
     await context.close()
 
 

@@ -10,9 +10,11 @@ import pytest_asyncio
 from markupsafe import Markup
 from playwright.async_api import Browser, Page, expect
 
+from tests.chromium import MOST_MS
 from tests.preview import pages
 from tests.preview.rows import message, question, running, thread, unformatted
 from tests.preview.site import Live, Site
+from tests.watching import SECONDS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -35,7 +37,7 @@ def live(site: Site) -> Live:
 async def page(browser: Browser, site: Site, live: Live) -> AsyncIterator[Page]:
     context = await browser.new_context(viewport={"width": 390, "height": 700})
     opened = await context.new_page()
-    opened.set_default_timeout(5_000)
+    opened.set_default_timeout(MOST_MS)
     yield opened
     live.cut()
     await context.close()
@@ -44,7 +46,7 @@ async def page(browser: Browser, site: Site, live: Live) -> AsyncIterator[Page]:
 async def show(page: Page, site: Site, *rows: SimpleNamespace, query: str = "") -> None:
     site.live.messages = list(rows)
     await page.goto(f"{site.address}/threads/{pages.LIVE.id}{query}")
-    assert await asyncio.to_thread(site.live.connections.get, True, 5) is None
+    assert await asyncio.to_thread(site.live.connections.get, True, SECONDS) is None
 
 
 def append(live: Live, row: SimpleNamespace, start: int, words: str) -> None:
@@ -106,16 +108,19 @@ async def test_new_is_said_only_of_what_is_new(page: Page, site: Site, live: Liv
 
 
 async def test_tokens_per_second_are_shown_while_an_answer_comes(page: Page, site: Site, live: Live) -> None:
+    await page.clock.install(time=0)
     answer = running(1, "", "<p>One</p>", 1)
     await show(page, site, question(0, "How?"), answer)
+    await page.clock.pause_at(3_600_000)
     speed = page.locator(f"#message-{answer.id} .figures")
     assert await speed.text_content() == ""
     for number in range(1, 30):
         append(live, answer, number, " wordsword" * 2)
-        await asyncio.sleep(0.1)
+        await expect(page.locator(f"#t-{answer.short}")).to_have_attribute("data-seq", str(number + 1))
+        await page.clock.run_for(100)
     await expect(speed).to_have_text(re.compile(r"^≈ [\d.]+ tokens/s$"))
     rate = float((await speed.text_content() or "").split()[1])
-    assert 10 < rate < 120  # 200 bytes a second at most are 50 tokens; a busy machine bunches them
+    assert 30 < rate < 60  # 200 bytes a second are 50 tokens
     live.messages[-1] = message(1)
     live.tell("message", message=answer.id)
     await expect(speed).to_contain_text("43.5")

@@ -1,6 +1,7 @@
 """The live page against a server that says what a test wants: lost, doubled and late events end in the same page."""
 
 import asyncio
+import queue
 import uuid
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
@@ -10,9 +11,11 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
+from tests.chromium import MOST_MS
 from tests.preview import pages
 from tests.preview.rows import message, question, running, thread
 from tests.preview.site import Live, Site
+from tests.watching import SECONDS, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -30,7 +33,7 @@ def live(site: Site) -> Live:
 async def page(browser: Browser, site: Site, live: Live) -> AsyncIterator[Page]:
     context = await browser.new_context(viewport={"width": 1000, "height": 700})
     opened = await context.new_page()
-    opened.set_default_timeout(5_000)
+    opened.set_default_timeout(MOST_MS)
     said: list[str] = []
     opened.on("pageerror", lambda error: said.append(str(error)))
     opened.on("console", lambda entry: "Security Policy" in entry.text and said.append(entry.text))
@@ -43,7 +46,7 @@ async def page(browser: Browser, site: Site, live: Live) -> AsyncIterator[Page]:
 
 
 async def connection(live: Live) -> str | None:  # its Last-Event-ID
-    return await asyncio.to_thread(live.connections.get, True, 5)
+    return await asyncio.to_thread(live.connections.get, True, SECONDS)
 
 
 def block(row: SimpleNamespace, start: int, end: int, html: str) -> tuple[str, str]:
@@ -175,12 +178,10 @@ async def test_a_cut_stream_comes_back_with_its_last_event_id(page: Page, live: 
 
 
 async def test_a_page_whose_first_connection_failed_tries_again(page: Page, live: Live) -> None:
-    live.cut()
-    await connection(live)
+    address = page.url
+    await leave(page, live)
     live.refuse_next = 1
-    loading = asyncio.create_task(page.reload())
-    live.cut()
-    await loading
+    await page.goto(address)
     assert await connection(live) is None
     await expect(page.locator("article")).to_have_count(2)
 
@@ -294,11 +295,7 @@ async def test_escape_stops_the_answer(page: Page, live: Live) -> None:
 
 async def test_reading_further_up_is_not_moved_by_what_comes(page: Page, live: Live, site: Site) -> None:
     live.messages = [question(0, "line\n" * 80), running(1, "<p>One.</p>", seq=1)]
-    live.cut()
-    loading = asyncio.create_task(page.reload())
-    live.cut()
-    await loading
-    await connection(live)
+    await _reload(page, live)
     await page.evaluate("document.getElementById('main').scrollTop = -600")
     before = await top_of_first(page)
     for start in range(1, 9):
@@ -312,10 +309,8 @@ async def test_reading_further_up_is_not_moved_by_what_comes(page: Page, live: L
 
 async def test_earlier_messages_load_above_without_a_jump(page: Page, live: Live, site: Site) -> None:
     live.messages = [question(0, "line\n" * 120), message(1, text="Done.")]
-    live.cut()
-    loading = asyncio.create_task(page.goto(f"{site.address}/threads/{pages.LIVE.id}?older=1"))
-    live.cut()
-    await loading
+    await leave(page, live)
+    await page.goto(f"{site.address}/threads/{pages.LIVE.id}?older=1")
     await connection(live)
     await expect(page.locator("article")).to_have_count(2)
     first = page.locator(f"#message-{live.messages[0].id}")
@@ -338,9 +333,20 @@ async def test_whole_sentences_are_spoken(page: Page, live: Live) -> None:
     await expect(page.locator("#speech")).to_contain_text("And a half is whole now.")
 
 
+async def leave(page: Page, live: Live) -> None:
+    """Leave the page, and end what it was told: a stream that nobody reads would take the next word for itself."""
+    await page.goto("about:blank")
+    while live.open:
+        for _ in range(live.open):
+            live.cut()
+        await until("the end of the streams", lambda: not live.open)
+    live.connections = queue.Queue()
+
+
 async def _reload(page: Page, live: Live) -> None:
-    live.cut()
-    await page.reload()
+    address = page.url
+    await leave(page, live)
+    await page.goto(address)
     await connection(live)
 
 

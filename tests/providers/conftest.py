@@ -35,11 +35,15 @@ from app.providers.llamacpp import LlamaCpp
 from app.providers.openai import OpenAI
 from tests.scripted import DIALECTS, Dialect, ScriptedServer
 from tests.tiny_gguf import write_tiny_gguf
+from tests.watching import until
 
 KEY = "sk-test-0123456789abcdef"
-QUICK = Limits(first_token_seconds=0.8, between_frames_seconds=0.4, max_answer_bytes=100_000)
 #: For tests of what is said, which a busy machine must not turn into tests of time.
 PATIENT = Limits(60, 60)
+#: Where few bytes are to be an endless answer.
+CALM = Limits(60, 60, max_answer_bytes=100_000)
+#: For tests that wait for silence.
+QUICK = Limits(first_token_seconds=0.8, between_frames_seconds=0.4, max_answer_bytes=100_000)
 
 
 class AtOpenAI(OpenAI):
@@ -97,11 +101,9 @@ async def collect(events: AsyncGenerator[Event, None]) -> Outcome:
     return outcome
 
 
-async def eventually(holds: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait for what becomes true elsewhere in this loop."""
-    async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110 - counts of open sockets and files announce themselves to nobody
-            await asyncio.sleep(0.002)
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Wait for what becomes true elsewhere in this loop: counts of open sockets and files announce themselves to nobody."""
+    await until("what becomes true elsewhere", holds)
 
 
 class _Chunks(httpx.AsyncByteStream):
@@ -156,8 +158,8 @@ async def client(server: ScriptedServer) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def limits() -> Limits:
-    """How patient the provider is: a module whose tests wait for no silence says `PATIENT`."""
-    return QUICK
+    """How patient the provider is. A test that waits for silence says `QUICK`, and accepts that a machine stood still."""
+    return PATIENT
 
 
 @pytest.fixture
@@ -188,7 +190,7 @@ async def engines() -> AsyncIterator[Engines]:
 
 @pytest.fixture
 def local(folder: Path, client: httpx.AsyncClient, engines: Engines) -> LlamaCpp:
-    return LlamaCpp(Account("This machine", models_folder=str(folder)), client, Limits(30, 30), engines)
+    return LlamaCpp(Account("This machine", models_folder=str(folder)), client, Limits(120, 120), engines)
 
 
 def children() -> list[int]:

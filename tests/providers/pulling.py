@@ -9,13 +9,13 @@ import httpx
 import msgspec
 import pytest
 
-from app.providers.base import Account, Limits
+from app.providers.base import Account
 from app.providers.client import make_client
 from app.providers.engines import Engines
 from app.providers.keeping import Progress, Pull, Source
 from app.providers.llamacpp import LlamaCpp
 from tests.file_server import FileServer
-from tests.providers.conftest import eventually, open_files
+from tests.providers.conftest import PATIENT, eventually, open_files
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def keeper(tmp_path: Path, files: FileServer, web: httpx.AsyncClient, engines: E
     """Impatient, with an empty folder; its hub is the file server."""
     (tmp_path / "models").mkdir()
     account = Account("This machine", models_folder=str(tmp_path / "models"), hub_url=files.base_url)
-    keeper = LlamaCpp(account, web, Limits(5, 5), engines)
+    keeper = LlamaCpp(account, web, PATIENT, engines)
     keeper.pause_seconds = 0.01
     return keeper
 

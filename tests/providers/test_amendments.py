@@ -13,7 +13,7 @@ from app.providers.base import Account, Amended, ChatMessage, ChatRequest, Image
 from app.providers.llamacpp import LlamaCpp
 from app.providers.ollama import Ollama
 from app.providers.openai import OpenAI
-from tests.providers.conftest import KEY, QUICK, ask, collect, question
+from tests.providers.conftest import KEY, PATIENT, ask, collect, question
 from tests.scripted import OLLAMA, OPENAI, ScriptedServer, whole
 
 ACCOUNT = Account("Acme", "http://127.0.0.1:9/v1")
@@ -76,7 +76,7 @@ def test_only_a_field_that_is_not_known_is_left_out(complaint: str) -> None:
 async def test_what_is_sent_instead_is_told_before_it_is_sent(
     server: ScriptedServer, client: httpx.AsyncClient
 ) -> None:
-    provider = OpenAI(Account("Acme", server.url_for(OPENAI), KEY), client, QUICK)
+    provider = OpenAI(Account("Acme", server.url_for(OPENAI), KEY), client, PATIENT)
     server.script(*whole(OPENAI.error_body("Unsupported parameter: 'reasoning_effort'"), 400))
     asked = question(reasoning_effort="low")
     events = provider.stream(asked)
@@ -88,7 +88,7 @@ async def test_what_is_sent_instead_is_told_before_it_is_sent(
     assert rest.text.startswith("Seven")
     assert server.questions[1].json == amended.body == provider.body(asked)
     assert provider.refused("scripted") == {"reasoning_effort"}
-    later = OpenAI(provider.account, client, QUICK)
+    later = OpenAI(provider.account, client, PATIENT)
     assert later.body(asked) != amended.body
 
 
@@ -102,7 +102,7 @@ THINKING = {
 async def test_ollama_is_told_to_think_as_far_as_the_model_can(
     complaint: str, server: ScriptedServer, client: httpx.AsyncClient
 ) -> None:
-    provider = Ollama(Account("Acme", server.url_for(OLLAMA)), client, QUICK)
+    provider = Ollama(Account("Acme", server.url_for(OLLAMA)), client, PATIENT)
     asked = question(reasoning_effort="low")
     assert provider.body(asked)["think"] == "low"
     assert "think" not in provider.body(question())

@@ -19,13 +19,13 @@ from app.providers.errors import (
     RateLimited,
 )
 from app.providers.message_events import blocks_of
-from tests.providers.conftest import KEY, QUICK, collect, question
+from tests.providers.conftest import KEY, PATIENT, collect, question
 from tests.scripted import ANTHROPIC, Close, ScriptedServer, whole
 
 
 @pytest.fixture
 def provider(server: ScriptedServer, client: httpx.AsyncClient) -> Anthropic:
-    return Anthropic(Account("Acme", server.url_for(ANTHROPIC), KEY), client, QUICK)
+    return Anthropic(Account("Acme", server.url_for(ANTHROPIC), KEY), client, PATIENT)
 
 
 def event(kind: str, **fields: Any) -> bytes:
@@ -61,7 +61,7 @@ async def test_requests_say_which_version_they_are_of(provider: Anthropic, serve
 async def test_base_urls_come_with_and_without_their_version(
     ending: str, server: ScriptedServer, client: httpx.AsyncClient
 ) -> None:
-    provider = Anthropic(Account("Acme", server.url + ending), client, QUICK)
+    provider = Anthropic(Account("Acme", server.url + ending), client, PATIENT)
     assert [model.name for model in await provider.list_models()] == ["scripted"]
     assert (await collect(provider.stream(question()))).finish == [Finish("stop")]
 

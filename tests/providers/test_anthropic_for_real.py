@@ -27,7 +27,7 @@ async def engine(client: httpx.AsyncClient, folder: Path) -> AsyncIterator[Engin
 
 @pytest.fixture
 def provider(engine: Engine, client: httpx.AsyncClient) -> Anthropic:
-    return Anthropic(Account("This machine", engine.address, engine.key), client, Limits(30, 30))
+    return Anthropic(Account("This machine", engine.address, engine.key), client, Limits(120, 120))
 
 
 async def test_a_real_server_lists_answers_and_counts(provider: Anthropic) -> None:

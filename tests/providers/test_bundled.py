@@ -41,7 +41,7 @@ def package(model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture
 def bundled(folder: Path, package: Path, client: httpx.AsyncClient, engines: Engines) -> LlamaCpp:
     account = Account("This machine", models_folder=str(folder), has_bundled=True)
-    return LlamaCpp(account, client, Limits(30, 30), engines)
+    return LlamaCpp(account, client, Limits(120, 120), engines)
 
 
 async def test_it_stands_beside_the_files_of_the_folder(bundled: LlamaCpp) -> None:

@@ -21,14 +21,15 @@ from app.providers.errors import (
     Unreachable,
 )
 from app.providers.prompts import CONTINUE
-from tests.providers.conftest import KEY, QUICK, collect, conversation, question, replayed
+from tests.providers.conftest import CALM, KEY, PATIENT, QUICK, collect, conversation, question, replayed
 from tests.scripted import DEEPAI, Close, Repeat, Reset, Script, ScriptedServer, Send, Stall, head, whole
 from tests.scripted.dialects.deepai import text_of
+from tests.watching import within
 
 
 @pytest.fixture
 def provider(server: ScriptedServer, client: httpx.AsyncClient) -> DeepAI:
-    return DeepAI(Account("Acme", server.url_for(DEEPAI), KEY), client, QUICK)
+    return DeepAI(Account("Acme", server.url_for(DEEPAI), KEY), client, PATIENT)
 
 
 async def test_one_answer_comes_at_once(provider: DeepAI, server: ScriptedServer) -> None:
@@ -92,7 +93,8 @@ FAULTS: dict[str, tuple[Script, type[ProviderError], str]] = {
 async def test_every_fault_has_its_error(fault: str, provider: DeepAI, server: ScriptedServer) -> None:
     script, expected, words = FAULTS[fault]
     server.script(*script)
-    outcome = await collect(provider.stream(question()))
+    asked = DeepAI(provider.account, provider.client, QUICK if expected is TimedOut else CALM)
+    outcome = await collect(asked.stream(question()))
     assert type(outcome.error) is expected, outcome.error
     assert (outcome.text, outcome.finish, len(server.requests)) == ("", [], 1)
     sentence = outcome.error.sentence
@@ -125,7 +127,7 @@ async def test_leaving_closes_the_connection(provider: DeepAI, server: ScriptedS
     task = asyncio.create_task(collect(provider.stream(question())))
     asked = await server.next_question()
     task.cancel()
-    async with asyncio.timeout(5):
+    async with within("the end of the connection"):
         await asked.closed.wait()
 
 

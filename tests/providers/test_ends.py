@@ -8,7 +8,7 @@ from app.parts import Finish, Usage
 from app.providers.base import Limits, Provider
 from app.providers.end_of_answer import EndOfAnswer, is_failure, read_reason
 from app.providers.errors import StreamCut, Unreachable
-from tests.providers.conftest import ADAPTERS, KEY, Outcome, collect, question, replayed
+from tests.providers.conftest import ADAPTERS, KEY, PATIENT, Outcome, collect, question, replayed
 from tests.scripted import (
     DIALECTS,
     GEMINI,
@@ -30,6 +30,17 @@ from tests.scripted import (
 STOPS = {"openai": "stop", "anthropic": "end_turn", "gemini": "STOP", "ollama": "stop"}
 WORDS = ("Hel", "lo ", "é𝄞 ", "all.")
 NO_REASONS = ("null", "", "None", "NULL", "unspecified", "N/A", "in_progress", "not_finished", "continue")
+
+
+@pytest.fixture
+def limits(request: pytest.FixtureRequest) -> Limits:
+    """Silence is waited for where that is the ending, and nowhere else."""
+    callspec = getattr(request.node, "callspec", None)
+    return SHORTLY if callspec and isinstance(callspec.params.get("ending"), Stall) else PATIENT
+
+
+#: For what is sent at once, and followed by silence.
+SHORTLY = Limits(60, 0.3)
 
 
 def in_every_frame(dialect: Dialect, said: str = "") -> list[bytes]:
@@ -59,7 +70,7 @@ async def test_nor_does_a_pause_of_seconds_after_it(server: ScriptedServer) -> N
         server.scripts[f"{dialect.kind}-{after}"] = script
         account = Account("Acme", server.url_for(dialect), KEY)
         asked = question(model=f"{dialect.kind}-{after}")
-        return await collect(ADAPTERS[dialect.kind](account, client, Limits(30, 30)).stream(asked))
+        return await collect(ADAPTERS[dialect.kind](account, client, PATIENT).stream(asked))
 
     async with make_client() as client:
         outcomes = await asyncio.gather(*(ask(dialect, after) for dialect in DIALECTS for after in (1, 2)))
@@ -88,8 +99,8 @@ async def test_text_that_follows_an_end_soon_is_part_of_the_answer(
 async def test_cut_after_any_of_such_frames_it_is_not_complete(
     size: int, ending: Step, provider: Provider, server: ScriptedServer, dialect: Dialect
 ) -> None:
-    sent = (Send(chunk(frame)) for frame in in_every_frame(dialect)[:size])
-    server.script(dialect.head(), *sent, Sleep(0.02), ending)
+    sent = Send(b"".join(chunk(frame) for frame in in_every_frame(dialect)[:size]))
+    server.script(dialect.head(), sent, Sleep(0.02), ending)
     outcome = await collect(provider.stream(question()))
     assert outcome.text == "".join(WORDS[:size])
     assert outcome.error is not None
@@ -99,7 +110,7 @@ async def test_cut_after_any_of_such_frames_it_is_not_complete(
 async def test_cut_at_any_byte_it_is_not_complete(provider: Provider, server: ScriptedServer, dialect: Dialect) -> None:
     wire = b"".join(chunk(frame) for frame in in_every_frame(dialect))
     at_once = asyncio.Semaphore(16)
-    patient = ADAPTERS[dialect.kind](provider.account, provider.client, Limits(20, 20))
+    patient = ADAPTERS[dialect.kind](provider.account, provider.client, PATIENT)
 
     async def cut(size: int) -> Outcome:
         server.scripts[f"m{size}"] = (dialect.head(), Send(wire[:size]), Close())
@@ -131,8 +142,9 @@ async def test_words_for_no_reason_are_none(
     server.script(*dialect.stream(*frames))
     outcome = await collect(provider.stream(question()))
     assert (outcome.text, type(outcome.error), outcome.finish) == ("Hello é𝄞 all.", StreamCut, [])
-    server.script(dialect.head(), *(Send(chunk(frame)) for frame in frames), Stall())
-    outcome = await collect(provider.stream(question()))
+    server.script(dialect.head(), Send(b"".join(map(chunk, frames))), Stall())
+    hurried = ADAPTERS[dialect.kind](provider.account, provider.client, SHORTLY)
+    outcome = await collect(hurried.stream(question()))
     assert (outcome.text, outcome.finish) == ("Hello é𝄞 all.", [])
     assert outcome.error is not None
 
@@ -152,10 +164,8 @@ async def test_after_an_end_that_stands_alone_usage_is_not_waited_for_long(
     provider: Provider, server: ScriptedServer, dialect: Dialect
 ) -> None:
     early = dialect.finish().removesuffix(dialect.end_marker)
-    server.script(dialect.head(), Send(chunk(dialect.text("Hello"))), Send(chunk(early)), Stall())
-    outcome = await collect(
-        ADAPTERS[dialect.kind](provider.account, provider.client, Limits(5, 0.3)).stream(question())
-    )
+    server.script(dialect.head(), Send(chunk(dialect.text("Hello")) + chunk(early)), Stall())
+    outcome = await collect(ADAPTERS[dialect.kind](provider.account, provider.client, SHORTLY).stream(question()))
     assert (outcome.text, outcome.error, outcome.finish) == ("Hello", None, [Finish("stop")])
 
 

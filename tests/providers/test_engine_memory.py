@@ -69,6 +69,7 @@ async def test_what_is_used_is_waited_for(engines: Engines, models: dict[str, Pa
     engines.limit_bytes = ROOM_FOR_ONE
     async with engines.use(models["a"], TOKENS, MANY) as first:
         waiting = asyncio.create_task(use(engines, models["b"]))
+        await eventually(lambda: running(engines) == ["a", "b"])
         await asyncio.sleep(0.5)
         assert not waiting.done()
         assert not first.ended.is_set()
@@ -85,6 +86,7 @@ async def test_waiting_has_an_end(engines: Engines, models: dict[str, Path]) -> 
             await use(engines, models["b"])
         assert not first.ended.is_set()
     assert running(engines) == ["a"]
+    engines.room_seconds = 60
     await use(engines, models["b"])
 
 
@@ -92,7 +94,7 @@ async def test_who_waits_for_room_can_be_reached(engines: Engines, models: dict[
     engines.limit_bytes = ROOM_FOR_ONE
     async with engines.use(models["a"], TOKENS, MANY):
         waiting = asyncio.create_task(use(engines, models["b"]))
-        await asyncio.sleep(0.2)
+        await eventually(lambda: running(engines) == ["a", "b"])
         await engines.unload(models["b"])
         assert str((await asyncio.gather(waiting, return_exceptions=True))[0]).startswith("The model b was unloaded")
         assert running(engines) == ["a"]

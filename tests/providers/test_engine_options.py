@@ -107,13 +107,18 @@ async def test_the_list_of_models_says_what_is_loaded(local: LlamaCpp, engines: 
 
 
 async def test_unloading_breaks_off_what_is_being_written(local: LlamaCpp, engines: Engines, path: Path) -> None:
-    events = local.stream(ask(max_tokens=None))
-    await anext(events)
-    [child] = children()
-    psutil.Process(child).suspend()  # it is faster than a test
-    await engines.unload(path)
-    assert children() == []
-    outcome = await collect(events)
+    for _ in range(
+        5
+    ):  # it is faster than a test: held still, so that it cannot finish; where it has, it is asked again
+        events = local.stream(ask(max_tokens=None))
+        await anext(events)
+        [child] = children()
+        psutil.Process(child).suspend()
+        await engines.unload(path)
+        assert children() == []
+        outcome = await collect(events)
+        if outcome.error:
+            break
     assert isinstance(outcome.error, StreamCut)
     assert engines.states() == []
 
@@ -122,14 +127,18 @@ async def test_unloading_breaks_off_what_is_being_written(local: LlamaCpp, engin
 async def test_unloading_reaches_an_engine_that_is_starting(
     after_seconds: float | None, local: LlamaCpp, engines: Engines, path: Path
 ) -> None:
-    asking = asyncio.create_task(lines_of(engines, path, EngineOptions()))
-    await eventually(lambda: bool(engines.states()))
-    if after_seconds is not None:
-        await asyncio.sleep(after_seconds)
-    await engines.unload(path)
-    assert children() == []
-    with pytest.raises(StreamCut, match="The model tiny was unloaded before it was ready"):
-        await asking
+    for _ in range(5):  # it may be ready, on a machine that stood still meanwhile
+        asking = asyncio.create_task(lines_of(engines, path, EngineOptions()))
+        await eventually(lambda: bool(engines.states()))
+        if after_seconds is not None:
+            await asyncio.sleep(after_seconds)
+        await engines.unload(path)
+        assert children() == []
+        (outcome,) = await asyncio.gather(asking, return_exceptions=True)
+        if isinstance(outcome, BaseException):
+            break
+    assert isinstance(outcome, StreamCut)
+    assert "The model tiny was unloaded before it was ready" in outcome.sentence
     assert (await collect(local.stream(ask()))).error is None
 
 
@@ -139,11 +148,16 @@ async def test_unloading_what_is_not_loaded_does_nothing(engines: Engines, path:
 
 
 async def test_a_child_that_is_killed_while_it_loads_says_so(engines: Engines, path: Path) -> None:
-    loading = asyncio.create_task(lines_of(engines, path, EngineOptions()))
-    await eventually(lambda: len(children()) == 1)
-    os.kill(children()[0], signal.SIGKILL)
-    with pytest.raises(BadAnswer, match="ended with signal 9"):
-        await loading
+    for _ in range(5):  # it may be loaded, on a machine that stood still meanwhile
+        loading = asyncio.create_task(lines_of(engines, path, EngineOptions()))
+        await eventually(lambda: len(children()) == 1)
+        os.kill(children()[0], signal.SIGKILL)
+        (outcome,) = await asyncio.gather(loading, return_exceptions=True)
+        if isinstance(outcome, BaseException):
+            break
+        await eventually(lambda: engines.states() == [])
+    assert isinstance(outcome, BadAnswer)
+    assert "ended with signal 9" in outcome.sentence
     assert engines.states() == []
 
 

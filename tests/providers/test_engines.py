@@ -36,13 +36,18 @@ async def test_a_larger_context_replaces_the_child_and_a_smaller_one_does_not(lo
 
 
 async def test_a_child_killed_in_mid_answer_fails_that_answer_only(local: LlamaCpp) -> None:
-    events = local.stream(ask(max_tokens=None))
-    first = await anext(events)
-    assert isinstance(first, TextDelta)
-    [child] = children()
-    os.kill(child, signal.SIGSTOP)  # it is faster than a test: held still, so that it cannot finish
-    os.kill(child, signal.SIGKILL)
-    outcome = await collect(events)
+    for _ in range(
+        5
+    ):  # it is faster than a test: held still, so that it cannot finish; where it has, it is asked again
+        events = local.stream(ask(max_tokens=None))
+        first = await anext(events)
+        assert isinstance(first, TextDelta)
+        [child] = children()
+        os.kill(child, signal.SIGSTOP)
+        os.kill(child, signal.SIGKILL)
+        outcome = await collect(events)
+        if outcome.error:
+            break
     assert isinstance(outcome.error, StreamCut)
     assert outcome.finish == []
     again = await collect(local.stream(ask()))
@@ -110,21 +115,28 @@ async def test_models_that_cannot_be_loaded_say_why(folder: Path, local: LlamaCp
 
 
 async def test_closing_ends_children_that_are_starting_too(folder: Path, local: LlamaCpp, engines: Engines) -> None:
-    starting = asyncio.create_task(collect(local.stream(ask())))
-    await eventually(lambda: len(children()) == 1)
-    await engines.close()
-    assert children() == []
-    assert isinstance((await starting).error, Unreachable)
+    for _ in range(5):  # it may have started, and answered, on a machine that stood still meanwhile
+        starting = asyncio.create_task(collect(local.stream(ask())))
+        await eventually(lambda: len(children()) == 1)
+        await engines.close()
+        assert children() == []
+        if error := (await starting).error:
+            break
+    assert isinstance(error, Unreachable)
     assert (await collect(local.stream(ask()))).error is None  # closed is not broken
 
 
-async def test_leaving_while_it_starts_leaves_the_start_to_others(local: LlamaCpp) -> None:
-    leaving = asyncio.create_task(collect(local.stream(ask())))
-    staying = asyncio.create_task(collect(local.stream(ask())))
-    await eventually(lambda: len(children()) == 1)
-    leaving.cancel()
-    assert (await staying).error is None
-    assert len(children()) == 1
+async def test_leaving_while_it_starts_leaves_the_start_to_others(local: LlamaCpp, engines: Engines) -> None:
+    for _ in range(5):  # it may have started, and answered, on a machine that stood still meanwhile
+        leaving = asyncio.create_task(collect(local.stream(ask())))
+        staying = asyncio.create_task(collect(local.stream(ask())))
+        await eventually(lambda: len(children()) == 1)
+        leaving.cancel()
+        assert (await staying).error is None
+        assert len(children()) == 1
+        if leaving.cancelled():
+            break
+        await engines.close()
     assert leaving.cancelled()
 
 
@@ -157,12 +169,14 @@ async def _until_number(stream: asyncio.StreamReader) -> AsyncIterator[str]:
 
 
 async def test_a_child_that_ends_before_its_first_token_may_be_asked_again(local: LlamaCpp, engines: Engines) -> None:
-    await collect(local.stream(ask()))
-    [child] = children()
-    os.kill(child, signal.SIGSTOP)
-    asking = asyncio.create_task(collect(local.stream(ask())))
-    await asyncio.sleep(0.2)
-    os.kill(child, signal.SIGKILL)
-    error = (await asking).error
+    for seconds in (0.2, 2, 10):  # until it has certainly been asked
+        await collect(local.stream(ask()))
+        [child] = children()
+        os.kill(child, signal.SIGSTOP)
+        asking = asyncio.create_task(collect(local.stream(ask())))
+        await asyncio.sleep(seconds)
+        os.kill(child, signal.SIGKILL)
+        if error := (await asking).error:
+            break
     assert isinstance(error, Unreachable)
     assert error.is_retryable

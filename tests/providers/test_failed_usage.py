@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from app.parts import Usage
-from app.providers.base import Provider
+from app.providers.base import Limits, Provider
 from app.providers.errors import Filtered, Overloaded, ProviderError, StreamCut, TimedOut
-from tests.providers.conftest import collect, question
+from tests.providers.conftest import PATIENT, collect, question
 from tests.scripted import (
     ANTHROPIC,
     GEMINI,
@@ -49,6 +49,15 @@ ENDS: dict[str, tuple[type[ProviderError], tuple[Step, ...]]] = {
     "an end without its mark": (StreamCut, (Send(LAST_CHUNK),)),
     "silence": (TimedOut, (Stall(),)),
 }
+
+
+@pytest.fixture
+def limits(request: pytest.FixtureRequest) -> Limits:
+    """Silence is waited for where that is the end, and nowhere else."""
+    callspec = getattr(request.node, "callspec", None)
+    return Limits(60, 0.4) if callspec and callspec.params.get("end") == "silence" else PATIENT
+
+
 SAYING = pytest.mark.parametrize("dialect", [OPENAI, ANTHROPIC, GEMINI], ids=[*COUNTED])
 
 

@@ -31,13 +31,13 @@ from app.providers.errors import (
     StreamCut,
 )
 from app.providers.gemini import Gemini
-from tests.providers.conftest import KEY, QUICK, collect, question
+from tests.providers.conftest import KEY, PATIENT, collect, question
 from tests.scripted import GEMINI, ScriptedServer, whole
 
 
 @pytest.fixture
 def provider(server: ScriptedServer, client: httpx.AsyncClient) -> Gemini:
-    return Gemini(Account("Acme", server.url_for(GEMINI), KEY), client, QUICK)
+    return Gemini(Account("Acme", server.url_for(GEMINI), KEY), client, PATIENT)
 
 
 def frame(**fields: Any) -> bytes:

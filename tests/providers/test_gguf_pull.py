@@ -74,7 +74,7 @@ async def killed_at(percent: int, keeper: LlamaCpp, files: FileServer, pull: Pul
         msgspec.json.encode(pull).decode(),
     ]
     child = await asyncio.create_subprocess_exec(*arguments, cwd=ROOT, stdout=subprocess.DEVNULL)
-    await eventually(lambda: part_size(keeper, pull.name) > max(0, files.hold_after - 2 * PIECE_BYTES), 30)
+    await eventually(lambda: part_size(keeper, pull.name) > max(0, files.hold_after - 2 * PIECE_BYTES))
     child.send_signal(signal.SIGKILL)
     await child.wait()
     files.release()

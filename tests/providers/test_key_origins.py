@@ -11,10 +11,11 @@ import pytest
 from app.origins import origin_of
 from app.parts import TextPart
 from app.providers import PROVIDERS
-from app.providers.base import Account, ChatMessage, ChatRequest, Limits, Provider
+from app.providers.base import Account, ChatMessage, ChatRequest, Provider
 from app.providers.errors import ProviderError, WrongOrigin
 from app.providers.keeping import Keeper, Pull, Source
 from tests.canary import BASIC, CANARY, leaks
+from tests.providers.conftest import PATIENT
 from tests.scripted import DEEPAI, DIALECTS, Dialect, ScriptedServer
 from tests.scripted.steps import whole
 
@@ -65,7 +66,7 @@ async def other() -> AsyncIterator[ScriptedServer]:
 
 def provider_at(kind: str, server: ScriptedServer, client: httpx.AsyncClient, origin: str, key: str) -> Provider:
     account = Account("Acme", server.url_for(KINDS[kind]), key, origin)
-    return PROVIDERS[kind](account, client, Limits(5, 5))
+    return PROVIDERS[kind](account, client, PATIENT)
 
 
 async def failure_of(call: str, provider: Provider) -> ProviderError | None:

@@ -93,8 +93,10 @@ def test_reading_takes_time_in_proportion_to_the_text(reading: str) -> None:
         for size in SIZES:
             text = make(size)
             seconds = seconds_of(READINGS[reading], text)
-            if seconds >= 12 * before:  # once more: the collector may have run
-                seconds = seconds_of(READINGS[reading], text)
+            for _ in range(4):  # once more: the collector may have run, and others on this processor
+                if seconds < 12 * before:
+                    break
+                seconds = min(seconds, seconds_of(READINGS[reading], text))
             assert seconds < 12 * before, f"{name}, {size} characters: {seconds:.3f} s after {before:.3f} s"
             before = max(seconds, LEAST_SECONDS)
 

@@ -13,7 +13,7 @@ from app.providers.anthropic import Anthropic
 from app.providers.base import Account, Amended, ChatMessage, ChatRequest, Image, Parameters, Role
 from app.providers.messages import is_recent
 from app.providers.prompts import CUT_OFF
-from tests.providers.conftest import KEY, QUICK, collect, conversation, question
+from tests.providers.conftest import KEY, PATIENT, collect, conversation, question
 from tests.scripted import ANTHROPIC, ScriptedServer, whole
 
 OLD, NEW = "claude-sonnet-4-5-20250929", "claude-opus-4-8"
@@ -21,7 +21,7 @@ OLD, NEW = "claude-sonnet-4-5-20250929", "claude-opus-4-8"
 
 @pytest.fixture
 async def provider(server: ScriptedServer, client: httpx.AsyncClient) -> AsyncIterator[Anthropic]:
-    yield Anthropic(Account("Acme", server.url_for(ANTHROPIC), KEY), client, QUICK)
+    yield Anthropic(Account("Acme", server.url_for(ANTHROPIC), KEY), client, PATIENT)
     amendments.forget()
 
 

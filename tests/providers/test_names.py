@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,11 +18,12 @@ from app.providers.client import make_client
 from app.providers.errors import Unreachable
 from app.providers.names import MAX_THREADS, LookUps
 from app.providers.openai import OpenAI
-from tests.providers.conftest import KEY, QUICK, eventually
+from tests.providers.conftest import KEY, PATIENT, eventually
 from tests.scripted import OPENAI, ScriptedServer
+from tests.watching import within
 
 #: Far above what anything here takes on a busy machine, and far below how long a hung look-up lasts.
-AT_ONCE_SECONDS = 20.0
+AT_ONCE_SECONDS = 60.0
 
 
 class NameServer:
@@ -36,7 +36,7 @@ class NameServer:
     def getaddrinfo(self, host: str, _port: None, **_options: Any) -> list[Any]:
         self.asked.append(host)
         if host.startswith("hung"):
-            self.end.wait(120)
+            self.end.wait(280)
         if host.startswith("none"):
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
@@ -72,10 +72,10 @@ async def test_this_machine_is_called_while_look_ups_hang(
         look_ups = LookUps(names.getaddrinfo)
         async with ScriptedServer() as server, make_client(look_ups=look_ups) as client, hanging(look_ups, count):
             url = server.url_for(OPENAI).replace("127.0.0.1", host)
-            async with asyncio.timeout(AT_ONCE_SECONDS):
+            async with within("calls while look-ups hang", AT_ONCE_SECONDS):
                 assert await fault_of_url(url, allows_private=False, look_ups=look_ups) == "private"
                 for _ in range(3):
-                    assert await OpenAI(Account("Acme", url, KEY), client, QUICK).list_models()
+                    assert await OpenAI(Account("Acme", url, KEY), client, PATIENT).list_models()
 
     await asyncio.to_thread(run, call())
     assert host not in names.asked
@@ -85,23 +85,25 @@ async def test_another_name_is_found_while_eight_hang(names: NameServer) -> None
     look_ups = LookUps(names.getaddrinfo)
     async with ScriptedServer() as server, make_client(look_ups=look_ups) as client, hanging(look_ups, 8):
         url = server.url_for(OPENAI).replace("127.0.0.1", "harbour.example")
-        async with asyncio.timeout(AT_ONCE_SECONDS):
-            assert await OpenAI(Account("Acme", url, KEY), client, QUICK).list_models()
+        async with within("a call while look-ups hang", AT_ONCE_SECONDS):
+            assert await OpenAI(Account("Acme", url, KEY), client, PATIENT).list_models()
 
 
 @pytest.mark.parametrize(
-    ("host", "sentence"),
+    ("host", "seconds", "sentence"),
     [
-        ("hung.example", "The address of Acme could not be looked up in time: hung.example."),
-        ("none.example", "The name of Acme's server was not found: none.example."),
+        ("hung.example", 0.1, "The address of Acme could not be looked up in time: hung.example."),
+        ("none.example", 60, "The name of Acme's server was not found: none.example."),
     ],
 )
-async def test_a_name_that_is_not_found_has_its_sentence(names: NameServer, host: str, sentence: str) -> None:
-    async with make_client(look_ups=LookUps(names.getaddrinfo, seconds=0.1)) as client:
+async def test_a_name_that_is_not_found_has_its_sentence(
+    names: NameServer, host: str, seconds: float, sentence: str
+) -> None:
+    async with make_client(look_ups=LookUps(names.getaddrinfo, seconds=seconds)) as client:
         with pytest.raises(Unreachable) as caught:
             await OpenAI(Account("Acme", f"http://{host}"), client).list_models()
     assert caught.value.sentence == sentence
-    assert await resolve(host, LookUps(names.getaddrinfo, seconds=0.1)) == []
+    assert await resolve(host, LookUps(names.getaddrinfo, seconds=seconds)) == []
 
 
 async def test_one_look_up_serves_all_who_ask_for_a_name_at_a_time(names: NameServer) -> None:
@@ -120,7 +122,7 @@ async def test_one_look_up_serves_all_who_ask_for_a_name_at_a_time(names: NameSe
 
 
 async def test_threads_are_few_and_end_with_their_work(names: NameServer) -> None:
-    look_ups, count = LookUps(names.getaddrinfo), 3 * MAX_THREADS
+    look_ups, count = LookUps(names.getaddrinfo, seconds=60), 3 * MAX_THREADS
     asked = [asyncio.create_task(look_ups.find(f"hung-{number}.example")) for number in range(count)]
     await eventually(lambda: len(names.asked) == MAX_THREADS)
     assert _threads() == MAX_THREADS
@@ -159,10 +161,8 @@ def test_a_process_ends_while_a_look_up_hangs() -> None:
         "try: asyncio.run(look_ups.find('hung.example'))\n"
         "except OSError: print('not found')\n"
     )
-    began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=120, text=True, check=True)
     assert done.stdout == "not found\n"
-    assert time.monotonic() - began < 100
 
 
 async def test_a_name_that_hangs_is_not_waited_for_again(names: NameServer) -> None:
@@ -170,11 +170,10 @@ async def test_a_name_that_hangs_is_not_waited_for_again(names: NameServer) -> N
     look_ups = LookUps(names.getaddrinfo, seconds=2)
     with pytest.raises(socket.gaierror):
         await look_ups.find("hung.example")
-    began = time.monotonic()
-    for _ in range(20):
-        with pytest.raises(socket.gaierror):
-            await look_ups.find("hung.example")
-    assert time.monotonic() - began < 20  # forty, if each of them waited
+    async with within("twenty look-ups that do not wait", 38):  # forty, if each of them waited
+        for _ in range(20):
+            with pytest.raises(socket.gaierror):
+                await look_ups.find("hung.example")
     names.end.set()
     await eventually(lambda: _threads() == 0)
     assert await look_ups.find("hung.example") == ["127.0.0.1"]

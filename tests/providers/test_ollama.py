@@ -11,13 +11,13 @@ from app.parts import Finish, TextDelta, ToolCallDelta, ToolCallPart, ToolResult
 from app.providers.base import Account, ChatMessage, ChatRequest, Model
 from app.providers.errors import KeyRejected, Overloaded, PromptTooLong, ProviderError, StreamCut
 from app.providers.ollama import Ollama
-from tests.providers.conftest import QUICK, collect, conversation, question
+from tests.providers.conftest import PATIENT, collect, conversation, question
 from tests.scripted import OLLAMA, ScriptedServer, whole
 
 
 @pytest.fixture
 def provider(server: ScriptedServer, client: httpx.AsyncClient) -> Ollama:
-    return Ollama(Account("Acme", server.url_for(OLLAMA)), client, QUICK)
+    return Ollama(Account("Acme", server.url_for(OLLAMA)), client, PATIENT)
 
 
 EXPIRY = datetime(2030, 1, 1, 0, 0, 0, 123456, tzinfo=UTC)

@@ -1,6 +1,5 @@
 """What Ollama does with its models: pull, load, unload, delete, show; and every way in which a pull goes wrong."""
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -23,7 +22,7 @@ from app.providers.errors import (
 from app.providers.keeping import Details, Keeper, Progress, Pull, Source, SourceRefused, Tensor
 from app.providers.ollama import Ollama
 from app.providers.ollama_keeping import moment
-from tests.providers.conftest import QUICK
+from tests.providers.conftest import PATIENT
 from tests.scripted import (
     LAST_CHUNK,
     OLLAMA,
@@ -39,13 +38,12 @@ from tests.scripted import (
     head,
     whole,
 )
+from tests.watching import within
 
 
 @pytest.fixture
 def keeper(server: ScriptedServer, client: httpx.AsyncClient) -> Ollama:
-    keeper = Ollama(Account("Acme", server.url_for(OLLAMA)), client, QUICK)
-    keeper.silence_seconds = 0.5
-    return keeper
+    return Ollama(Account("Acme", server.url_for(OLLAMA)), client, PATIENT)
 
 
 async def told(work: AsyncGenerator[Progress, None]) -> list[Progress]:
@@ -120,7 +118,7 @@ async def test_leaving_a_pull_closes_the_socket(keeper: Ollama, server: Scripted
         if progress.done_bytes:
             break
     await work.aclose()
-    async with asyncio.timeout(0.5):
+    async with within("the end of the connection"):
         await server.requests[-1].closed.wait()
 
 
@@ -164,6 +162,8 @@ FAULTS: dict[str, tuple[Script, type[ProviderError], bool]] = {
 @pytest.mark.parametrize("name", FAULTS)
 async def test_a_pull_that_goes_wrong_says_so(name: str, keeper: Ollama, server: ScriptedServer) -> None:
     server.answers["/api/pull"], error, is_retryable = FAULTS[name]
+    if error is TimedOut:
+        keeper.silence_seconds = 0.5
     with pytest.raises(ProviderError) as failed:
         await told(keeper.pull(Pull("other:latest")))
     assert type(failed.value) is error
@@ -205,6 +205,7 @@ async def test_loading_is_not_held_to_the_time_of_small_answers(keeper: Ollama, 
     server.answers["/api/generate"] = (Sleep(0.3), *whole(b'{"done": true}'))
     await told(keeper.load("scripted"))
     server.answers["/api/generate"] = (Stall(),)
+    keeper.silence_seconds = 0.5
     with pytest.raises(TimedOut):
         await told(keeper.load("scripted"))
 
@@ -245,6 +246,7 @@ async def test_tensors_that_are_told_only_on_request_are_requested(keeper: Ollam
 
 async def test_details_that_are_none_are_an_error(keeper: Ollama, server: ScriptedServer) -> None:
     server.answers["/api/show"] = (Send(head(200) + b"{"), Stall())
+    keeper.silence_seconds = 0.5
     with pytest.raises(TimedOut):
         await keeper.details("scripted")
 

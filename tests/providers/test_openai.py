@@ -10,13 +10,13 @@ from app.parts import Finish, ReasoningDelta, TextDelta, ToolCallPart, Usage
 from app.providers.base import Account, Model
 from app.providers.errors import BadRequest, Filtered, KeyRejected, ModelMissing, PromptTooLong, RateLimited, StreamCut
 from app.providers.openai import OpenAI
-from tests.providers.conftest import KEY, QUICK, collect, conversation, question
+from tests.providers.conftest import KEY, PATIENT, collect, conversation, question
 from tests.scripted import OPENAI, ScriptedServer, whole
 
 
 @pytest.fixture
 def provider(server: ScriptedServer, client: httpx.AsyncClient) -> OpenAI:
-    return OpenAI(Account("Acme", server.url_for(OPENAI), KEY), client, QUICK)
+    return OpenAI(Account("Acme", server.url_for(OPENAI), KEY), client, PATIENT)
 
 
 def frames(*values: Any) -> list[bytes]:

@@ -11,7 +11,7 @@ from app.providers import amendments
 from app.providers.anthropic import Anthropic
 from app.providers.base import Account, ChatMessage, ChatRequest, Parameters
 from app.providers.prompts import CONTINUE
-from tests.providers.conftest import KEY, QUICK, collect
+from tests.providers.conftest import KEY, PATIENT, collect
 from tests.scripted import ANTHROPIC, ScriptedServer, whole
 
 OLD, NEW = "claude-sonnet-4-5-20250929", "claude-opus-4-8"
@@ -19,7 +19,7 @@ OLD, NEW = "claude-sonnet-4-5-20250929", "claude-opus-4-8"
 
 @pytest.fixture
 async def provider(server: ScriptedServer, client: httpx.AsyncClient) -> AsyncIterator[Anthropic]:
-    yield Anthropic(Account("Acme", server.url_for(ANTHROPIC), KEY), client, QUICK)
+    yield Anthropic(Account("Acme", server.url_for(ANTHROPIC), KEY), client, PATIENT)
     amendments.forget()
 
 

@@ -285,4 +285,4 @@ def test_hostile_refusals_cost_little_and_say_something(hostile: str) -> None:
         sentence = refusal(ACCOUNT, 400, body).sentence
         assert len(sentence) < 500
         error_in(find_value(body))
-    assert time.thread_time() - began < 0.5
+    assert time.thread_time() - began < 2

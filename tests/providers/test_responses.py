@@ -24,7 +24,7 @@ from app.providers.base import Account, Amended, ChatMessage, ChatRequest, Image
 from app.providers.errors import BadRequest, ModelMissing, Overloaded, ProviderError, RateLimited, StreamCut
 from app.providers.openai import OpenAI
 from tests.providers import test_contract as contract
-from tests.providers.conftest import KEY, QUICK, AtOpenAI, collect, question
+from tests.providers.conftest import KEY, PATIENT, AtOpenAI, collect, question
 from tests.providers.faults import FAULTS, dripped
 from tests.providers.test_contract import (  # noqa: F401  (collected here again, with the fixtures below)
     test_after_a_fault_the_next_answer_is_whole,
@@ -37,6 +37,8 @@ from tests.providers.test_contract import (  # noqa: F401  (collected here again
 )
 from tests.scripted import LAST_CHUNK, OPENAI, RESPONSES, Dialect, ScriptedServer, Send, chunk, whole
 
+limits = contract.limits
+
 
 @pytest.fixture
 def dialect() -> Dialect:
@@ -44,8 +46,8 @@ def dialect() -> Dialect:
 
 
 @pytest.fixture
-def provider(server: ScriptedServer, client: httpx.AsyncClient) -> AtOpenAI:
-    return AtOpenAI(Account("Acme", server.url_for(RESPONSES), KEY), client, QUICK)
+def provider(server: ScriptedServer, client: httpx.AsyncClient, limits: Limits) -> AtOpenAI:
+    return AtOpenAI(Account("Acme", server.url_for(RESPONSES), KEY), client, limits)
 
 
 @pytest.mark.parametrize("fault", [name for name in FAULTS if name != "404 of a path"])
@@ -324,7 +326,7 @@ async def test_a_host_without_it_is_asked_for_completions_from_then_on(
     assert outcome.events[0] == Amended(sent)
     assert chat.items() <= sent.items()
     assert [asked.path for asked in server.questions] == [RESPONSES.chat_path, OPENAI.chat_path]
-    later = AtOpenAI(provider.account, client, QUICK)
+    later = AtOpenAI(provider.account, client, PATIENT)
     assert later.body(question()) == sent
     assert "input" in later.body(question(model="another"))
 
@@ -347,7 +349,6 @@ FIELDS = {
 async def test_fields_that_a_model_refuses_are_left_out(
     complaint: str, provider: AtOpenAI, server: ScriptedServer
 ) -> None:
-    provider.wire.limits = Limits(5, 5)
     server.script(*whole(RESPONSES.error_body(complaint), 400))
     asked = question(reasoning_effort="low", temperature=0.5)
     outcome = await collect(provider.stream(asked))

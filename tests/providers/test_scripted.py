@@ -77,7 +77,7 @@ async def test_the_server_runs_as_a_process_at_the_rate_it_is_told(client: httpx
             assert [model.name for model in await provider.list_models()] == ["m1", "m2"]
             began = time.monotonic()
             outcome = await collect(provider.stream(question()))
-            assert 0.25 < time.monotonic() - began < 5
+            assert time.monotonic() - began > 0.25
             assert len(outcome.events) == 32
             assert outcome.usage[0].output_tokens == 30
         process.terminate()

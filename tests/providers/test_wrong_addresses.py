@@ -15,7 +15,7 @@ from app.providers.client import make_client
 from app.providers.errors import BadAnswer, ProviderError, Unreachable
 from app.providers.unreachable import unreachable_by
 from tests.authorities import Authority
-from tests.providers.conftest import KEY, QUICK, collect, question
+from tests.providers.conftest import KEY, PATIENT, collect, question
 from tests.scripted import GEMINI, Close, Reset, Script, ScriptedServer, Send, Stall, chunk, whole
 
 #: What a server without TLS does with a handshake, and how that begins to be told.
@@ -55,7 +55,7 @@ async def plain(request: pytest.FixtureRequest) -> AsyncIterator[tuple[str, int]
 
 async def failure_of(account: Account, client: httpx.AsyncClient, kind: str = "openai") -> ProviderError:
     with pytest.raises(ProviderError) as caught:
-        await PROVIDERS[kind](account, client, QUICK).list_models()
+        await PROVIDERS[kind](account, client, PATIENT).list_models()
     return caught.value
 
 
@@ -119,7 +119,7 @@ async def test_https_is_proposed_where_a_server_says_that_it_wants_it(said: byte
     async with listener, make_client() as client:
         account = Account("Acme", f"http://{address}/v1", KEY)
         error = await failure_of(account, client)
-        outcome = await collect(PROVIDERS["openai"](account, client, QUICK).stream(question()))
+        outcome = await collect(PROVIDERS["openai"](account, client, PATIENT).stream(question()))
     assert isinstance(error, BadAnswer)
     assert error.sentence == f"Acme expects https at {address}, but http was sent. Did you mean https://{address}/v1?"
     assert isinstance(outcome.error, BadAnswer)
@@ -153,7 +153,9 @@ async def test_nobody_who_waits_for_an_answer_waits_for_a_handshake_too(
     server: ScriptedServer, client: httpx.AsyncClient
 ) -> None:
     server.script(Close())
-    outcome = await collect(PROVIDERS["openai"](Account("Acme", f"{server.url}/v1"), client, QUICK).stream(question()))
+    outcome = await collect(
+        PROVIDERS["openai"](Account("Acme", f"{server.url}/v1"), client, PATIENT).stream(question())
+    )
     assert outcome.error is not None
     assert outcome.error.sentence == "Acme closed the connection before it answered."
     assert server.connections == 1
@@ -182,7 +184,7 @@ async def test_what_is_no_answer_in_a_stream_says_nothing_of_addresses(
     server: ScriptedServer, client: httpx.AsyncClient
 ) -> None:
     server.script(GEMINI.head(), Send(chunk(GEMINI.unreadable())), Stall())
-    provider = PROVIDERS["gemini"](Account("Acme", server.url_for(GEMINI), KEY), client, QUICK)
+    provider = PROVIDERS["gemini"](Account("Acme", server.url_for(GEMINI), KEY), client, PATIENT)
     outcome = await collect(provider.stream(question()))
     assert isinstance(outcome.error, BadAnswer)
     assert outcome.error.sentence == "Acme sent something that is not what its protocol says."

@@ -54,4 +54,4 @@ def leave_later(manners: Manners, writer: asyncio.StreamWriter) -> None:
         call_later(0.05, writer.close)
     if manners is Manners.TIMES_OUT:
         call_later(0.05, writer.write, _TIMEOUT)
-        call_later(0.5, writer.close)
+        call_later(0.1, writer.close)

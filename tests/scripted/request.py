@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Request:
-    """One request as it came, and its client's going: `closed` is set, and `closed_at` read from the loop's clock."""
+    """One request as it came. `closed` is set when its client goes."""
 
     def __init__(self, method: str, target: str, headers: dict[str, str], body: bytes) -> None:
         self.method = method
@@ -15,7 +15,6 @@ class Request:
         self.headers = headers
         self.body = body
         self.closed = asyncio.Event()
-        self.closed_at: float | None = None
 
     @property
     def json(self) -> Any:

@@ -14,6 +14,8 @@ from tests.scripted.manners import Manners, leave_later, refuse_next
 from tests.scripted.request import Request
 from tests.scripted.steps import Close, Do, Paced, Repeat, Reset, Script, Send, Sleep, Stall, Step, Wait, whole
 
+#: Ten times what a busy machine needs until it asks.
+MOST_SECONDS = 120.0
 DEFAULT_WORDS = ("Seven ", "quiet ", "lanterns ", "drift ", "over ", "the ", "harbour. ")
 
 
@@ -77,8 +79,13 @@ class ScriptedServer:
 
     async def next_question(self, number: int = 1) -> Request:
         """The `number`th question, once it has arrived."""
-        async with self._arrived:
-            await self._arrived.wait_for(lambda: len(self.questions) >= number)
+        try:
+            async with asyncio.timeout(MOST_SECONDS), self._arrived:
+                await self._arrived.wait_for(lambda: len(self.questions) >= number)
+        except TimeoutError:
+            raise AssertionError(
+                f"question {number} did not come, after {[each.path for each in self.requests]}"
+            ) from None
         return self.questions[number - 1]
 
     @property
@@ -125,7 +132,6 @@ class ScriptedServer:
             if watching.done():
                 return await watching
         except ConnectionError:
-            request.closed_at = loop.time()
             request.closed.set()
             raise
         finally:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from tests.scripted.dialects import Dialect
 from tests.scripted.steps import LAST_CHUNK, Paced, Script, chunk
 
-WORD = re.compile(rb"(?<=[ >\n])[A-Z]{5}(?=[ <\n])")
+WORD = re.compile(r"(?<=[ >\n])[A-Z]{5}(?=[ <\n])")
 UNIT_SECONDS = 20e-6
 PERIOD = 26**5
 WORDS_A_PARAGRAPH = 50
@@ -31,11 +31,11 @@ def moment() -> int:
     return int(time.monotonic() / UNIT_SECONDS)
 
 
-def written_at(word: bytes, now: int) -> int:
+def written_at(word: str, now: int) -> int:
     """When a word was written, in units: right for four minutes before `now`."""
     units = 0
     for letter in word:
-        units = units * 26 + letter - 65
+        units = units * 26 + ord(letter) - 65
     return now - (now - units) % PERIOD
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from playwright.async_api import Page
 
-_SOURCE = (Path(__file__).parents[1] / "vendor" / "axe.min.js").read_text()
+_SOURCE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
 #: With `contrast_only` the rest was looked at in another theme already: themes change colours alone.
 _RUN = """
 axe.run(document, {resultTypes: ["violations"], ...(%s ? {runOnly: ["color-contrast"]} : {})}).then((found) =>

@@ -1,0 +1,1 @@
+"""What `make` and the workflows run beside Parley: nothing here is part of the program."""

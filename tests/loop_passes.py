@@ -1,4 +1,4 @@
-"""How often others got their turn on the event loop."""
+"""How often others got their turn on the event loop, and how long it was free for them."""
 
 import asyncio
 import contextlib
@@ -24,3 +24,33 @@ async def counted_passes() -> AsyncIterator[Passes]:
         yield passes
     finally:
         others.cancel()
+
+
+class Awake:
+    """`seconds` in which the event loop was free to go on; those in which the machine stood still are not among them."""
+
+    TICK_SECONDS = 0.05
+
+    def __init__(self) -> None:
+        self.ticks = 0
+
+    @property
+    def seconds(self) -> float:
+        return self.ticks * self.TICK_SECONDS
+
+
+@contextlib.asynccontextmanager
+async def awake() -> AsyncIterator[Awake]:
+    """How long the block has to wait for timers and for others, however slow the machine is."""
+    clock = Awake()
+
+    async def tick() -> None:
+        while True:
+            await asyncio.sleep(clock.TICK_SECONDS)
+            clock.ticks += 1
+
+    ticking = asyncio.create_task(tick())
+    try:
+        yield clock
+    finally:
+        ticking.cancel()

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Self, TypeVar
 
 from tests.server_events import Event, read_events
+from tests.watching import PROGRAM_SECONDS
 from tests.wire import Answer, Caller, Line
 
 ARTICLE = re.compile(r'<article id="message-.*?</article>', re.DOTALL)
@@ -121,7 +122,7 @@ class Tab(abc.ABC, Generic[A]):
         if self._stream is not None:
             self._stream.close()
 
-    async def until(self, is_so: Callable[[Self], object], seconds: float = 60.0) -> None:
+    async def until(self, is_so: Callable[[Self], object], seconds: float = PROGRAM_SECONDS) -> None:
         """Wait until the tab shows something: `is_so(tab)`. Raises what keeps it from following its thread."""
         try:
             async with asyncio.timeout(seconds):

@@ -12,7 +12,7 @@ from tests.dump import dump
 from tests.e2e.model_server import ModelServer
 from tests.scripted import OPENAI, whole
 from tests.test_whole_log import EMAIL, KEY, PASSWORD, WORDS, browser, ended, submit
-from tests.waiting import STARTED_SECONDS, until
+from tests.watching import PROGRAM_SECONDS, until
 
 NOT_OF_THE_THREAD = ("name", "path")
 
@@ -72,7 +72,7 @@ async def until_found(url: str, word: str) -> None:
     async def is_found() -> bool:
         return word in await dump(url)
 
-    await until(f"{word!r} in the database", is_found, STARTED_SECONDS)
+    await until(f"{word!r} in the database", is_found, PROGRAM_SECONDS)
 
 
 async def rows(url: str, statement: str) -> list[asyncpg.Record]:

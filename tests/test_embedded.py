@@ -17,7 +17,7 @@ import pytest
 from app import postmaster
 from app.embedded import EmbeddedFailed, EmbeddedPostgres, FolderLocked, hold
 from tests.programs import lives
-from tests.waiting import STARTED_SECONDS, within
+from tests.watching import PROGRAM_SECONDS, within
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ async def ask(postgres: EmbeddedPostgres, statement: str) -> object:
 
 
 async def ask_until_it_answers(postgres: EmbeddedPostgres, statement: str) -> object:
-    async with within("Postgres that answers again", STARTED_SECONDS):
+    async with within("Postgres that answers again", PROGRAM_SECONDS):
         while True:
             with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 return await ask(postgres, statement)
@@ -107,7 +107,7 @@ async def test_a_pid_file_that_names_a_stranger_is_no_obstacle(embedded: Embedde
     socket_lock = (postmaster.socket_folder(embedded.folder) / ".s.PGSQL.5432.lock").read_text()
     os.kill(embedded.pid, signal.SIGKILL)
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(embedded._until_ended(), STARTED_SECONDS)
+        await asyncio.wait_for(embedded._until_ended(), PROGRAM_SECONDS)
     stranger = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=subprocess.PIPE)
     try:
         (embedded.folder / "postmaster.pid").write_text("\n".join([str(stranger.pid), *lines[1:]]) + "\n")

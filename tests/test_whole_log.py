@@ -17,7 +17,7 @@ from tests.faults.logs import check_logs
 from tests.people import csrf_of
 from tests.programs import ROOT
 from tests.scripted import OPENAI, Close, Send, chunk, whole
-from tests.waiting import HERE_SECONDS, until
+from tests.watching import SECONDS, until
 
 PASSWORD = "correct horse battery"
 KEY = "plain-secret-of-Olive-0815"
@@ -38,7 +38,7 @@ WORDS = {
 
 @contextlib.asynccontextmanager
 async def browser(base_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=base_url, follow_redirects=True, timeout=HERE_SECONDS) as client:
+    async with httpx.AsyncClient(base_url=base_url, follow_redirects=True, timeout=SECONDS) as client:
         yield client
 
 

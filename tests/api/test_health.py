@@ -18,8 +18,9 @@ from app.main import create_app
 from app.settings import current
 from tests.controllers.threads import add_model, converse
 from tests.faults.relay import Relay, to_socket
+from tests.loop_passes import awake
 from tests.people import Browser, _in_one_task
-from tests.waiting import awake, until
+from tests.watching import until
 
 TOKEN = "a-token-of-monitoring"
 BEARER = {"authorization": f"Bearer {TOKEN}"}

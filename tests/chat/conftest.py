@@ -20,7 +20,7 @@ from app.providers.client import make_client
 from app.settings import Settings, read, take_stored
 from tests.scripted.dialects import DIALECTS, OPENAI, Dialect
 from tests.scripted.server import ScriptedServer
-from tests.waiting import HERE_SECONDS, until, within
+from tests.watching import SECONDS, until, within
 
 SETTINGS = read({"PARLEY_DRAIN_SECONDS": "0"})
 
@@ -48,7 +48,7 @@ class Chat:
         await html_is_stored()
         return str(drawn.body)
 
-    async def final(self, message_id: uuid.UUID, *, seconds: float = HERE_SECONDS) -> dict[str, object]:
+    async def final(self, message_id: uuid.UUID, *, seconds: float = SECONDS) -> dict[str, object]:
         """The answer, once it has come to its end."""
         unfinished = "SELECT 1 FROM message WHERE id = $1 AND status IN ('queued', 'running')"
 
@@ -129,7 +129,7 @@ async def heard(chat: Chat, database: str) -> AsyncIterator[list[str]]:
     reader.hears.append(lambda news: said.append(news.event) if news.key == "everybody" else None)
     with reader.view([]) as first:
         task = asyncio.create_task(reader.run())
-        assert await first.take(timeout_seconds=HERE_SECONDS) == [Lost()]
+        assert await first.take(timeout_seconds=SECONDS) == [Lost()]
     yield said
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -185,7 +185,7 @@ async def reader(database: str) -> AsyncIterator[Reader]:
     made = Reader(database)
     with made.view([]) as first:
         task = asyncio.create_task(made.run())
-        assert await first.take(timeout_seconds=HERE_SECONDS) == [Lost()]
+        assert await first.take(timeout_seconds=SECONDS) == [Lost()]
     yield made
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

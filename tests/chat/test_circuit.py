@@ -36,7 +36,7 @@ from tests.chat.test_catalog import refresh
 from tests.programs import ROOT
 from tests.scripted import OPENAI
 from tests.scripted.steps import Close, Send, Sleep, chunk
-from tests.waiting import STARTED_SECONDS
+from tests.watching import PROGRAM_SECONDS
 
 #: What stands with the model: nothing that a server said of one person's question.
 TOLD = "It answers with errors."
@@ -308,7 +308,7 @@ async def test_two_processes_see_the_same_circuit(chat: Chat, provider: uuid.UUI
         )
         for _ in range(2)
     ]
-    said = [(await asyncio.wait_for(other.communicate(), STARTED_SECONDS))[0].decode().split()[-1] for other in others]
+    said = [(await asyncio.wait_for(other.communicate(), PROGRAM_SECONDS))[0].decode().split()[-1] for other in others]
     assert set(said) <= {"open", "closed"}
     assert "open" in said  # to the last one, at least
     assert await is_open(chat.model)

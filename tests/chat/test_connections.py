@@ -18,7 +18,7 @@ from tests.authorities import Authority
 from tests.chat.conftest import Chat, working
 from tests.scripted import OPENAI, Manners, ScriptedServer
 from tests.scripted.server import DEFAULT_WORDS
-from tests.waiting import until
+from tests.watching import until
 
 SERVERS = [Manners.REFUSES, Manners.HANGS_UP, Manners.RESETS, Manners.CLOSES_SOON]
 

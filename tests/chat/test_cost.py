@@ -14,7 +14,7 @@ from app.database import fetch, fetch_row
 from tests.chat.conftest import Chat
 from tests.scripted.dialects import OPENAI
 from tests.scripted.steps import Close, Script, Send, Wait, chunk, whole
-from tests.waiting import until
+from tests.watching import until
 
 PRICES = {"input_price": 2.5, "output_price": 10, "cached_price": 1.25}
 

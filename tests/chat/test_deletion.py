@@ -21,7 +21,7 @@ from app.tables.user import User
 from tests.chat.conftest import SETTINGS, Chat, working
 from tests.dump import dump
 from tests.scripted import OPENAI, whole
-from tests.waiting import until, within
+from tests.watching import until, within
 
 #: Each appears in one place only, and each place is searched for it.
 WORDS = ("spyglass", "floorboard", "lighthouse", "pantry", "almanac", "harbourmaster")

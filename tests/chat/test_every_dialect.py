@@ -13,7 +13,7 @@ from app.database import fetch, new_id
 from app.parts import ReasoningPart, TextPart, decode_parts
 from tests.chat.conftest import Chat
 from tests.scripted import Dialect, Request, Send, Stall, chunk
-from tests.waiting import within
+from tests.watching import within
 
 
 def asked(chat: Chat, dialect: Dialect, words: str) -> Request:

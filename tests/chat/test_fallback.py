@@ -24,7 +24,7 @@ from app.providers.errors import NotConnected
 from tests.chat.conftest import SETTINGS, Chat
 from tests.scripted import OPENAI, ScriptedServer, Send, chunk, whole
 from tests.scripted.steps import Reset, Sleep, Wait
-from tests.waiting import within
+from tests.watching import within
 
 BROKEN = whole(b'{"error": {"message": "out of oil"}}', status=503)
 

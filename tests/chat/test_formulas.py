@@ -23,7 +23,7 @@ from tests.chat.conftest import Chat
 from tests.html.page import Page, parse, read_frame
 from tests.scripted import LAST_CHUNK, OPENAI, Send, Wait, chunk
 from tests.server_events import read_events
-from tests.waiting import until
+from tests.watching import until
 
 pytestmark = pytest.mark.usefixtures("broken_renderers")
 

@@ -16,7 +16,7 @@ from app.live import read_log
 from tests.chat.conftest import Chat, refusing
 from tests.scripted.dialects import OPENAI
 from tests.scripted.steps import Send, Stall, chunk, whole
-from tests.waiting import until, within
+from tests.watching import until, within
 
 
 async def test_an_answer_is_stored_as_it_was_streamed(chat: Chat, worker: Worker) -> None:

@@ -11,7 +11,7 @@ from app.database import fetch, new_id, own_connection
 from app.live import Fenced, Lost, News, Reader, Tape, Viewer, Writer, read_log, tell
 from app.live.writer import MOST_PENDING_CHARS
 from app.parts import ReasoningDelta, TextDelta, ToolCallDelta
-from tests.waiting import HERE_SECONDS, until, within
+from tests.watching import SECONDS, until, within
 
 WORKER = 7
 
@@ -41,7 +41,7 @@ async def reader(database: str) -> AsyncIterator[Reader]:
     with made.view([]) as first:
         async with running(made):
             # Whoever is there when it begins to listen is told to begin again.
-            assert await first.take(timeout_seconds=HERE_SECONDS) == [Lost()]
+            assert await first.take(timeout_seconds=SECONDS) == [Lost()]
             made.viewers.discard(first)
             yield made
 
@@ -175,7 +175,7 @@ async def collect(viewer: Viewer, last: str, seen: dict[int, str]) -> None:
     """Rows by number, until their text ends so."""
     async with within(f"rows up to {last!r}"):
         while not "".join(seen[seq] for seq in sorted(seen)).endswith(last):
-            for item in await viewer.take(timeout_seconds=HERE_SECONDS):
+            for item in await viewer.take(timeout_seconds=SECONDS):
                 assert isinstance(item, tuple), item
                 assert seen.setdefault(item[1][0], item[1][2]) == item[1][2]
 
@@ -212,9 +212,9 @@ async def test_viewers_that_join_and_leave_get_every_row(writer: Writer, reader:
 async def test_viewers_begin_again_when_the_reader_was_cut(reader: Reader) -> None:
     with reader.view(["thread:1"]) as viewer:
         await cut("parley live reader")
-        assert await viewer.take(timeout_seconds=HERE_SECONDS) == [Lost()]
+        assert await viewer.take(timeout_seconds=SECONDS) == [Lost()]
         await tell(News(key="thread:1", event="idle"))
-        assert await viewer.take(timeout_seconds=HERE_SECONDS) == [News(key="thread:1", event="idle")]
+        assert await viewer.take(timeout_seconds=SECONDS) == [News(key="thread:1", event="idle")]
 
 
 async def test_a_viewer_that_does_not_take_is_lost_and_holds_little(reader: Reader) -> None:
@@ -222,24 +222,24 @@ async def test_a_viewer_that_does_not_take_is_lost_and_holds_little(reader: Read
     with reader.view([]) as viewer:
         for number in range(2_000):
             viewer.put((generation, (number, "text", "x" * 1_000)))
-        assert await viewer.take(timeout_seconds=HERE_SECONDS) == [Lost()]
+        assert await viewer.take(timeout_seconds=SECONDS) == [Lost()]
         assert await viewer.take(timeout_seconds=0.01) == []
 
 
 async def test_the_end_of_the_process_ends_streams_that_are_open_and_that_come(reader: Reader) -> None:
     with reader.view([]) as before:
         reader.end()
-        assert await before.take(timeout_seconds=HERE_SECONDS) == [Lost()]
+        assert await before.take(timeout_seconds=SECONDS) == [Lost()]
     with reader.view([]) as after:
-        assert await after.take(timeout_seconds=HERE_SECONDS) == [Lost()]
+        assert await after.take(timeout_seconds=SECONDS) == [Lost()]
 
 
 async def test_news_reach_those_they_concern(reader: Reader) -> None:
     with reader.view(["thread:1"]) as one, reader.view(["thread:2"]) as two:
         await tell(News(key="thread:1", event="title", title="A"))
         await tell(News(key="thread:2", event="title", title="B"))
-        assert [item.title for item in await one.take(timeout_seconds=HERE_SECONDS) if isinstance(item, News)] == ["A"]
-        assert [item.title for item in await two.take(timeout_seconds=HERE_SECONDS) if isinstance(item, News)] == ["B"]
+        assert [item.title for item in await one.take(timeout_seconds=SECONDS) if isinstance(item, News)] == ["A"]
+        assert [item.title for item in await two.take(timeout_seconds=SECONDS) if isinstance(item, News)] == ["B"]
 
 
 def test_a_tape_numbers_its_rows_from_one() -> None:

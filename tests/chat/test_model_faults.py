@@ -14,7 +14,7 @@ from app.settings import Settings, read
 from tests.chat.conftest import SETTINGS, Chat, working
 from tests.providers.faults import FAULTS, Fault
 from tests.scripted import LAST_CHUNK, OPENAI, Repeat, Send, Sleep, Stall, chunk, whole
-from tests.waiting import within
+from tests.watching import within
 
 HURRIED = read(
     {

@@ -16,7 +16,7 @@ from tests.chat.conftest import SETTINGS, Chat, working
 from tests.chat.test_tasks import Harbour, harbour
 from tests.chat.test_tasks import working as working_on_tasks
 from tests.scripted import OLLAMA, Dialect, ScriptedServer
-from tests.waiting import within
+from tests.watching import within
 
 __all__ = ["harbour"]
 

@@ -37,7 +37,7 @@ from tests.chat.test_catalog import refresh
 from tests.chat.test_circuit import until
 from tests.scripted import OPENAI, Stall
 from tests.scripted.steps import whole
-from tests.waiting import HERE_SECONDS
+from tests.watching import SECONDS
 
 SENTENCE = "Scripted cannot be reached."
 BROKEN = whole(b'{"error": {"message": "out of oil"}}', status=503)
@@ -124,7 +124,7 @@ async def test_a_server_that_starts_again_during_the_look_is_not_down(chat: Chat
     def find(host: str, *_: object, **__: object) -> list[Any]:
         looks.append(host)
         if len(looks) == 2:
-            asyncio.run_coroutine_threadsafe(chat.server.start(port), loop).result(HERE_SECONDS)
+            asyncio.run_coroutine_threadsafe(chat.server.start(port), loop).result(SECONDS)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
 
     await fetch("UPDATE provider SET base_url = $1, allows_private = true", f"http://harbour.example:{port}/v1")

@@ -10,7 +10,7 @@ from app.chat.worker import Worker
 from app.database import fetch
 from tests.chat.conftest import Chat
 from tests.scripted import LAST_CHUNK, OPENAI, Send, Wait, chunk
-from tests.waiting import until
+from tests.watching import until
 
 SENTENCE = "The database refused part of this answer, so it ends here."
 

@@ -15,7 +15,7 @@ from app.embedded import EmbeddedPostgres
 from tests.chat.conftest import SETTINGS, Chat, refusing, working
 from tests.faults.relay import Relay, to_socket
 from tests.scripted import OPENAI, Stall
-from tests.waiting import until, within
+from tests.watching import until, within
 
 DEAD = 4711
 

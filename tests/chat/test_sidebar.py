@@ -11,8 +11,7 @@ from app.chat.turn import continue_answer, start_sibling
 from app.chat.worker import Worker
 from app.database import fetch, new_id
 from tests.chat.conftest import Chat
-from tests.waiting import within
-from tests.watching import news_of
+from tests.watching import news_of, within
 
 
 async def add_threads(chat: Chat, count: int) -> list[uuid.UUID]:

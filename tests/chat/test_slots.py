@@ -3,7 +3,7 @@
 import asyncio
 
 from app.chat.slots import Slots
-from tests.waiting import until, within
+from tests.watching import until, within
 
 
 async def test_the_next_one_waits_until_one_is_given_back() -> None:

@@ -11,7 +11,7 @@ from app.database import fetch, own_connection
 from app.live import News
 from tests.chat.conftest import SETTINGS, Chat, working
 from tests.scripted import OPENAI, Repeat, Send, Stall, Step, Wait, chunk, whole
-from tests.waiting import until, within
+from tests.watching import until, within
 
 ENDLESS = (OPENAI.head(), Repeat(chunk(OPENAI.text("on ")), None, 0.01))
 

@@ -24,7 +24,7 @@ from app.tables.user import User
 from tests.chat.conftest import SETTINGS
 from tests.people import add_user
 from tests.scripted import OLLAMA, ScriptedServer, Send, Stall, Wait, chunk
-from tests.waiting import HERE_SECONDS, until, within
+from tests.watching import SECONDS, until, within
 
 HALF = b'{"status": "pulling abc", "digest": "sha256:abc", "total": 1000, "completed": 500}\n'
 
@@ -286,7 +286,7 @@ async def test_an_open_page_sees_how_far_it_is(harbour: Harbour, worker: None, d
     reader = Reader(database)
     listening = asyncio.create_task(reader.run())
     with reader.view([]) as first:
-        assert await first.take(timeout_seconds=HERE_SECONDS) == [Lost()]
+        assert await first.take(timeout_seconds=SECONDS) == [Lost()]
     watch = ModelWatch(
         reader, harbour.owner.id, session["id"], lambda task: f"{task['share']} of {task['total_bytes']}"
     )

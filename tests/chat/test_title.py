@@ -20,7 +20,7 @@ from app.settings import read
 from tests.chat.circuits import add_models
 from tests.chat.conftest import SETTINGS, Chat, working
 from tests.scripted import OPENAI, Send, Wait, chunk, whole
-from tests.waiting import until
+from tests.watching import until
 
 BELIEVED = {
     "Tides and the moon": "Tides and the moon",

@@ -16,7 +16,7 @@ from app.errors import Conflict, Invalid, NotFound
 from app.tables.message import Message
 from tests.chat.conftest import Chat
 from tests.scripted import OPENAI, Send, Stall, chunk
-from tests.waiting import until
+from tests.watching import until
 
 
 async def _message(chat: Chat, message_id: object) -> Message:

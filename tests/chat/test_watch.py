@@ -26,7 +26,7 @@ from app.tables.session import Session
 from tests.chat.conftest import Chat
 from tests.scripted import LAST_CHUNK, OPENAI, Send, Stall, Wait, chunk
 from tests.server_events import Event, read_events
-from tests.waiting import until, within
+from tests.watching import until, within
 
 
 @pytest.fixture

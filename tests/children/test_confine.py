@@ -17,7 +17,7 @@ from app.children.child import NICENESS
 from app.children.confine import NOBODY
 from app.children.pool import Pool
 from tests.programs import ROOT
-from tests.waiting import until
+from tests.watching import until
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from app.html.render_requests import RenderParts, decode_answer, encode_request
 from app.parts import TextPart
 from tests.children.broken import DEADLY
 from tests.tiers import in_tiers, soaked
-from tests.waiting import HERE_SECONDS, until
+from tests.watching import SECONDS, until
 
 BROKEN = "tests.children.broken"
 SOUND = '<p dir="auto">fine</p>'
@@ -98,7 +98,7 @@ async def test_a_child_that_died_while_it_waited_costs_no_request(pool: Pool) ->
     await ask(pool, "fine")
     (idle,) = children() - before
     os.kill(idle, signal.SIGKILL)
-    psutil.Process(idle).wait(HERE_SECONDS)
+    psutil.Process(idle).wait(SECONDS)
     assert await ask(pool, "fine") == SOUND
 
 

@@ -16,7 +16,7 @@ from app.controllers.pages import page
 from app.controllers.visit import visit_of
 from app.settings import current
 from tests.people import ADDRESS, Browser
-from tests.waiting import until
+from tests.watching import until
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 METHODS = ["POST", "PUT", "PATCH", "DELETE"]

@@ -7,7 +7,7 @@ from litestar import Litestar
 
 from tests.controllers.guarded import FORM
 from tests.people import Browser
-from tests.waiting import within
+from tests.watching import within
 
 
 class Line:

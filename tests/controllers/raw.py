@@ -9,7 +9,7 @@ from typing import Any
 
 from app.cli.front_door import FrontDoor
 from app.cli.server import Server
-from tests.waiting import until, within
+from tests.watching import until, within
 
 GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 

@@ -27,7 +27,7 @@ from app.settings import settings
 from tests.controllers.guarded import FORM, Visitor
 from tests.controllers.lines import Line, line
 from tests.people import Browser, add_user
-from tests.waiting import until, within
+from tests.watching import until, within
 
 TEMPLATES = pathlib.Path(__file__).parents[2] / "templates"
 KEYS = {"right": Principal(kind="api_key", person=uuid.UUID(int=1))}

@@ -10,7 +10,7 @@ import pytest
 from app.controllers.receiving import Deadline, EarlyAnswer
 from app.settings import settings
 from tests.controllers.guarded import Visitor, serving
-from tests.waiting import HERE_SECONDS, within
+from tests.watching import SECONDS, within
 
 HEAD = "{method} {path} HTTP/1.1\r\nHost: {place}\r\nContent-Type: application/x-www-form-urlencoded\r\n{more}\r\n"
 
@@ -61,7 +61,7 @@ async def test_a_refusal_comes_before_a_byte_of_the_body(
 
 async def test_the_answer_is_read_by_a_client_that_sends_first(place: str) -> None:
     """As browsers do: whoever closed at once would have its answer dropped."""
-    async with httpx.AsyncClient(base_url=f"http://{place}", timeout=HERE_SECONDS) as client:
+    async with httpx.AsyncClient(base_url=f"http://{place}", timeout=SECONDS) as client:
         for size in (10, 500_000, settings.max_body_bytes + 1, 10 * settings.max_body_bytes):
             answer = await client.post("/nowhere", content=b"x" * size)
             assert answer.status_code == 404
@@ -84,7 +84,7 @@ async def test_who_goes_away_half_way_leaves_nothing(place: str, visitor: Visito
         async with dialled(place, "/echo", more) as (_reader, writer):
             writer.write(b"a=" + b"x" * 30_000)
             await writer.drain()
-    async with httpx.AsyncClient(base_url=f"http://{place}", timeout=HERE_SECONDS) as client:
+    async with httpx.AsyncClient(base_url=f"http://{place}", timeout=SECONDS) as client:
         answer = await client.post(
             "/echo", data={"a": "1"}, headers={"cookie": f"parley={visitor.cookie}", "x-csrf-token": token}
         )

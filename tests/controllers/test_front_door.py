@@ -14,7 +14,7 @@ from app.cli.front_door import LOG_SECONDS, FrontDoor, Limits, network_of
 from app.controllers.border import is_trusted, networks_of
 from tests.controllers.raw import GET, Address, Raw, echo, live
 from tests.people import Browser
-from tests.waiting import until
+from tests.watching import until
 
 HALF = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
 HANDSHAKE = b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"

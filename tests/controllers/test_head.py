@@ -7,7 +7,7 @@ from app.controllers.static import static
 from tests.conftest import StartProgram
 from tests.controllers.threads import converse
 from tests.people import Browser, csrf_of
-from tests.waiting import STARTED_SECONDS, within
+from tests.watching import PROGRAM_SECONDS, within
 
 #: Of each answer anew, or of its body as it was compressed.
 OF_ONE_ANSWER = {"content-security-policy", "x-request-id", "content-length", "set-cookie", "date"}
@@ -35,7 +35,7 @@ async def test_head_shows_no_more_than_get_to_who_may_not_see_it(bob: Browser, a
 
 async def test_over_a_real_socket_head_ends_at_once_and_the_connection_serves_on(server: StartProgram) -> None:
     program = await server("--demo")
-    async with httpx.AsyncClient(base_url=program.base_url, follow_redirects=False, timeout=STARTED_SECONDS) as client:
+    async with httpx.AsyncClient(base_url=program.base_url, follow_redirects=False, timeout=PROGRAM_SECONDS) as client:
         form = {"name": "Olive", "email": "olive@example.org", "password": "correct horse battery"}
         form["token"] = program.owner_link.rpartition("=")[2]
         form["_csrf"] = csrf_of((await client.get("/first-run")).text)
@@ -46,7 +46,7 @@ async def test_over_a_real_socket_head_ends_at_once_and_the_connection_serves_on
         sent = {"text": "Hello", "model": model, "request_id": request, "_csrf": csrf_of(page)}
         thread = (await client.post("/threads", data=sent)).headers["location"]
         for path in ("/", thread, f"{thread}/events", "/health", "/static/app.css"):
-            async with within(f"HEAD {path} and what is asked after it", STARTED_SECONDS):
+            async with within(f"HEAD {path} and what is asked after it", PROGRAM_SECONDS):
                 answer = await client.head(path)
                 assert (answer.status_code, answer.content) == (200, b""), path
                 assert (await client.get("/health")).status_code == 200

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.controllers.limiter import Limiter
-from tests.waiting import within
+from tests.watching import within
 
 START = {"type": "http.response.start", "status": 200, "headers": []}
 

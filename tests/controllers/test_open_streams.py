@@ -10,7 +10,7 @@ from app.errors import TooManyRequests
 from tests.controllers.raw import Address, Raw, live
 from tests.controllers.threads import converse
 from tests.people import Browser
-from tests.waiting import until
+from tests.watching import until
 
 
 def get(browser: Browser, path: str, accept: str = "text/event-stream", method: str = "GET") -> bytes:

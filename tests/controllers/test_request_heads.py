@@ -10,7 +10,7 @@ import pytest
 from app.cli.connection import LINGER_SECONDS
 from app.cli.front_door import FrontDoor, Limits
 from tests.controllers.raw import echo, live
-from tests.waiting import until, within
+from tests.watching import until, within
 
 HOST = b"Host: localhost\r\n"
 LIMITS = Limits()

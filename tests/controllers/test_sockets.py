@@ -18,14 +18,14 @@ from app.tables.session import Session, announce_user_end
 from app.tables.user import User
 from tests.controllers.guarded import Visitor, serving
 from tests.people import ADDRESS, add_user
-from tests.waiting import HERE_SECONDS, within
+from tests.watching import SECONDS, within
 
 #: Of a client: no proxy of the environment, and all the time that a busy machine needs.
 PATIENT: Any = {
     "proxy": None,
-    "open_timeout": HERE_SECONDS,
-    "ping_timeout": HERE_SECONDS,
-    "close_timeout": HERE_SECONDS,
+    "open_timeout": SECONDS,
+    "ping_timeout": SECONDS,
+    "close_timeout": SECONDS,
 }
 CLOSED = {"type": "websocket.close", "code": 1008, "reason": ""}
 
@@ -54,7 +54,7 @@ async def visitor(database: str) -> AsyncIterator[Visitor]:
     reader = Reader(database)
     with reader.view([]) as first:
         task = asyncio.create_task(reader.run())
-        assert await first.take(timeout_seconds=HERE_SECONDS) == [Lost()]
+        assert await first.take(timeout_seconds=SECONDS) == [Lost()]
     async with Visitor(talk, owners) as one:
         one.app.state.running = types.SimpleNamespace(reader=reader)
         yield one

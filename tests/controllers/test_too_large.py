@@ -12,7 +12,7 @@ from app.settings import settings
 from tests.controllers.lines import line
 from tests.controllers.threads import add_model
 from tests.people import PASSWORD, Browser
-from tests.waiting import until
+from tests.watching import until
 
 PAST_LIMIT = settings.max_body_bytes + 1
 

@@ -8,8 +8,7 @@ import pytest
 from app.database import fetch, fetch_row
 from app.secrets import seal
 from tests.people import Browser, add_user
-from tests.waiting import within
-from tests.watching import news_of
+from tests.watching import news_of, within
 
 
 async def test_the_owner_sees_everybody(olive: Browser, alice: Browser, bob: Browser) -> None:

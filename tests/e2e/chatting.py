@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 
 from playwright.async_api import Error, Locator, Page, Response, expect
 
-from tests.waiting import STARTED_SECONDS, until
+from tests.watching import PROGRAM_SECONDS, until
 
 #: Every article of the page as text, with attributes in order, and without what a page draws anew each time.
 _ARTICLES = """
@@ -82,7 +82,7 @@ async def load_until(page: Page, place: Locator, words: str) -> None:
         await load_again(page)
         return False
 
-    await until(f"“{words}” on the page", is_said, STARTED_SECONDS)
+    await until(f"“{words}” on the page", is_said, PROGRAM_SECONDS)
 
 
 async def load_until_status(page: Page, status: str) -> None:
@@ -94,7 +94,7 @@ async def load_until_status(page: Page, status: str) -> None:
         await load_again(page)
         return False
 
-    await until(f"an answer that is {status}", has_ended, STARTED_SECONDS)
+    await until(f"an answer that is {status}", has_ended, PROGRAM_SECONDS)
 
 
 async def see_the_end(page: Page) -> None:

@@ -12,7 +12,7 @@ from tests.e2e.model_server import ModelServer
 from tests.people import password_hash
 from tests.programs import Program
 from tests.scripted import OPENAI
-from tests.waiting import STARTED_SECONDS, until
+from tests.watching import PROGRAM_SECONDS, until
 
 
 class Person:
@@ -102,11 +102,11 @@ class Instance:
         async def is_final() -> bool:
             return (await self.stored(thread))[-1]["status"] not in ("queued", "running")
 
-        await until("the end of the newest answer", is_final, STARTED_SECONDS)
+        await until("the end of the newest answer", is_final, PROGRAM_SECONDS)
 
     async def until_found(self, what: str, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         """The rows of a statement, once there are any."""
-        return await until(what, lambda: self.sql(statement, *arguments), STARTED_SECONDS)
+        return await until(what, lambda: self.sql(statement, *arguments), PROGRAM_SECONDS)
 
 
 def thread_of(url: str) -> uuid.UUID:

@@ -12,7 +12,7 @@ from tests.e2e.chatting import answers, ask, body, button, done, load_again, loa
 from tests.e2e.instance import Instance, Person, thread_of
 from tests.e2e.windows import Windows
 from tests.scripted import Script, whole
-from tests.waiting import until
+from tests.watching import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -9,7 +9,7 @@ from playwright.async_api import Page, expect
 
 from tests.e2e.instance import Instance, Person
 from tests.e2e.windows import Windows
-from tests.waiting import until
+from tests.watching import until
 from tests.wire import Caller
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -15,7 +15,7 @@ from tests.e2e.windows import Windows
 from tests.file_server import FileServer
 from tests.scripted import OLLAMA, Send, Wait, whole
 from tests.tiny_gguf import write_tiny_gguf
-from tests.waiting import until
+from tests.watching import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -10,7 +10,7 @@ from tests.e2e.chatting import answers, assert_as_reloaded, body, done, load_aga
 from tests.e2e.instance import Instance
 from tests.e2e.model_server import ModelServer
 from tests.e2e.windows import Windows
-from tests.waiting import until
+from tests.watching import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

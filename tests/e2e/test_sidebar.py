@@ -10,7 +10,7 @@ from tests.e2e.chatting import answers, ask, done, stop
 from tests.e2e.instance import Instance, Person
 from tests.e2e.model_server import ModelServer
 from tests.e2e.windows import Windows
-from tests.waiting import until
+from tests.watching import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -9,7 +9,7 @@ from tests.e2e.chatting import answers, articles, ask, assert_as_reloaded, body,
 from tests.e2e.instance import Instance, Person, thread_of
 from tests.e2e.model_server import TITLE, ModelServer
 from tests.e2e.windows import Windows
-from tests.waiting import within
+from tests.watching import within
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -15,7 +15,7 @@ import psutil
 from app import postmaster
 from app.embedded import EmbeddedPostgres
 from tests.clusters import TUNING, run_sql
-from tests.waiting import until
+from tests.watching import until
 
 
 class Cluster(EmbeddedPostgres):

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import asyncpg
 
 from tests.programs import Program
-from tests.waiting import STARTED_SECONDS, until
+from tests.watching import PROGRAM_SECONDS, until
 
 
 class Nursery(Program):
@@ -41,7 +41,7 @@ class Nursery(Program):
                     return pid
             return None
 
-        return int(await until("another worker lives", fresh, STARTED_SECONDS))
+        return int(await until("another worker lives", fresh, PROGRAM_SECONDS))
 
     def _close(self) -> None:
         super()._close()

@@ -17,7 +17,7 @@ from tests.chat.conftest import SETTINGS, working
 from tests.e2e.model_server import ModelServer
 from tests.people import Browser
 from tests.scripted import LAST_CHUNK, OPENAI, Script, Send, Wait, chunk, whole
-from tests.waiting import STARTED_SECONDS, until
+from tests.watching import PROGRAM_SECONDS, until
 
 PROFILE = {"theme": "system", "send_key": "enter", "speech": "done"}
 #: Answers of ours that say no: a text may be too long, or empty.
@@ -59,7 +59,7 @@ class Poisoned:
             [row] = await fetch(last, uuid.UUID(thread[-36:]))
             return "" if row["status"] in ("queued", "running") else str(row["status"])
 
-        return str(await until("the answer is final", ended, STARTED_SECONDS))
+        return str(await until("the answer is final", ended, PROGRAM_SECONDS))
 
     async def answers(self, text: str, *scripts: Script) -> None:
         """Ask, wait for the end, and look at all pages on which the poison stands."""
@@ -96,7 +96,7 @@ async def in_the_answer(site: Poisoned, text: str) -> None:
     thread = await site.ask(site.alice, "Hello", (OPENAI.head(), first, Wait(gate), *rest, end))
     assert thread is not None
     if not text.isspace():
-        await until("the answer's first words are stored", lambda: fetch("SELECT 1 FROM delta"), STARTED_SECONDS)
+        await until("the answer's first words are stored", lambda: fetch("SELECT 1 FROM delta"), PROGRAM_SECONDS)
     await site.look(thread)
     gate.set()
     assert await site.final(thread) in ("complete", "failed")
@@ -113,7 +113,7 @@ async def in_the_models_title(site: Poisoned, text: str) -> None:
     assert thread is not None
     assert await site.final(thread) == "complete"
     named = "SELECT 1 FROM generation WHERE thread = $1 AND naming::text LIKE '%duration_ms%'"
-    await until("the thread is named", lambda: fetch(named, uuid.UUID(thread[-36:])), STARTED_SECONDS)
+    await until("the thread is named", lambda: fetch(named, uuid.UUID(thread[-36:])), PROGRAM_SECONDS)
     await site.look(thread)
 
 

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Self
 
-from tests.waiting import STARTED_SECONDS, until
+from tests.watching import PROGRAM_SECONDS, until
 
 #: Opens a connection to what stands behind the relay.
 Dial = Callable[[], "asyncio._CoroutineLike[tuple[asyncio.StreamReader, asyncio.StreamWriter]]"]
@@ -61,7 +61,7 @@ class Relay:
     async def until_answered(self) -> None:
         """Wait until something has been answered on each connection that is open now."""
         silent = set(self._silent)
-        await until("each connection has an answer", lambda: not silent & self._silent, STARTED_SECONDS)
+        await until("each connection has an answer", lambda: not silent & self._silent, PROGRAM_SECONDS)
 
     def cut(self) -> None:
         """Tear every connection down."""

@@ -23,7 +23,7 @@ from tests.people import csrf_of
 from tests.programs import Program
 from tests.scripted import LAST_CHUNK, OPENAI, Paced, Script, Send, Wait, chunk
 from tests.tab import ARTICLE, AS_HTMX
-from tests.waiting import STARTED_SECONDS, until
+from tests.watching import PROGRAM_SECONDS, until
 from tests.wire import Caller
 
 #: One visitor sends more than a person would.
@@ -126,7 +126,7 @@ class Site:
 
     def _client(self, base_url: str, token: str) -> httpx.AsyncClient:
         limits = httpx.Limits(max_connections=40)
-        client = httpx.AsyncClient(base_url=base_url, cookies={"parley": token}, timeout=STARTED_SECONDS, limits=limits)
+        client = httpx.AsyncClient(base_url=base_url, cookies={"parley": token}, timeout=PROGRAM_SECONDS, limits=limits)
         self._clients.append(client)
         return client
 
@@ -136,7 +136,7 @@ class Site:
         assert row is not None
         return row
 
-    async def until(self, statement: str, *arguments: Any, seconds: float = STARTED_SECONDS) -> None:
+    async def until(self, statement: str, *arguments: Any, seconds: float = PROGRAM_SECONDS) -> None:
         """Wait until a statement's first value is true."""
         try:
             await until(statement, lambda: self.database.fetchval(statement, *arguments), seconds)

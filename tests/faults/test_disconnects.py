@@ -15,7 +15,7 @@ from tests.faults.drawn_tab import DrawnArticle, DrawnTab
 from tests.faults.site import Site, Visitor
 from tests.scripted import LAST_CHUNK, OPENAI, Paced, Repeat, Send, Wait, chunk
 from tests.tiers import in_tiers
-from tests.waiting import STARTED_SECONDS, until, within
+from tests.watching import PROGRAM_SECONDS, until, within
 
 ANSWER = """# Harbour
 
@@ -138,7 +138,7 @@ async def test_a_reader_of_one_byte_a_second_is_dropped(site: Site, models: Mode
         assert await loop.sock_recv(slow, 12) == b"HTTP/1.1 200"
         before, began = process.memory_info().rss, time.monotonic()
         most, port = 0, slow.getsockname()[1]
-        async with within("the slow reader is dropped", 2 * STARTED_SECONDS):
+        async with within("the slow reader is dropped", 2 * PROGRAM_SECONDS):
             while any(c.raddr and c.raddr.port == port for c in process.net_connections()):
                 with contextlib.suppress(ConnectionError):  # dropped since we looked
                     await loop.sock_recv(slow, 1)

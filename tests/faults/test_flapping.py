@@ -15,7 +15,7 @@ from tests.faults.drawn_tab import DrawnTab, text_of
 from tests.faults.site import Site, Visitor, in_background, paced, words
 from tests.programs import Program
 from tests.scripted import OPENAI, Request, Reset, Script, whole
-from tests.waiting import STARTED_SECONDS, until
+from tests.watching import PROGRAM_SECONDS, until
 
 CONVERSATIONS = 50
 BROKEN: tuple[Script, ...] = (whole(b'{"error": {"message": "out of oil"}}', 503), (Reset(),))
@@ -215,7 +215,7 @@ async def _until_logged(program: Program, event: str, times: int) -> None:
     def count() -> int:
         return program.text().count(f'"{event}"')
 
-    await until(f"{event} {times} times in the log", lambda: count() >= times, STARTED_SECONDS, shows=count)
+    await until(f"{event} {times} times in the log", lambda: count() >= times, PROGRAM_SECONDS, shows=count)
 
 
 def _tag_of(request: Request) -> str:

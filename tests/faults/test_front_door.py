@@ -8,7 +8,7 @@ import psutil
 
 from app.cli.front_door import Limits
 from tests.faults.site import Site
-from tests.waiting import STARTED_SECONDS, until
+from tests.watching import PROGRAM_SECONDS, until
 
 HALF = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
 LIMITS = Limits()
@@ -48,7 +48,7 @@ async def until_established(pid: int, port: int, least: int, most: int) -> None:
     await until(
         f"{least} to {most} connections are open",
         lambda: least <= established(pid, port) <= most,
-        STARTED_SECONDS,
+        PROGRAM_SECONDS,
         shows=lambda: established(pid, port),
     )
 
@@ -72,7 +72,7 @@ async def test_a_flood_leaves_a_person_with_a_session_undisturbed(site: Site) ->
             assert (await alice.client.get("/profile")).status_code == 200
         return established(process.pid, flood.port) > LIMITS.waiting_per_address / 2
 
-    await until("Alice is served while the flood waits", is_served_during_the_flood, STARTED_SECONDS)
+    await until("Alice is served while the flood waits", is_served_during_the_flood, PROGRAM_SECONDS)
     # Alice's own connections come on top.
     await until_established(process.pid, flood.port, 1, LIMITS.waiting_per_address + 40)
     device = await site.device(alice, web.base_url)
@@ -81,7 +81,7 @@ async def test_a_flood_leaves_a_person_with_a_session_undisturbed(site: Site) ->
     await until(
         f"no more than {files + 4} descriptors",
         lambda: process.num_fds() <= files + 4,
-        STARTED_SECONDS,
+        PROGRAM_SECONDS,
         shows=process.num_fds,
     )
 
@@ -100,7 +100,7 @@ async def test_a_trusted_proxy_is_exempt_from_the_limit_per_address(site: Site) 
             await asyncio.sleep(0.02)
         return False
 
-    await until("200 connections are open", are_all_open, STARTED_SECONDS)
+    await until("200 connections are open", are_all_open, PROGRAM_SECONDS)
     flood.close()
 
 

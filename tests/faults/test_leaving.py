@@ -10,7 +10,7 @@ from tests.e2e.model_server import ModelServer
 from tests.faults.ledger import Acknowledged
 from tests.faults.site import Site, Visitor, paced
 from tests.scripted import OPENAI
-from tests.waiting import STARTED_SECONDS, within
+from tests.watching import PROGRAM_SECONDS, within
 
 Leave = Callable[[Visitor, Visitor, Acknowledged], Awaitable[httpx.Response]]
 
@@ -47,7 +47,7 @@ async def test_a_stream_ends_when_its_reader_may_not_read_on(site: Site, models:
     await elsewhere.until(lambda tab: len(tab.running.text) > len(shown) if tab.running else False)
     if way == "deletion":
         # Nobody will read it: the model is not kept at it.
-        async with within("the model's connection is closed", STARTED_SECONDS):
+        async with within("the model's connection is closed", PROGRAM_SECONDS):
             await next(question for question in models.asked if b"mine" in question.body).closed.wait()
     await olive.stop(others.answer)
     for tab in (*tabs, elsewhere):

@@ -21,7 +21,7 @@ from tests.faults.clusters import Cluster, full_disk, own_cluster
 from tests.faults.relay import COMMIT, Relay, to_socket
 from tests.faults.site import Site, Visitor, at_once, held, words
 from tests.scripted import LAST_CHUNK, OPENAI, Send, Wait, chunk
-from tests.waiting import STARTED_SECONDS, until, within
+from tests.watching import PROGRAM_SECONDS, until, within
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ async def _try(visitor: Visitor, text: str, thread: object, request_id: Any) -> 
 
 
 async def _until_lost(relay: Relay) -> None:
-    async with within("an answer of Postgres is lost", STARTED_SECONDS):
+    async with within("an answer of Postgres is lost", PROGRAM_SECONDS):
         await relay.lost.wait()
 
 
@@ -79,7 +79,7 @@ async def test_answers_go_on_through_a_restart_of_postgres(
         return (await alice.client.get("/health")).status_code == 200
 
     # The app is back, and so is every page; on a machine that does nothing else, within five seconds of the database.
-    await until("the app is back", is_back, STARTED_SECONDS)
+    await until("the app is back", is_back, PROGRAM_SECONDS)
     await alice.ask("two")
     await asyncio.gather(*(tab.until(lambda tab: tab.connects > 1) for tab in tabs))
     await site.until_final()
@@ -199,7 +199,7 @@ async def test_a_lock_on_a_hot_table_exhausts_the_pool_and_passes(
         gate.set()
         requests = [new_id() for _ in range(10)]
         sends = [asyncio.create_task(_try(alice, "two", turns[0].thread, request)) for request in requests]
-        await until("five are refused", lambda: sum(send.done() for send in sends) >= 5, STARTED_SECONDS)
+        await until("five are refused", lambda: sum(send.done() for send in sends) >= 5, PROGRAM_SECONDS)
         for send in filter(asyncio.Task.done, sends):
             assert send.result().status_code == 503
             assert "Nothing is lost" in send.result().text

@@ -9,7 +9,7 @@ from tests.faults.relay import Dial, Relay, to_port
 from tests.faults.site import Site, held, paced, words
 from tests.programs import Program
 from tests.scripted import OPENAI, Send, Stall, chunk
-from tests.waiting import STARTED_SECONDS
+from tests.watching import PROGRAM_SECONDS
 
 PATIENT = {"PARLEY_DRAIN_SECONDS": "100"}
 
@@ -34,7 +34,7 @@ async def test_a_frozen_worker_is_fenced_and_begins_again(site: Site, models: Mo
         await site.until_final()
     finally:
         frozen.process.send_signal(signal.SIGCONT)
-    await asyncio.to_thread(frozen.wait_for_line, "worker_begins_again", STARTED_SECONDS)
+    await asyncio.to_thread(frozen.wait_for_line, "worker_begins_again", PROGRAM_SECONDS)
     assert await _ends(site, begun) == [("interrupted", "".join(words("w", 5)))] * 4
     assert await _ends(site, waiting) == [("complete", "".join(words("new", 5)))] * 3
     # It is a worker like any other now.
@@ -52,7 +52,7 @@ async def test_a_worker_that_is_told_to_end_drains(site: Site, models: ModelServ
     alice = await site.person(web.base_url)
     turns = [await alice.begin(f"one {n}") for n in range(5)]
     await site.until("SELECT count(DISTINCT generation_id) = 5 FROM delta")
-    assert await asyncio.to_thread(patient.stop, STARTED_SECONDS) == 0
+    assert await asyncio.to_thread(patient.stop, PROGRAM_SECONDS) == 0
     assert await _ends(site, turns) == [("complete", "".join(words("w", 40)))] * 5
     # With less patience than an answer needs, it is interrupted and kept; what was only queued waits for another one.
     models.defaults[OPENAI.kind] = held(asyncio.Event(), "w", 40, 20, before=10)
@@ -123,11 +123,11 @@ async def test_a_rolling_restart_under_fifty_turns_fails_no_request(site: Site, 
                 ]
                 is_rolling.set()
                 await relay.until_answered()  # what a proxy has sent to a server must have come before that ends
-                assert await asyncio.to_thread(webs[number].stop, STARTED_SECONDS) == 0
+                assert await asyncio.to_thread(webs[number].stop, PROGRAM_SECONDS) == 0
                 webs[number] = fresh
                 relay.dials = list(map(_dial, webs))
                 replacement = await site.worker(environment=PATIENT)
-                assert await asyncio.to_thread(workers[number].stop, STARTED_SECONDS) == 0
+                assert await asyncio.to_thread(workers[number].stop, PROGRAM_SECONDS) == 0
                 workers[number] = replacement
 
         await asyncio.gather(roll(), *(converse(number) for number in range(50)))

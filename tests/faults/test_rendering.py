@@ -12,7 +12,7 @@ from tests.faults.site import UNLIMITED, Site, Visitor
 from tests.programs import Program
 from tests.renderers import GIVEN_UP, NOT_YET, poison
 from tests.tab import ARTICLE
-from tests.waiting import STARTED_SECONDS, until
+from tests.watching import PROGRAM_SECONDS, until
 
 FORMATTED = "# So\n\n```python\nprint(1)\n```\n\n$$x^2$$\n\n| a |\n|---|\n| b |\n"
 
@@ -53,14 +53,14 @@ async def test_while_a_renderer_hangs_everything_else_is_answered(fault: str, si
         (hanging,) = await answered(alice, models, poison(fault))
         page = asyncio.create_task(alice.client.get(f"/threads/{hanging}"))
         await asyncio.sleep(0.2)
-        async with httpx.AsyncClient(base_url=program.base_url, timeout=STARTED_SECONDS) as monitor:
+        async with httpx.AsyncClient(base_url=program.base_url, timeout=PROGRAM_SECONDS) as monitor:
             assert (await monitor.get("/health")).status_code == 200
         assert (await bob.client.get("/")).status_code == 200
         is_meanwhile = not page.done()
         assert NOT_YET in (await page).text
         return is_meanwhile
 
-    await until("everybody is answered while a renderer hangs", are_answered_meanwhile, STARTED_SECONDS)
+    await until("everybody is answered while a renderer hangs", are_answered_meanwhile, PROGRAM_SECONDS)
     assert "<strong>Well</strong>" in (await alice.client.get(f"/threads/{healthy}")).text
     await site.checker.check()
 
@@ -79,7 +79,7 @@ async def test_killed_before_and_during_a_rendering_the_program_serves_again(
     await asyncio.sleep(0.5)
     await asyncio.to_thread(again.kill, with_children=False)
     await asyncio.gather(page, return_exceptions=True)
-    await until("its renderers end by themselves", lambda: not again.living_descendants(), STARTED_SECONDS)
+    await until("its renderers end by themselves", lambda: not again.living_descendants(), PROGRAM_SECONDS)
     third = await serve(site)
     alice = await site.device(alice, third.base_url)
     row = await site.row("SELECT status, content FROM message WHERE role = 'assistant'")
@@ -91,7 +91,7 @@ async def test_killed_before_and_during_a_rendering_the_program_serves_again(
         assert f"[[{fault}]] &lt;b&gt;&amp;" in page_text
         return GIVEN_UP in page_text
 
-    await until("the answer is not formatted any more", is_given_up, STARTED_SECONDS)
+    await until("the answer is not formatted any more", is_given_up, PROGRAM_SECONDS)
     models.say("*on*")
     assert (await alice.ask("Go on", thread)).answer
     await site.until_final()
@@ -116,12 +116,12 @@ async def test_alice_keeps_the_renderers_busy_and_bob_reads_his_answer(site: Sit
             assert NOT_YET in page.text
         return is_meanwhile
 
-    await until("Bob reads while Alice keeps renderers busy", reads_meanwhile, STARTED_SECONDS)
+    await until("Bob reads while Alice keeps renderers busy", reads_meanwhile, PROGRAM_SECONDS)
     await site.checker.check()
 
 
 async def test_a_tab_that_watched_shows_what_a_fresh_page_does(site: Site, models: ModelServer) -> None:
-    program = await serve(site, seconds=STARTED_SECONDS)
+    program = await serve(site, seconds=PROGRAM_SECONDS)
     alice = await site.person(program.base_url)
     for text in (FORMATTED, poison("raise")):
         gate = asyncio.Event()

@@ -22,7 +22,7 @@ from tests.faults.clusters import Cluster, full_disk, small_cluster
 from tests.faults.relay import Relay, to_port
 from tests.faults.site import Site, Visitor, held, paced, words
 from tests.scripted import LAST_CHUNK, OPENAI, Paced, chunk
-from tests.waiting import STARTED_SECONDS, until
+from tests.watching import PROGRAM_SECONDS, until
 
 #: What no disk can make smaller: letters by chance, as long as a question may be.
 BULKY = os.urandom(90_000).hex()
@@ -123,7 +123,7 @@ async def test_without_file_descriptors_nobody_is_let_in_and_nothing_is_lost(sit
             return (await alice.client.get("/health", timeout=10)).status_code == 200
         return False
 
-    await until("people are let in again", lets_in, STARTED_SECONDS)
+    await until("people are let in again", lets_in, PROGRAM_SECONDS)
     await alice.ask("two")
     await site.until_final()
     await tab.until(lambda tab: tab.shows_end(str(turns[0].answer)))
@@ -134,7 +134,7 @@ async def test_without_file_descriptors_nobody_is_let_in_and_nothing_is_lost(sit
     await until(
         f"no more than {before} descriptors",
         lambda: process.num_fds() <= before,
-        STARTED_SECONDS,
+        PROGRAM_SECONDS,
         shows=process.num_fds,
     )
     await site.checker.check()
@@ -168,7 +168,7 @@ async def test_a_line_that_goes_silent_holds_nothing_up_and_is_given_up(site: Si
             """What is sent to the phone waits for nobody for ever: its page is given up, the desk's stays."""
             return await _viewers(alice) == 1
 
-        await until("the phone's page is given up", is_given_up, STARTED_SECONDS)
+        await until("the phone's page is given up", is_given_up, PROGRAM_SECONDS)
         assert here.is_connected
         relay.flowing.set()
         relay.cut()

@@ -19,7 +19,7 @@ from tests.corpora.unicode import TEXTS
 from tests.corpora.xss import PAYLOADS
 from tests.html.page import with_formulas
 from tests.tiers import in_tiers
-from tests.waiting import STARTED_SECONDS
+from tests.watching import PROGRAM_SECONDS
 
 HOME = "http://parley.example/"
 HTMX = pathlib.Path(__file__).parents[2] / "static" / "vendor" / "htmx.min.js"
@@ -54,7 +54,7 @@ class Watched:
 
     def __init__(self, browser: Browser) -> None:
         self.context = browser.new_context()
-        self.context.set_default_timeout(1_000 * STARTED_SECONDS)
+        self.context.set_default_timeout(1_000 * PROGRAM_SECONDS)
         self.happened: list[str] = []
         self.context.route("**/*", self._answer)
         self.context.on("page", lambda page: self.happened.append(f"window {page.url}"))
@@ -91,7 +91,7 @@ class Watched:
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=chromium.find(), args=chromium.FLAGS, timeout=1_000 * STARTED_SECONDS
+            executable_path=chromium.find(), args=chromium.FLAGS, timeout=1_000 * PROGRAM_SECONDS
         )
         yield browser
         browser.close()

@@ -16,7 +16,7 @@ from tests.clusters import run_sql
 from tests.conftest import StartProgram
 from tests.programs import free_port
 from tests.test_cli import parley
-from tests.waiting import HERE_SECONDS, STARTED_SECONDS, until
+from tests.watching import PROGRAM_SECONDS, SECONDS, until
 
 TOKEN = "a-token-of-monitoring"
 
@@ -122,15 +122,13 @@ async def test_a_web_process_and_a_worker_follow_the_command_line(
 
     def statuses() -> list[int]:
         headers = {"authorization": f"Bearer {TOKEN}"}
-        return [
-            httpx.get(f"{address}/metrics", headers=headers, timeout=HERE_SECONDS).status_code for address in addresses
-        ]
+        return [httpx.get(f"{address}/metrics", headers=headers, timeout=SECONDS).status_code for address in addresses]
 
     async def until_all_say(status: int) -> None:
         async def do_they() -> bool:
             return await asyncio.to_thread(statuses) == [status, status]
 
-        await until(f"the answer {status} of both", do_they, STARTED_SECONDS)
+        await until(f"the answer {status} of both", do_they, PROGRAM_SECONDS)
 
     await until_all_say(404)
     said = await parley("config", "set", "metrics_token", TOKEN, data=tmp_path, DATABASE_URL=database_url, **key)

@@ -12,7 +12,7 @@ from app.embedded import EmbeddedPostgres
 from app.live import Item, Reader, Row, Viewer
 from app.live.log import LIVE_CHANNEL
 from tests.faults.relay import Relay, to_socket
-from tests.waiting import HERE_SECONDS, until, within
+from tests.watching import SECONDS, until, within
 
 OURS, ANOTHER = 7, 8
 
@@ -23,7 +23,7 @@ async def reader(database: str) -> AsyncIterator[Reader]:
     made = Reader(database)
     running = asyncio.create_task(made.run())
     with made.view(["until:ready"]) as probe:
-        assert await probe.take(timeout_seconds=HERE_SECONDS)  # it tells every viewer when it has begun to listen
+        assert await probe.take(timeout_seconds=SECONDS)  # it tells every viewer when it has begun to listen
     yield made
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
@@ -51,7 +51,7 @@ async def take_rows(viewer: Viewer, count: int) -> list[Row]:
     items: list[Item] = []
     async with within(f"{count} rows"):
         while len(items) < count:
-            items += await viewer.take(timeout_seconds=HERE_SECONDS)
+            items += await viewer.take(timeout_seconds=SECONDS)
     return [item[1] for item in items if isinstance(item, tuple)]
 
 

@@ -14,7 +14,7 @@ from tests.chromium import MOST_MS
 from tests.preview import pages
 from tests.preview.rows import message, question, running, thread, unformatted
 from tests.preview.site import Live, Site
-from tests.waiting import HERE_SECONDS
+from tests.watching import SECONDS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -46,7 +46,7 @@ async def page(browser: Browser, site: Site, live: Live) -> AsyncIterator[Page]:
 async def show(page: Page, site: Site, *rows: SimpleNamespace, query: str = "") -> None:
     site.live.messages = list(rows)
     await page.goto(f"{site.address}/threads/{pages.LIVE.id}{query}")
-    assert await asyncio.to_thread(site.live.connections.get, True, HERE_SECONDS) is None
+    assert await asyncio.to_thread(site.live.connections.get, True, SECONDS) is None
 
 
 def append(live: Live, row: SimpleNamespace, start: int, words: str) -> None:

@@ -15,7 +15,7 @@ from tests.chromium import MOST_MS
 from tests.preview import pages
 from tests.preview.rows import message, question, running, thread
 from tests.preview.site import Live, Site
-from tests.waiting import HERE_SECONDS, until
+from tests.watching import SECONDS, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -46,7 +46,7 @@ async def page(browser: Browser, site: Site, live: Live) -> AsyncIterator[Page]:
 
 
 async def connection(live: Live) -> str | None:  # its Last-Event-ID
-    return await asyncio.to_thread(live.connections.get, True, HERE_SECONDS)
+    return await asyncio.to_thread(live.connections.get, True, SECONDS)
 
 
 def block(row: SimpleNamespace, start: int, end: int, html: str) -> tuple[str, str]:

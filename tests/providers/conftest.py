@@ -35,7 +35,7 @@ from app.providers.llamacpp import LlamaCpp
 from app.providers.openai import OpenAI
 from tests.scripted import DIALECTS, Dialect, ScriptedServer
 from tests.tiny_gguf import write_tiny_gguf
-from tests.waiting import until
+from tests.watching import until
 
 KEY = "sk-test-0123456789abcdef"
 #: For tests of what is said, which a busy machine must not turn into tests of time.

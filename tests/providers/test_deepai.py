@@ -24,7 +24,7 @@ from app.providers.prompts import CONTINUE
 from tests.providers.conftest import CALM, KEY, PATIENT, QUICK, collect, conversation, question, replayed
 from tests.scripted import DEEPAI, Close, Repeat, Reset, Script, ScriptedServer, Send, Stall, head, whole
 from tests.scripted.dialects.deepai import text_of
-from tests.waiting import within
+from tests.watching import within
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from app.providers.names import MAX_THREADS, LookUps
 from app.providers.openai import OpenAI
 from tests.providers.conftest import KEY, PATIENT, eventually
 from tests.scripted import OPENAI, ScriptedServer
-from tests.waiting import within
+from tests.watching import within
 
 #: Far above what anything here takes on a busy machine, and far below how long a hung look-up lasts.
 AT_ONCE_SECONDS = 60.0

@@ -38,7 +38,7 @@ from tests.scripted import (
     head,
     whole,
 )
-from tests.waiting import within
+from tests.watching import within
 
 
 @pytest.fixture

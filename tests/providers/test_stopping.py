@@ -21,7 +21,7 @@ from app.providers.base import Account, Limits, Provider
 from app.providers.errors import KeyRejected, ProviderError, TimedOut, Unreachable
 from tests.providers.conftest import QUICK, collect, eventually, question
 from tests.scripted import Close, Dialect, Repeat, ScriptedServer, Send, Stall, chunk, whole
-from tests.waiting import within
+from tests.watching import within
 
 
 @pytest.fixture

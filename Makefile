@@ -19,13 +19,17 @@ run: $(STAMP)
 dev: $(STAMP)
 	@$(WITH_SETTINGS) -m scripts.reload $(ARGS)
 
+# Every change. Twice as many processes as the two cores of a small machine: tests wait for servers and timers half of the time.
+TEST_PROCESSES ?= 4
+PYTEST := $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -q
 test: $(STAMP)
 	@$(BIN)/python -m tests.chromium
-	@$(BIN)/python -m pytest -n 2 -q $(ARGS)
+	@$(PYTEST) $(ARGS)
 
-# The long loops: every regex, the whole corpus at every stage. Takes an hour or more; docs/testing.md has the last result.
+# The long loops, once per issue and release: docs/testing.md says what they hold, and their last result.
 soak: $(STAMP)
-	@$(BIN)/python -m pytest -n 2 -q -m soak -o timeout=1800 $(ARGS)
+	@$(BIN)/python -m tests.chromium
+	@$(PYTEST) -m soak -o timeout=1800 $(ARGS)
 
 # Style and likely mistakes, in seconds. `make check` adds the types: everything that CI asks of code it does not run.
 lint: $(STAMP)

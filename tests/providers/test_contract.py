@@ -95,7 +95,9 @@ async def test_tool_calls_are_kept_as_the_model_wrote_them(
 ) -> None:
     written, quoted, within = CALLS[name]
     calls = [dialect.written_call(f"c{number}", *each, number) for number, each in enumerate(written)]
-    server.script(*begun(dialect, *(Send(chunk(each)) for each in (*calls, dialect.finish("tool_calls")))))
+    server.script(
+        *begun(dialect, *(Send(chunk(each)) for each in calls), Send(chunk(dialect.finish("tool_calls")) + LAST_CHUNK))
+    )
     outcome = await collect(provider.stream(question()))
     expected = quoted if dialect.quotes_arguments else within
     if expected is None:

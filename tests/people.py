@@ -21,6 +21,7 @@ from app.main import create_app
 from app.settings import Settings, settings
 from app.tables.session import Session
 from app.tables.user import User
+from tests.watching import until
 
 ADDRESS = "http://127.0.0.1:8000"
 PASSWORD = "correct horse battery"
@@ -109,6 +110,8 @@ async def app(database: str) -> AsyncIterator[Litestar]:
     made, guard = _app_over(database)
     made.asgi_handler = copy.copy(guard)
     async with _in_one_task(made):
+        # Streams that were open before end once, so that their pages begin again.
+        await until("the app listens to the database", lambda: made.state.running.reader.is_listening)
         yield made
 
 

@@ -85,6 +85,8 @@ class Reader:
         self._own_worker = ""
         self._wake = asyncio.Event()
         self._is_ending = False
+        #: Whether news reach this process now.
+        self.is_listening = False
 
     @contextlib.contextmanager
     def view(self, keys: Iterable[str]) -> Any:
@@ -163,6 +165,7 @@ class Reader:
                 async with database.own_connection(self._url, name="parley live reader") as connection:
                     await self._listen(connection, outage)
             except (*AWAY, asyncpg.PostgresError) as error:
+                self.is_listening = False
                 outage.note(error)
                 await asyncio.sleep(0.2)
 
@@ -176,6 +179,7 @@ class Reader:
         self._cursor.clear()  # a crash of Postgres undoes the last flushes, which are written again
         for begin in self.begins:
             begin()
+        self.is_listening = True
         outage.end()
         while not connection.is_closed():
             try:

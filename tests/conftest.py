@@ -47,6 +47,11 @@ class StartProgram(Protocol):
     ) -> Program: ...
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits most begins first, beside what computes: at the end it would be waited for alone."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/faults/"))
+
+
 def pytest_unconfigure() -> None:
     shutil.rmtree(os.environ["PARLEY_DATA"], ignore_errors=True)
 

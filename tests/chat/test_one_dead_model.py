@@ -182,7 +182,7 @@ async def test_the_one_who_tries_gets_an_answer_by_fallback_and_does_not_wait_lo
     assert sum("was not called" in answer["tried"] for answer in answers) == 5 - tried
 
 
-@pytest.mark.parametrize("is_loaded", [True, None, False])
+@pytest.mark.parametrize("is_loaded", [soaked(True), soaked(None), False])
 async def test_one_that_failed_just_now_is_not_waited_for_long_unless_it_must_be_loaded(
     chat: Chat, provider: uuid.UUID, database: str, is_loaded: bool | None
 ) -> None:

@@ -20,6 +20,7 @@ from tests.chat.test_continue import cut_at_length
 from tests.renderers import GIVEN_UP, NOT_YET, poison
 from tests.scripted.dialects import OPENAI
 from tests.scripted.steps import Wait
+from tests.tiers import soaked
 
 pytestmark = pytest.mark.usefixtures("broken_renderers")
 
@@ -46,7 +47,7 @@ async def cache(answer: uuid.UUID) -> tuple[str, int, int]:
     return row["html"], row["html_version"], row["failed_renders"]
 
 
-@pytest.mark.parametrize("fault", ["raise", "hang", "hold", "burn", "abort", "crash", "eat"])
+@pytest.mark.parametrize("fault", ["raise", "hang", "hold", soaked("burn"), "abort", "crash", "eat"])
 async def test_an_answer_that_breaks_its_renderer_is_final_and_shown_as_its_text(
     fault: str, chat: Chat, worker: Worker
 ) -> None:

@@ -12,7 +12,7 @@ import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from app.providers.scripted import TOUR
-from tests.axe import overflow, violations
+from tests.axe import IN_THEMES, looked_at, violations
 from tests.e2e.chatting import answers, ask, body, box, done
 from tests.e2e.instance import Instance, Person
 from tests.e2e.model_server import ModelServer
@@ -20,7 +20,6 @@ from tests.e2e.windows import Windows
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-THEMES = ("quartz", "graphite", "terminal", "solarized", "system")
 #: Pages of somebody who is signed in, by the address that shows them; the thread's own are filled in.
 SIGNED_IN = (
     "/settings/general", "/settings/models", "/settings/appearance", "/settings/safety", "/settings/advanced",
@@ -89,15 +88,19 @@ VALUES (gen_random_uuid(), $1, 'letter', 'A letter in your words', 'A {{tone:cho
 """
 
 
+@IN_THEMES
 @pytest.mark.parametrize("path", SIGNED_IN)
-async def test_a_page_is_accessible(windows: Windows, olive: Person, places: dict[str, str], path: str) -> None:
+async def test_a_page_is_accessible(
+    windows: Windows, olive: Person, places: dict[str, str], path: str, themes: list[str]
+) -> None:
     windows.expect([404])
     page = await windows.open(olive, reduced_motion="reduce")
     await page.goto(path.format(**places))
-    await _look(page)
+    await looked_at(page, themes)
 
 
-async def test_forms_with_mistakes_are_accessible(windows: Windows, olive: Person) -> None:
+@IN_THEMES
+async def test_forms_with_mistakes_are_accessible(windows: Windows, olive: Person, themes: list[str]) -> None:
     windows.expect([422])
     page = await windows.open(olive, reduced_motion="reduce")
     await page.goto("/profile")
@@ -105,24 +108,27 @@ async def test_forms_with_mistakes_are_accessible(windows: Windows, olive: Perso
     await page.get_by_label("New password").fill("short")
     await page.get_by_role("button", name="Change the password").click()
     await expect(page.locator("#error-password")).to_be_visible()
-    await _look(page)
+    await looked_at(page, themes)
     await page.goto("/")
     await box(page).fill("  ")
     await page.get_by_role("button", name="Options").click()
     await page.get_by_label("Temperature").fill("9")
     await page.locator("#composer").evaluate("form => { form.noValidate = true; form.requestSubmit() }")
     await expect(page.locator("#error-temperature")).to_be_visible()
-    await _look(page)
+    await looked_at(page, themes)
 
 
-async def test_an_answer_that_runs_is_accessible(windows: Windows, olive: Person, models: ModelServer) -> None:
+@IN_THEMES
+async def test_an_answer_that_runs_is_accessible(
+    windows: Windows, olive: Person, models: ModelServer, themes: list[str]
+) -> None:
     page = await windows.open(olive, reduced_motion="reduce")
     await page.goto("/")
     gate = asyncio.Event()
     models.say_until(gate, ["# It begins\n\nand `goes` on"])
     await ask(page, "Tell me")
     await expect(body(page)).to_contain_text("goes on")
-    await _look(page)
+    await looked_at(page, themes)
     gate.set()
     await done(page)
 
@@ -134,16 +140,17 @@ OPENERS: dict[str, Callable[[Page], Any]] = {
 }
 
 
+@IN_THEMES
 @pytest.mark.parametrize("name", OPENERS)
 async def test_what_opens_over_a_page_is_accessible(
-    windows: Windows, olive: Person, places: dict[str, str], name: str
+    windows: Windows, olive: Person, places: dict[str, str], name: str, themes: list[str]
 ) -> None:
     page = await windows.open(olive, reduced_motion="reduce")
     await page.goto(places["thread"])
     await OPENERS[name](page)
     if "dialog" in name:
         await expect(page.locator("#dialog")).to_be_visible()
-    await _look(page, widths=(1440,))
+    await looked_at(page, themes, widths=(1440,))
 
 
 async def test_the_drawer_of_a_phone_closes_with_a_choice(
@@ -168,11 +175,14 @@ async def test_nothing_moves_for_who_wants_it_so(windows: Windows, olive: Person
     assert moving == []
 
 
-async def test_the_menu_of_presets_is_accessible(windows: Windows, olive: Person, places: dict[str, str]) -> None:
+@IN_THEMES
+async def test_the_menu_of_presets_is_accessible(
+    windows: Windows, olive: Person, places: dict[str, str], themes: list[str]
+) -> None:
     page = await windows.open(olive, reduced_motion="reduce")
     await page.goto("/")
     await page.get_by_text("Begin with a preset").click()
-    await _look(page)
+    await looked_at(page, themes)
 
 
 async def _type_slash(page: Page, *, choose: bool = False) -> None:
@@ -181,17 +191,6 @@ async def _type_slash(page: Page, *, choose: bool = False) -> None:
     await expect(page.get_by_role("option", name="/letter").first).to_be_visible()
     if choose:
         await page.keyboard.press("Enter")
-
-
-async def _look(page: Page, widths: tuple[int, ...] = (1440, 390)) -> None:
-    for width in widths:
-        await page.set_viewport_size({"width": width, "height": 900})
-        for theme in THEMES:
-            await page.emulate_media(color_scheme="dark" if theme == "system" else "light")
-            await page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
-            assert await violations(page, contrast_only=theme != "quartz") == [], (theme, width)
-    await page.set_viewport_size({"width": 360, "height": 740})
-    assert await overflow(page) == []
 
 
 async def test_axe_would_find_something(page: Page) -> None:

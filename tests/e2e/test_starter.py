@@ -89,6 +89,7 @@ async def test_stopping_keeps_what_it_said(empty: Instance, windows_of_empty: Wi
     assert (await empty.stored(thread_of(page.url)))[-1]["content"] == stopped["content"]
 
 
+@pytest.mark.soak
 async def test_the_same_without_scripts_on_a_small_screen(empty: Instance, windows_of_empty: Windows) -> None:
     page = await windows_of_empty.open(java_script_enabled=False, width=390, height=844)
     await _become_owner(page, empty)

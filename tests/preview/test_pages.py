@@ -9,14 +9,12 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from tests.axe import overflow, violations
+from tests.axe import IN_THEMES, looked_at, violations
 from tests.chromium import MOST_MS
 from tests.preview.pages import PAGES
 from tests.preview.site import Site
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-THEMES = ("quartz", "graphite", "terminal", "solarized", "system")
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -46,17 +44,13 @@ _GAPS = """
 """
 
 
+@IN_THEMES
 @pytest.mark.parametrize("path", PAGES)
-async def test_a_page_is_accessible_in_every_theme_and_width(site: Site, page: Page, path: str) -> None:
+async def test_a_page_is_accessible_in_every_theme_and_width(
+    site: Site, page: Page, path: str, themes: list[str]
+) -> None:
     await page.goto(site.address + path)
-    for width in (1440, 390):
-        await page.set_viewport_size({"width": width, "height": 900})
-        for theme in THEMES:
-            await page.emulate_media(color_scheme="dark" if theme == "system" else "light")
-            await page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
-            assert await violations(page, contrast_only=theme != "quartz") == [], (theme, width)
-    await page.set_viewport_size({"width": 360, "height": 740})
-    assert await overflow(page) == []
+    await looked_at(page, themes)
     assert unexpected(page) == []
 
 

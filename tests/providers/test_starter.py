@@ -61,6 +61,7 @@ async def test_a_conversation_goes_on(starter: LlamaCpp) -> None:
     assert "Rome" in more.text
 
 
+@pytest.mark.soak
 async def test_an_answer_is_stopped_and_gone_on_with(starter: LlamaCpp) -> None:
     whole = await collect(starter.stream(asked()))
     begun = ""

@@ -19,6 +19,17 @@ def thinned(cases: Iterable[Any], keep: int) -> list[Any]:
     return [case if number in kept else soaked(case) for number, case in enumerate(listed)]
 
 
+def crossed(one: Sequence[Any], other: Sequence[Any]) -> list[Any]:
+    """All pairs, of which `make test` runs as many as show each value once, and `make soak` the others."""
+    size = max(len(one), len(other))
+    kept = {(number % len(one), number % len(other)) for number in range(size)}
+    return [
+        (first, second) if (i, j) in kept else soaked((first, second))
+        for i, first in enumerate(one)
+        for j, second in enumerate(other)
+    ]
+
+
 def soaked(case: Any) -> ParameterSet:
     """A case of `make soak` alone."""
     return (

@@ -12,6 +12,7 @@ from tests.e2e.instance import Instance, Person
 from tests.e2e.model_server import ModelServer
 from tests.e2e.test_servers import PHONE, SCRIPTS, assert_no_wider, form_of
 from tests.e2e.windows import Windows
+from tests.tiers import crossed
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -22,8 +23,7 @@ async def olive(instance: Instance) -> AsyncIterator[Person]:
     await instance.sql("DELETE FROM provider WHERE name = 'Mole'")
 
 
-@SCRIPTS
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize(("has_scripts", "width"), crossed([True, False], [390, 1440]))
 async def test_the_form_says_that_a_key_stays_behind(
     windows: Windows, olive: Person, has_scripts: bool, width: int
 ) -> None:

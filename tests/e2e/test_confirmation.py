@@ -8,10 +8,11 @@ from tests.e2e.instance import Instance, Person
 from tests.e2e.windows import Windows
 from tests.people import PASSWORD
 from tests.scripted import OPENAI
+from tests.tiers import crossed
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-SIZES = pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)], ids=["desk", "phone"])
+SIZES = [(1440, 900), (390, 844)]
 
 
 async def owner_of_long_ago(instance: Instance) -> Person:
@@ -35,11 +36,11 @@ async def give(page: Page, password: str) -> None:
     await page.keyboard.press("Enter")
 
 
-@SIZES
-@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "none"])
+@pytest.mark.parametrize(("size", "scripts"), crossed(SIZES, [True, False]))
 async def test_an_invitation_waits_for_the_password(
-    windows: Windows, instance: Instance, width: int, height: int, scripts: bool
+    windows: Windows, instance: Instance, size: tuple[int, int], scripts: bool
 ) -> None:
+    width, height = size
     windows.expect([403, 422])
     olive = await owner_of_long_ago(instance)
     page = await windows.open(olive, width=width, height=height, java_script_enabled=scripts)

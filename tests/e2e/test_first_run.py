@@ -11,6 +11,7 @@ from tests.e2e.instance import Instance, thread_of
 from tests.e2e.model_server import TITLE
 from tests.e2e.windows import Windows
 from tests.scripted import ANTHROPIC, GEMINI, OLLAMA, OPENAI, Dialect, Wait, whole
+from tests.tiers import crossed, soaked
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -67,16 +68,18 @@ async def test_ollama_is_connected_and_talked_to_in_its_own_words(fresh: Instanc
 
 
 @pytest.mark.parametrize(
-    ("dialect", "kind"), [(ANTHROPIC, "Anthropic"), (GEMINI, "Google Gemini")], ids=["anthropic", "gemini"]
+    ("dialect", "has_scripts"),
+    crossed([ANTHROPIC, GEMINI], [True, False]),
+    ids=lambda value: getattr(value, "kind", value),
 )
-@pytest.mark.parametrize("has_scripts", [True, False], ids=["scripts", "no scripts"])
 async def test_every_other_kind_is_connected_with_its_key(
-    fresh: Instance, fresh_windows: Windows, dialect: Dialect, kind: str, has_scripts: bool
+    fresh: Instance, fresh_windows: Windows, dialect: Dialect, has_scripts: bool
 ) -> None:
     fresh.models.key = KEY
     page = await fresh_windows.open(java_script_enabled=has_scripts)
     await page.goto(fresh.owner_link)
     await _make_owner(page, fresh_windows)
+    kind = {"anthropic": "Anthropic", "gemini": "Google Gemini"}[dialect.kind]
     await _connect(page, kind, "", fresh.models.url_for(dialect), KEY)
     assert KEY not in await page.content()
     await page.get_by_role("link", name="Start a thread").click()
@@ -95,7 +98,7 @@ async def test_every_other_kind_is_connected_with_its_key(
     assert dialect.key_headers(KEY).items() <= asked.headers.items()
 
 
-@pytest.mark.parametrize("reduced_motion", ["no-preference", "reduce"])
+@pytest.mark.parametrize("reduced_motion", [soaked("no-preference"), "reduce"])
 async def test_while_a_server_is_asked_the_page_says_so(
     fresh: Instance, fresh_windows: Windows, reduced_motion: str
 ) -> None:

@@ -8,6 +8,7 @@ from tests.e2e.chatting import answers, body, box, done
 from tests.e2e.instance import Instance, Person
 from tests.e2e.model_server import ModelServer
 from tests.e2e.windows import Windows
+from tests.tiers import thinned
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -74,7 +75,7 @@ async def test_health_speaks_the_readers_language(windows: Windows, instance: In
 PAGES = ("/", "/profile", "/providers", "/models", "/users", "/status", "/presets/new", "/slash-prompts/new")
 
 
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", thinned(PAGES, keep=3))
 async def test_longer_words_fit(windows: Windows, instance: Instance, path: str) -> None:
     owner = await instance.add_person("Olive", is_owner=True)
     page = await windows.open(owner, width=360, height=740, language="de-DE", reduced_motion="reduce")

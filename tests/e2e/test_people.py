@@ -8,6 +8,7 @@ from tests.e2e.instance import Instance, Person
 from tests.e2e.model_server import ModelServer
 from tests.e2e.windows import Windows
 from tests.people import PASSWORD
+from tests.tiers import thinned
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -15,7 +16,7 @@ NEW_PASSWORD = "a lamp for every quay"
 
 
 @pytest.mark.parametrize(
-    "theme", ["Light Quartz", "Dark Graphite", "Solarized Dark", "Terminal Green", "Like the system"]
+    "theme", thinned(["Light Quartz", "Dark Graphite", "Solarized Dark", "Terminal Green", "Like the system"], keep=2)
 )
 async def test_a_theme_is_kept_and_seen_at_once(page: Page, theme: str) -> None:
     await page.goto("/profile")

@@ -10,6 +10,7 @@ from tests.e2e.chatting import answers, assert_as_reloaded, body, done, load_aga
 from tests.e2e.instance import Instance
 from tests.e2e.model_server import ModelServer
 from tests.e2e.windows import Windows
+from tests.tiers import crossed
 from tests.watching import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -97,8 +98,7 @@ async def test_the_page_of_a_new_thread_asks_by_itself(windows: Windows, instanc
         await instance.sql("DELETE FROM provider WHERE name = 'Lighthouse'")
 
 
-@pytest.mark.parametrize("has_other", [False, True], ids=["alone", "another is up"])
-@pytest.mark.parametrize("has_scripts", [True, False], ids=["scripts", "no scripts"])
+@pytest.mark.parametrize(("has_scripts", "has_other"), crossed([True, False], [True, False]))
 async def test_a_question_that_nobody_could_answer_is_kept_and_tried_again_when_somebody_can(
     windows: Windows, instance: Instance, models: ModelServer, has_other: bool, has_scripts: bool
 ) -> None:

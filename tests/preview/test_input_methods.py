@@ -10,6 +10,7 @@ from tests.chromium import MOST_MS
 from tests.preview import pages
 from tests.preview.rows import message, question, running, thread
 from tests.preview.site import Site
+from tests.tiers import thinned
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -22,6 +23,9 @@ PRESS = """
   return event.defaultPrevented;
 }
 """
+
+#: Every test for every kind; on every change for one.
+OF_EACH_KIND = pytest.mark.parametrize("kind", thinned(KINDS, keep=1), ids=str)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -44,7 +48,7 @@ async def press(page: Page, selector: str, key: str, **options: object) -> bool:
     return bool(await page.locator(selector).evaluate(PRESS, [key, options]))
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@OF_EACH_KIND
 async def test_enter_of_an_input_method_sends_nothing(page: Page, kind: dict[str, object]) -> None:
     await page.fill("#text", "にほん")
     assert not await press(page, "#text", "Enter", **kind)
@@ -54,7 +58,7 @@ async def test_enter_of_an_input_method_sends_nothing(page: Page, kind: dict[str
     assert await press(page, "#text", "Enter", keyCode=13)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@OF_EACH_KIND
 async def test_escape_of_an_input_method_stops_nothing(page: Page, kind: dict[str, object]) -> None:
     await press(page, "#text", "Escape", **kind)
     await page.locator(".bar details.item-menu > summary").click()
@@ -65,7 +69,7 @@ async def test_escape_of_an_input_method_stops_nothing(page: Page, kind: dict[st
     await expect(page.locator(".bar details.item-menu")).not_to_have_attribute("open", "")
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@OF_EACH_KIND
 async def test_shortcuts_of_the_page(page: Page, kind: dict[str, object]) -> None:
     await page.locator("#main").focus()
     for key in ("?", "/", "j", "k", "End"):
@@ -74,7 +78,7 @@ async def test_shortcuts_of_the_page(page: Page, kind: dict[str, object]) -> Non
     assert await press(page, "#main", "?", keyCode=191)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@OF_EACH_KIND
 async def test_the_palette(page: Page, kind: dict[str, object]) -> None:
     assert not await press(page, "#text", "k", ctrlKey=True, **kind)
     await expect(page.locator("#palette")).to_be_hidden()
@@ -87,7 +91,7 @@ async def test_the_palette(page: Page, kind: dict[str, object]) -> None:
     assert await press(page, "#palette-text", "ArrowDown", keyCode=40)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@OF_EACH_KIND
 async def test_the_last_question_and_its_change(page: Page, site: Site, kind: dict[str, object]) -> None:
     assert not await press(page, "#text", "ArrowUp", **kind)
     assert await press(page, "#text", "ArrowUp", keyCode=38)
@@ -97,7 +101,7 @@ async def test_the_last_question_and_its_change(page: Page, site: Site, kind: di
     assert await press(page, "#revision-text", "Enter", keyCode=13)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@OF_EACH_KIND
 async def test_the_menu_of_slash_prompts(page: Page, kind: dict[str, object]) -> None:
     await page.evaluate("""() => {
         const menu = document.getElementById("slash-menu");

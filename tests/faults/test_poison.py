@@ -7,6 +7,7 @@ import pytest
 from tests.corpora.poison import LEXERS, TEXTS
 from tests.faults.poisoned import STAGES, Poisoned, poisoned
 from tests.people import Browser
+from tests.tiers import thinned
 
 #: One of each kind: what hangs a lexer, overflows a stack, takes a square, or grows when it is drawn.
 FEW = (
@@ -30,7 +31,7 @@ async def site(database: str, alice: Browser, bob: Browser) -> AsyncIterator[Poi
         yield made
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", thinned(STAGES, keep=4))
 async def test_the_app_answers_after_a_deadly_text(stage: str, site: Poisoned) -> None:
     for name in FEW:
         await STAGES[stage](site, TEXTS[name](SHORT))

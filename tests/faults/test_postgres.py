@@ -21,6 +21,7 @@ from tests.faults.clusters import Cluster, full_disk, own_cluster
 from tests.faults.relay import COMMIT, Relay, to_socket
 from tests.faults.site import Site, Visitor, at_once, held, words
 from tests.scripted import LAST_CHUNK, OPENAI, Send, Wait, chunk
+from tests.tiers import soaked
 from tests.watching import PROGRAM_SECONDS, until, within
 
 
@@ -60,7 +61,7 @@ async def _until_lost(relay: Relay) -> None:
         await relay.lost.wait()
 
 
-@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGINT], ids=["immediate", "fast"])
+@pytest.mark.parametrize("number", [signal.SIGQUIT, soaked(signal.SIGINT)], ids=["immediate", "fast"])
 async def test_answers_go_on_through_a_restart_of_postgres(
     site: Site, models: ModelServer, cluster: Cluster, number: int
 ) -> None:

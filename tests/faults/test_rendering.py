@@ -12,6 +12,7 @@ from tests.faults.site import UNLIMITED, Site, Visitor
 from tests.programs import Program
 from tests.renderers import GIVEN_UP, NOT_YET, poison
 from tests.tab import ARTICLE
+from tests.tiers import soaked
 from tests.watching import PROGRAM_SECONDS, until
 
 FORMATTED = "# So\n\n```python\nprint(1)\n```\n\n$$x^2$$\n\n| a |\n|---|\n| b |\n"
@@ -42,7 +43,7 @@ async def answered(person: Visitor, models: ModelServer, *texts: str) -> list[st
     return threads
 
 
-@pytest.mark.parametrize("fault", ["hang", "hold", "burn"])
+@pytest.mark.parametrize("fault", ["hang", soaked("hold"), soaked("burn")])
 async def test_while_a_renderer_hangs_everything_else_is_answered(fault: str, site: Site, models: ModelServer) -> None:
     program = await serve(site)
     alice, bob = [await site.person(program.base_url, name=name) for name in ("Alice", "Bob")]
@@ -65,7 +66,7 @@ async def test_while_a_renderer_hangs_everything_else_is_answered(fault: str, si
     await site.checker.check()
 
 
-@pytest.mark.parametrize("fault", ["abort", "hang"])
+@pytest.mark.parametrize("fault", ["abort", soaked("hang")])
 async def test_killed_before_and_during_a_rendering_the_program_serves_again(
     fault: str, site: Site, models: ModelServer
 ) -> None:

@@ -29,7 +29,7 @@ IN_THEMES = pytest.mark.parametrize(
 )
 
 
-async def looked_at(page: Page, themes: Sequence[str], widths: Sequence[int] = (1440, 390)) -> None:
+async def assert_accessible(page: Page, themes: Sequence[str], widths: Sequence[int] = (1440, 390)) -> None:
     """Fails if axe-core finds something in one of these themes and widths, or if something is wider than a small phone."""
     for width in widths:
         await page.set_viewport_size({"width": width, "height": 900})

@@ -12,7 +12,7 @@ import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from app.providers.scripted import TOUR
-from tests.axe import IN_THEMES, looked_at, violations
+from tests.axe import IN_THEMES, assert_accessible, violations
 from tests.e2e.chatting import answers, ask, body, box, done
 from tests.e2e.instance import Instance, Person
 from tests.e2e.model_server import ModelServer
@@ -96,7 +96,7 @@ async def test_a_page_is_accessible(
     windows.expect([404])
     page = await windows.open(olive, reduced_motion="reduce")
     await page.goto(path.format(**places))
-    await looked_at(page, themes)
+    await assert_accessible(page, themes)
 
 
 @IN_THEMES
@@ -108,14 +108,14 @@ async def test_forms_with_mistakes_are_accessible(windows: Windows, olive: Perso
     await page.get_by_label("New password").fill("short")
     await page.get_by_role("button", name="Change the password").click()
     await expect(page.locator("#error-password")).to_be_visible()
-    await looked_at(page, themes)
+    await assert_accessible(page, themes)
     await page.goto("/")
     await box(page).fill("  ")
     await page.get_by_role("button", name="Options").click()
     await page.get_by_label("Temperature").fill("9")
     await page.locator("#composer").evaluate("form => { form.noValidate = true; form.requestSubmit() }")
     await expect(page.locator("#error-temperature")).to_be_visible()
-    await looked_at(page, themes)
+    await assert_accessible(page, themes)
 
 
 @IN_THEMES
@@ -128,7 +128,7 @@ async def test_an_answer_that_runs_is_accessible(
     models.say_until(gate, ["# It begins\n\nand `goes` on"])
     await ask(page, "Tell me")
     await expect(body(page)).to_contain_text("goes on")
-    await looked_at(page, themes)
+    await assert_accessible(page, themes)
     gate.set()
     await done(page)
 
@@ -150,7 +150,7 @@ async def test_what_opens_over_a_page_is_accessible(
     await OPENERS[name](page)
     if "dialog" in name:
         await expect(page.locator("#dialog")).to_be_visible()
-    await looked_at(page, themes, widths=(1440,))
+    await assert_accessible(page, themes, widths=(1440,))
 
 
 async def test_the_drawer_of_a_phone_closes_with_a_choice(
@@ -182,7 +182,7 @@ async def test_the_menu_of_presets_is_accessible(
     page = await windows.open(olive, reduced_motion="reduce")
     await page.goto("/")
     await page.get_by_text("Begin with a preset").click()
-    await looked_at(page, themes)
+    await assert_accessible(page, themes)
 
 
 async def _type_slash(page: Page, *, choose: bool = False) -> None:

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from tests.axe import IN_THEMES, looked_at, violations
+from tests.axe import IN_THEMES, assert_accessible, violations
 from tests.chromium import MOST_MS
 from tests.preview.pages import PAGES
 from tests.preview.site import Site
@@ -50,7 +50,7 @@ async def test_a_page_is_accessible_in_every_theme_and_width(
     site: Site, page: Page, path: str, themes: list[str]
 ) -> None:
     await page.goto(site.address + path)
-    await looked_at(page, themes)
+    await assert_accessible(page, themes)
     assert unexpected(page) == []
 
 

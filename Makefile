@@ -21,7 +21,8 @@ dev: $(STAMP)
 
 # Every change. Twice as many processes as the two cores of a small machine: tests wait for servers and timers half of the time.
 TEST_PROCESSES ?= 4
-PYTEST := $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -q
+# Python keeps what it compiled, whatever the environment says: the tests start two hundred programs.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -q
 test: $(STAMP)
 	@$(BIN)/python -m tests.chromium
 	@$(PYTEST) $(ARGS)

@@ -19,9 +19,10 @@ import functools
 import itertools
 import pathlib
 import shutil
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Protocol
 
+import asyncpg
 import pytest
 
 from app import database as app_database
@@ -30,7 +31,7 @@ from app.settings import take_stored
 from tests.clusters import fresh_database, running_cluster
 from tests.programs import Program
 
-pytest_plugins = ["tests.people", "tests.renderers"]
+pytest_plugins = ["tests.browsers", "tests.people", "tests.renderers"]
 
 
 class StartProgram(Protocol):
@@ -84,15 +85,44 @@ def empty_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def _empty_all(postgres_url: str) -> Iterator[Callable[[], None]]:
+    """Empties all tables. The connection stays: a new one takes ten times as long, because it knows no table yet."""
+    loop = asyncio.new_event_loop()
+    connection = loop.run_until_complete(asyncpg.connect(postgres_url))
+    names = [row["name"] for row in loop.run_until_complete(connection.fetch(_TABLES))]
+    without_triggers = "SET LOCAL session_replication_role = replica"  # all go, so nothing refers to anything
+    delete = "; ".join([without_triggers, *(f"DELETE FROM {name}" for name in names)])
+    truncate = f"TRUNCATE {', '.join(names)} CASCADE"
+    emptied = itertools.count()
+
+    def empty() -> None:
+        # To delete takes a thousandth of the time of truncating; now and then what that leaves is cleared away.
+        loop.run_until_complete(connection.execute(delete if next(emptied) % 100 else truncate))
+
+    yield empty
+    loop.run_until_complete(connection.close())
+    loop.close()
+
+
 @pytest.fixture
-async def database(postgres_url: str) -> AsyncIterator[str]:
-    """`app.database` open on empty tables; its address."""
-    await app_database.open_pool(postgres_url, size=12, name="tests")
-    await _empty_all_tables()
+def empty_tables(postgres_url: str, _empty_all: Callable[[], None]) -> Iterator[str]:
+    """The address of a migrated database without a row, and no setting stored."""
+    _empty_all()
     take_stored({})
     yield postgres_url
-    await app_database.close_pool()
     take_stored({})
+
+
+@pytest.fixture
+async def database(empty_tables: str, request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """`app.database` open on empty tables; its address. Where the app runs, it opens it itself."""
+    if "app" in request.fixturenames:
+        yield empty_tables
+        return
+    await app_database.open_pool(empty_tables, size=12, name="tests")
+    yield empty_tables
+    await app_database.close_pool()
 
 
 @pytest.fixture
@@ -137,20 +167,6 @@ def server(program: StartProgram) -> StartProgram:
     """Starts `parley serve` on a free port: `(await server("--demo")).base_url`. Options as `program`'s."""
     return functools.partial(program, "serve", "--port", "0")
 
-
-async def _empty_all_tables() -> None:
-    """Rows are deleted, which takes a thousandth of the time of truncating; now and then what that leaves is cleared away."""
-    names = [row["name"] for row in await app_database.fetch(_TABLES)]
-    if next(_emptied) % 100:
-        without_triggers = "SET LOCAL session_replication_role = replica"  # all go, so nothing refers to anything
-        statements = [without_triggers, *(f"DELETE FROM {name}" for name in names)]
-    else:
-        statements = [f"TRUNCATE {', '.join(names)} CASCADE"]
-    async with app_database.transaction() as current:
-        await current.connection.execute("; ".join(statements))
-
-
-_emptied = itertools.count()
 
 _TABLES = """
 SELECT quote_ident(tablename) AS name FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'migration'

@@ -1,35 +1,19 @@
-"""One Chromium and one instance for all tests of an xdist worker; watched windows for each test."""
+"""One instance for all tests of an xdist worker; watched windows for each test."""
 
-import asyncio
 import contextlib
 import pathlib
 from collections.abc import AsyncIterator, Iterator, Mapping
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page
 
 from app.embedded import EmbeddedPostgres
-from tests import chromium
 from tests.clusters import fresh_database
 from tests.e2e.instance import Instance, Person
 from tests.e2e.model_server import ModelServer
 from tests.e2e.windows import Windows
 from tests.programs import Program
-
-#: Ten times what a busy machine needs. Nothing is asserted by how long it takes: no test gives a shorter time of its own.
-expect.set_options(timeout=chromium.MOST_MS)
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def browser() -> AsyncIterator[Browser]:
-    """Chromium: the one of this machine, else Playwright's own."""
-    async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(executable_path=chromium.on_path(), args=chromium.FLAGS)
-        yield started
-        with contextlib.suppress(TimeoutError):  # as for a window; the driver's end takes it along
-            async with asyncio.timeout(20):
-                await started.close()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

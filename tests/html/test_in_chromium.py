@@ -3,17 +3,17 @@
 import pathlib
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, Route, sync_playwright
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, Dialog, Page, Route
 
 from app.html.markdown import render, render_marked, render_plain
 from app.html.pieces import draw_all
 from app.html.stream import AnswerView, frame, render_parts
 from app.parts import ReasoningDelta, ReasoningPart, TextDelta, TextPart, ToolCallDelta, ToolCallPart, ToolResultPart
-from tests import chromium
 from tests.corpora.markdown import DOCUMENTS
 from tests.corpora.unicode import TEXTS
 from tests.corpora.xss import PAYLOADS
@@ -49,72 +49,72 @@ const provoke = () => {
 """
 
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
 class Watched:
     """A page that notes everything a payload could do."""
 
-    def __init__(self, browser: Browser) -> None:
-        self.context = browser.new_context()
+    page: Page
+
+    def __init__(self, context: BrowserContext) -> None:
+        self.context = context
         self.context.set_default_timeout(1_000 * PROGRAM_SECONDS)
         self.happened: list[str] = []
-        self.context.route("**/*", self._answer)
+
+    async def open(self) -> None:
+        await self.context.route("**/*", self._answer)
         self.context.on("page", lambda page: self.happened.append(f"window {page.url}"))
-        self.page: Page = self.context.new_page()
+        self.page = await self.context.new_page()
         self.happened.clear()
         self.page.on("dialog", self._dismiss)
         self.page.on("pageerror", lambda error: self.happened.append(f"error {error}"))
-        self.page.goto(HOME)
-        self.page.add_script_tag(path=str(HTMX))
-        self.page.add_script_tag(content=TOOLS)
+        await self.page.goto(HOME)
+        await self.page.add_script_tag(path=str(HTMX))
+        await self.page.add_script_tag(content=TOOLS)
 
-    def do(self, script: str, argument: Any = None) -> Any:
-        return self.page.evaluate(script, argument)
+    async def do(self, script: str, argument: Any = None) -> Any:
+        return await self.page.evaluate(script, argument)
 
-    def assert_nothing_happened(self) -> None:
-        assert self.do("window.pwned") is None
+    async def assert_nothing_happened(self) -> None:
+        assert await self.do("window.pwned") is None
         assert self.page.url == HOME
-        assert self.do("document.querySelectorAll('script').length") == 2
+        assert await self.do("document.querySelectorAll('script').length") == 2
         assert self.happened == []
 
-    def _answer(self, route: Route) -> None:
+    async def _answer(self, route: Route) -> None:
         if route.request.url == HOME and route.request.is_navigation_request() and not route.request.redirected_from:
-            route.fulfill(content_type="text/html", body="<!doctype html><title>x</title><main></main>")
+            await route.fulfill(content_type="text/html", body="<!doctype html><title>x</title><main></main>")
         else:
             self.happened.append(f"request {route.request.url}")
-            route.abort()
+            await route.abort()
 
-    def _dismiss(self, dialog: Dialog) -> None:
+    async def _dismiss(self, dialog: Dialog) -> None:
         self.happened.append(f"dialog {dialog.message}")
-        dialog.dismiss()
+        await dialog.dismiss()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium.find(), args=chromium.FLAGS, timeout=1_000 * PROGRAM_SECONDS
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def watched(browser: Browser) -> Iterator[Watched]:
-    page = Watched(browser)
+@pytest_asyncio.fixture(loop_scope="session")
+async def watched(browser: Browser) -> AsyncIterator[Watched]:
+    page = Watched(await browser.new_context())
+    await page.open()
     yield page
-    page.context.close()
+    await page.context.close()
 
 
-def test_the_page_would_notice(watched: Watched) -> None:
+async def test_the_page_would_notice(watched: Watched) -> None:
     """The judge itself: the same page with an unsanitised payload sees the script, the dialog and the request."""
-    watched.do("html => document.querySelector('main').innerHTML = html", "<img src=//evil.example/a onerror=pwned=1>")
-    watched.page.wait_for_function("window.pwned === 1")
-    with watched.page.expect_event("dialog"):
-        watched.do("html => document.querySelector('main').innerHTML = html", "<img src=x: onerror=alert(1)>")
+    await watched.do(
+        "html => document.querySelector('main').innerHTML = html", "<img src=//evil.example/a onerror=pwned=1>"
+    )
+    await watched.page.wait_for_function("window.pwned === 1")
+    async with watched.page.expect_event("dialog"):
+        await watched.do("html => document.querySelector('main').innerHTML = html", "<img src=x: onerror=alert(1)>")
     assert {"request http://evil.example/a", "dialog 1"} <= set(watched.happened)
 
 
 @pytest.mark.parametrize("every", in_tiers(5, 1))
-def test_no_rendered_payload_does_anything(watched: Watched, every: int) -> None:
+async def test_no_rendered_payload_does_anything(watched: Watched, every: int) -> None:
     for payload in PAYLOADS[::every]:
         parts = (
             ReasoningPart(payload),
@@ -129,14 +129,14 @@ def test_no_rendered_payload_does_anything(watched: Watched, every: int) -> None
             render_plain(payload),
             draw_all(render_parts(parts, dom="x")),
         ):
-            watched.do("html => { document.querySelector('main').innerHTML = html; provoke(); }", html)
-    watched.assert_nothing_happened()
+            await watched.do("html => { document.querySelector('main').innerHTML = html; provoke(); }", html)
+    await watched.assert_nothing_happened()
 
 
-def test_the_browser_reads_what_was_written(watched: Watched) -> None:
+async def test_the_browser_reads_what_was_written(watched: Watched) -> None:
     """Parsed and written out twice, the HTML stays as it is: no mutation to hide in."""
     for text in [*PAYLOADS, *DOCUMENTS.values(), *TEXTS.values()]:
-        once, twice = watched.do(
+        once, twice = await watched.do(
             "html => { const a = inert(`<div>${html}</div>`).firstChild.outerHTML; return [a, fresh(a)]; }",
             render(text),
         )
@@ -144,18 +144,18 @@ def test_the_browser_reads_what_was_written(watched: Watched) -> None:
 
 
 @pytest.mark.parametrize("size", in_tiers(9, 1))
-def test_no_streamed_payload_does_anything(watched: Watched, size: int) -> None:
+async def test_no_streamed_payload_does_anything(watched: Watched, size: int) -> None:
     for payload in PAYLOADS:
-        _stream(watched, [TextDelta(payload[start : start + size]) for start in range(0, len(payload), size)])
-        watched.do("provoke()")
-    watched.assert_nothing_happened()
+        await _stream(watched, [TextDelta(payload[start : start + size]) for start in range(0, len(payload), size)])
+        await watched.do("provoke()")
+    await watched.assert_nothing_happened()
 
 
 @pytest.mark.parametrize("every", in_tiers(5, 1))
-def test_no_reasoning_or_tool_call_does_anything(watched: Watched, every: int) -> None:
+async def test_no_reasoning_or_tool_call_does_anything(watched: Watched, every: int) -> None:
     for payload in PAYLOADS[::every]:
         middle = len(payload) // 2
-        _stream(
+        await _stream(
             watched,
             [
                 ReasoningDelta(payload[:middle]),
@@ -166,17 +166,17 @@ def test_no_reasoning_or_tool_call_does_anything(watched: Watched, every: int) -
                 TextDelta(payload),
             ],
         )
-        watched.do("provoke()")
-    watched.assert_nothing_happened()
+        await watched.do("provoke()")
+    await watched.assert_nothing_happened()
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_a_watching_page_equals_a_fresh_one_at_every_character(watched: Watched, name: str) -> None:
-    _stream(watched, [TextDelta(character) for character in DOCUMENTS[name]])
-    watched.assert_nothing_happened()
+async def test_a_watching_page_equals_a_fresh_one_at_every_character(watched: Watched, name: str) -> None:
+    await _stream(watched, [TextDelta(character) for character in DOCUMENTS[name]])
+    await watched.assert_nothing_happened()
 
 
-def test_htmx_makes_the_same_page_of_the_frames(watched: Watched) -> None:
+async def test_htmx_makes_the_same_page_of_the_frames(watched: Watched) -> None:
     """The frames as they travel, applied by the htmx that we ship."""
     chance = random.Random(7)
     pieces: list[TextDelta | ReasoningDelta] = [ReasoningDelta("Let me *think*.\n\nHm"), ReasoningDelta("m.")]
@@ -184,14 +184,14 @@ def test_htmx_makes_the_same_page_of_the_frames(watched: Watched) -> None:
         pieces += [TextDelta(piece) for piece in re.findall(r"\s?\w+|[^\w]+", DOCUMENTS[name]) if piece]
         pieces += [ReasoningDelta("And "), ReasoningDelta("then?")]
     view = AnswerView("x")
-    watched.do("html => { document.querySelector('main').innerHTML = html; }", with_formulas(view.html()))
+    await watched.do("html => { document.querySelector('main').innerHTML = html; }", with_formulas(view.html()))
     seq = 0
     while seq < len(pieces):
         size = chance.choice([1, 1, 2, 5])
         batch = pieces[seq : seq + size]
         seq += len(batch)
         text = with_formulas(frame(view.feed(batch, seq)))
-        same = watched.do(
+        same = await watched.do(
             """async ([text, seq, html]) => {
                 if (text) await htmx.swap({ text, sourceElement: document.body, target: document.body, swap: "none" });
                 see(seq);
@@ -200,10 +200,10 @@ def test_htmx_makes_the_same_page_of_the_frames(watched: Watched) -> None:
             [text, seq, with_formulas(view.html())],
         )
         assert same is True
-    watched.assert_nothing_happened()
+    await watched.assert_nothing_happened()
 
 
-def _stream(watched: Watched, deltas: list[Any]) -> None:
+async def _stream(watched: Watched, deltas: list[Any]) -> None:
     """One delta at a time; after each, what is shown must be what a fresh page would draw."""
     view = AnswerView("x")
     first = with_formulas(view.html())
@@ -211,7 +211,7 @@ def _stream(watched: Watched, deltas: list[Any]) -> None:
     for seq, delta in enumerate(deltas, 1):
         ops = [[op.target, op.swap, with_formulas(op.html)] for op in view.feed([delta], seq)]
         steps.append([ops, seq, with_formulas(view.html())])
-    differs = watched.do(
+    differs = await watched.do(
         """([first, steps]) => {
             document.querySelector("main").innerHTML = first;
             for (const [ops, seq, html] of steps) {

@@ -11,7 +11,7 @@ from tests.preview import pages
 from tests.preview.rows import question, running, thread
 from tests.preview.site import Live, Site
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 #: The elements that draw a caret, and the one that holds the last of the text.
 _CARETS = """
@@ -26,7 +26,7 @@ _CARETS = """
 """
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser, site: Site) -> AsyncIterator[Page]:
     site.live = Live()
     site.live.threads = [pages.LIVE, thread(1, "Another")]

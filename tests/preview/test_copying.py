@@ -11,7 +11,7 @@ from tests.chromium import MOST_MS
 from tests.preview.rows import ANSWER
 from tests.preview.site import Site
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 #: What a browser has where a page came by plain http from elsewhere.
 WITHOUT_CLIPBOARD = "delete Navigator.prototype.clipboard"
@@ -19,7 +19,7 @@ WITHOUT_CLIPBOARD = "delete Navigator.prototype.clipboard"
 PATIENTLY = "const soon = AbortSignal.timeout; AbortSignal.timeout = (time) => soon.call(AbortSignal, 20 * time);"
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser, site: Site) -> AsyncIterator[Page]:
     context = await browser.new_context(permissions=["clipboard-read", "clipboard-write"])
     opened = await context.new_page()

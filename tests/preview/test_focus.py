@@ -9,12 +9,12 @@ from playwright.async_api import Browser, Page, expect
 from tests.chromium import MOST_MS
 from tests.preview.site import Site
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 _IS_INSIDE = "id => document.getElementById(id).contains(document.activeElement)"
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser) -> AsyncIterator[Page]:
     context = await browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
     opened = await context.new_page()

@@ -12,7 +12,7 @@ from tests.preview.rows import message, question, running, thread
 from tests.preview.site import Site
 from tests.tiers import thinned
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 #: As Safari sends the key that confirms a character (229 alone), and as other browsers do.
 KINDS = [{"keyCode": 229}, {"isComposing": True}, {"keyCode": 229, "isComposing": True}]
@@ -28,7 +28,7 @@ PRESS = """
 OF_EACH_KIND = pytest.mark.parametrize("kind", thinned(KINDS, keep=1), ids=str)
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser, site: Site) -> AsyncIterator[Page]:
     site.live.messages = [question(0, "How?"), message(1), question(2, "And?"), running(3)]
     site.live.threads = [pages.LIVE, thread(1, "Another")]

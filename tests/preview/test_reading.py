@@ -16,7 +16,7 @@ from tests.preview.rows import message, question, running, thread, unformatted
 from tests.preview.site import Live, Site
 from tests.watching import SECONDS
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 WIDE = "$" + " + ".join(f"a_{{{number}}} x^{{{number}}}" for number in range(30)) + "$"
 MIXED = (
@@ -33,7 +33,7 @@ def live(site: Site) -> Live:
     return site.live
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser, site: Site, live: Live) -> AsyncIterator[Page]:
     context = await browser.new_context(viewport={"width": 390, "height": 700})
     opened = await context.new_page()

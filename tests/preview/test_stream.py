@@ -17,7 +17,7 @@ from tests.preview.rows import message, question, running, thread
 from tests.preview.site import Live, Site
 from tests.watching import SECONDS, until
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def live(site: Site) -> Live:
     return site.live
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser, site: Site, live: Live) -> AsyncIterator[Page]:
     context = await browser.new_context(viewport={"width": 1000, "height": 700})
     opened = await context.new_page()

@@ -9,7 +9,7 @@ from playwright.async_api import Browser, Page
 from tests.preview.pages import PAGES
 from tests.preview.site import Site
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 #: Links within a line of text are as high as the line; a checkbox is pressed by its label.
 _SMALL = """
@@ -23,7 +23,7 @@ _SMALL = """
 """
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def phone(browser: Browser) -> AsyncIterator[Page]:
     context = await browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     yield await context.new_page()

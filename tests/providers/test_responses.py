@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import httpx
-import openai
 import pytest
 
 from app.parts import (
@@ -65,6 +64,8 @@ async def test_characters_split_across_network_chunks_are_whole(provider: AtOpen
 
 
 async def test_openais_own_package_reads_the_scripted_server(server: ScriptedServer) -> None:
+    import openai  # takes half a second: not whenever this file is read
+
     call = RESPONSES.tool_call("c1", "look", {"at": "x"})
     server.script(*RESPONSES.answer(("Hel", "lo"), thoughts=("Hm",), tool_calls=[call], usage=(3, 4)))
     async with openai.AsyncOpenAI(api_key="k", base_url=server.url_for(RESPONSES)) as sdk:
@@ -100,6 +101,8 @@ def test_only_hosts_that_are_known_to_have_it_are_asked_through_it(client: httpx
 
 
 async def test_tokens_are_counted_by_the_api_or_estimated(provider: AtOpenAI, server: ScriptedServer) -> None:
+    import openai  # takes half a second: not whenever this file is read
+
     asked = question("One two three", reasoning_effort="low", temperature=0.5)
     counted = await provider.count_tokens(asked)
     assert counted.is_exact

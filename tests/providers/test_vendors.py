@@ -1,15 +1,18 @@
-"""The vendors' own packages read the scripted server: it is known to say what the real ones would."""
+"""The vendors' own packages read the scripted server: it is known to say what the real ones would.
+
+To import one takes up to a second, so whoever needs it imports it: every test process reads this file.
+"""
 
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
-import anthropic
 import httpx
-import ollama
-import openai
 import pytest
-from google import genai
 
 from tests.scripted import Dialect, ScriptedServer
+
+if TYPE_CHECKING:
+    import ollama
 
 
 async def test_the_vendors_own_package_reads_the_scripted_server(server: ScriptedServer, dialect: Dialect) -> None:
@@ -21,6 +24,8 @@ async def test_the_vendors_own_package_reads_the_scripted_server(server: Scripte
 
 
 async def check_with_openai(server: ScriptedServer, dialect: Dialect) -> None:
+    import openai
+
     async with openai.AsyncOpenAI(api_key="k", base_url=server.url_for(dialect)) as sdk:
         assert [model.id async for model in sdk.models.list()] == ["scripted"]
         stream = await sdk.chat.completions.create(
@@ -40,6 +45,8 @@ async def check_with_openai(server: ScriptedServer, dialect: Dialect) -> None:
 
 
 async def check_with_ollama(server: ScriptedServer, dialect: Dialect) -> None:
+    import ollama
+
     sdk = ollama.AsyncClient(host=server.url)
     try:
         assert [model.model for model in (await sdk.list()).models] == ["scripted"]
@@ -59,8 +66,10 @@ async def check_with_ollama(server: ScriptedServer, dialect: Dialect) -> None:
     assert (lines[-1].prompt_eval_count, lines[-1].eval_count) == (3, 4)
 
 
-async def check_orders_with_ollama(sdk: ollama.AsyncClient, server: ScriptedServer) -> None:
+async def check_orders_with_ollama(sdk: "ollama.AsyncClient", server: ScriptedServer) -> None:
     """Pull, load, unload and delete."""
+    import ollama
+
     pulled = [line async for line in await sdk.pull("other", stream=True)]
     assert [pulled[0].status, pulled[-1].status] == ["pulling manifest", "success"]
     assert {(line.total, line.completed) for line in pulled if line.digest} >= {(3000, 0), (3000, 1500), (500, 500)}
@@ -78,6 +87,8 @@ async def check_orders_with_ollama(sdk: ollama.AsyncClient, server: ScriptedServ
 
 
 async def check_with_anthropic(server: ScriptedServer, dialect: Dialect) -> None:
+    import anthropic
+
     question: list[anthropic.types.MessageParam] = [{"role": "user", "content": "Hi"}]
     async with anthropic.AsyncAnthropic(api_key="k", base_url=server.url_for(dialect)) as sdk:
         assert [model.id async for model in sdk.models.list()] == ["scripted"]
@@ -97,6 +108,8 @@ async def check_with_anthropic(server: ScriptedServer, dialect: Dialect) -> None
 
 
 async def check_with_gemini(server: ScriptedServer, dialect: Dialect) -> None:
+    from google import genai
+
     async with httpx.AsyncClient() as http:  # its own, made of aiohttp, begins with a warning
         options = genai.types.HttpOptions(base_url=server.url, api_version="v1beta", httpx_async_client=http)
         sdk = genai.Client(api_key="k", http_options=options).aio

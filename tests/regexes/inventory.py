@@ -1,6 +1,7 @@
 """Every regex of the app, found in its source: a pattern that is added tomorrow is tested tomorrow."""
 
 import ast
+import functools
 import importlib
 import pathlib
 import re
@@ -27,13 +28,16 @@ class Regex(NamedTuple):
 
 
 def all_regexes() -> list[Regex]:
-    uses = _uses(*SOURCES)
+    uses: dict[str, set[str]] = {}
+    for path in SOURCES:
+        for name, methods in _uses(path).items():
+            uses.setdefault(name, set()).update(methods)
     found: dict[tuple[str, str | bytes, int], Regex] = {}
     for path in SOURCES:
         for regex in _regexes_of(path, uses):
             key = regex.place.split(":")[0], regex.pattern.pattern, regex.pattern.flags
-            methods = regex.methods | (found[key].methods if key in found else frozenset())
-            found[key] = regex._replace(methods=methods)
+            known = found[key].methods if key in found else frozenset()
+            found[key] = regex._replace(methods=regex.methods | known)
     return list(found.values())
 
 
@@ -42,7 +46,7 @@ def unreadable() -> list[tuple[str, str]]:
     return [
         (name_of(path), ast.unparse(node.args[0]))
         for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in _nodes(path)
         if is_call_of_re(node) and _evaluated(path, node) is None
     ]
 
@@ -58,9 +62,8 @@ def is_call_of_re(node: ast.AST) -> bool:
 
 
 def _regexes_of(path: pathlib.Path, uses: dict[str, set[str]]) -> Iterator[Regex]:
-    tree = ast.parse(path.read_text())
-    names = dict(_names_of_compiled(tree))
-    for node in ast.walk(tree):
+    names = dict(_names_of_compiled(path))
+    for node in _nodes(path):
         if is_call_of_re(node):
             pattern = _evaluated(path, node)
             if pattern is None:
@@ -75,8 +78,8 @@ def _regexes_of(path: pathlib.Path, uses: dict[str, set[str]]) -> Iterator[Regex
                 yield Regex(f"{name_of(path)}:{node.value.lineno}", re.compile(text), frozenset({"search"}))
 
 
-def _names_of_compiled(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(tree):
+def _names_of_compiled(path: pathlib.Path) -> Iterator[tuple[int, str]]:
+    for node in _nodes(path):
         is_assignment = isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Call)
         if is_assignment and is_call_of_re(node.value) and node.value.func.attr == "compile":
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -87,22 +90,28 @@ def _names_of_compiled(tree: ast.Module) -> Iterator[tuple[int, str]]:
                     yield id(node.value), target.attr
 
 
-def _uses(*paths: pathlib.Path) -> dict[str, set[str]]:
-    """The names in these files and how they are called; a name that is handed on may be called in any way."""
+@functools.cache
+def _nodes(path: pathlib.Path) -> list[ast.AST]:
+    """Everything in a file, read once."""
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+@functools.cache
+def _uses(path: pathlib.Path) -> dict[str, set[str]]:
+    """The names in a file and how they are called; a name that is handed on may be called in any way."""
     found: dict[str, set[str]] = {}
-    for path in paths:
-        tree = ast.parse(path.read_text())
-        calls = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
-        owners: set[int] = set()
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute) and (name := _name(node.value)):
-                owners.add(id(node.value))
-                is_at_a_place = id(node) in calls and len(calls[id(node)].args) > 1  # once for each place, maybe
-                method = "search" if node.attr in ANCHORED and is_at_a_place else node.attr
-                found.setdefault(name, set()).add(method)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load) and id(node) not in owners:
-                found.setdefault(_name(node), set()).add("search")
+    calls = {id(node.func): node for node in _nodes(path) if isinstance(node, ast.Call)}
+    owners: set[int] = set()
+    named = [node for node in _nodes(path) if isinstance(node, ast.Name | ast.Attribute)]
+    for node in named:
+        if isinstance(node, ast.Attribute) and (name := _name(node.value)):
+            owners.add(id(node.value))
+            is_at_a_place = id(node) in calls and len(calls[id(node)].args) > 1  # once for each place, maybe
+            method = "search" if node.attr in ANCHORED and is_at_a_place else node.attr
+            found.setdefault(name, set()).add(method)
+    for node in named:
+        if isinstance(node.ctx, ast.Load) and id(node) not in owners:
+            found.setdefault(_name(node), set()).add("search")
     return found
 
 

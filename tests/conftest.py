@@ -115,11 +115,8 @@ def empty_tables(postgres_url: str, _empty_all: Callable[[], None]) -> Iterator[
 
 
 @pytest.fixture
-async def database(empty_tables: str, request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    """`app.database` open on empty tables; its address. Where the app runs, it opens it itself."""
-    if "app" in request.fixturenames:
-        yield empty_tables
-        return
+async def database(empty_tables: str) -> AsyncIterator[str]:
+    """`app.database` open on empty tables; its address."""
     await app_database.open_pool(empty_tables, size=12, name="tests")
     yield empty_tables
     await app_database.close_pool()

@@ -90,9 +90,10 @@ class FileServer:
         self._linked[path] = f'X-Linked-Size: {len(content)}\r\nX-Linked-Etag: "{digest}"\r\n'
 
     def release(self) -> None:
-        """Let everything go on that is held, now and later."""
+        """Let everything go on that is held. What is asked for later is held again if `hold_after` says so again."""
         self.hold_after = None
         self._released.set()
+        self._released = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -214,7 +215,8 @@ class FileServer:
                 await asyncio.sleep(len(piece) / self.rate)
 
     async def _wait_for_release(self, reader: asyncio.StreamReader) -> None:
-        while not self._released.is_set():
+        released = self._released
+        while not released.is_set():
             if reader.at_eof():
                 raise ConnectionResetError
             await asyncio.sleep(0.01)

@@ -16,6 +16,7 @@ import pytest
 from argon2 import PasswordHasher
 from litestar import Litestar
 
+from app import database as app_database
 from app.main import create_app
 from app.settings import Settings, settings
 from app.tables.session import Session
@@ -102,9 +103,11 @@ def _app_over(database: str) -> tuple[Litestar, Any]:
 
 
 @pytest.fixture
-async def app(empty_tables: str) -> AsyncIterator[Litestar]:
+async def app(database: str) -> AsyncIterator[Litestar]:
     """The app without a worker, running on empty tables."""
-    made, guard = _app_over(empty_tables)
+    # It opens its own pool.
+    await app_database.close_pool()
+    made, guard = _app_over(database)
     made.asgi_handler = copy.copy(guard)
     async with _in_one_task(made):
         # Streams that were open before end once, so that their pages begin again.

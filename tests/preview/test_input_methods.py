@@ -41,8 +41,8 @@ async def page(browser: Browser, site: Site) -> AsyncIterator[Page]:
     await context.close()
 
 
-@pytest.fixture
-def posted(page: Page) -> list[str]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def posted(page: Page) -> list[str]:
     """What this page sends. The site's own list may show what the page of another test sent at its end."""
     found: list[str] = []
     page.on("request", lambda request: found.append(request.url) if request.method == "POST" else None)

@@ -1,8 +1,10 @@
 """axe-core in a world of its own: it sees the page, and the page's policy does not see it."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from playwright.async_api import Page
@@ -22,44 +24,67 @@ _OVERFLOW = """
 """
 
 
+#: The first is a light one, the second a dark one.
 THEMES = ("quartz", "graphite", "terminal", "solarized", "system")
-#: A light and a dark one, or every theme.
+WIDTHS = (1440, 390)
+Look = tuple[str, int]
+#: A theme and a width in pixels: the light one in both and the dark one in one of them, or each in both.
 IN_THEMES = pytest.mark.parametrize(
-    "themes", in_tiers(list(THEMES[:2]), list(THEMES)), ids=["two themes", "every theme"]
+    "looks",
+    in_tiers([*zip(THEMES[:1] * 2, WIDTHS, strict=True), (THEMES[1], WIDTHS[0])], list(product(THEMES, WIDTHS))),
+    ids=["two themes", "every theme"],
 )
 
 
-async def assert_accessible(page: Page, themes: Sequence[str], widths: Sequence[int] = (1440, 390)) -> None:
-    """Fails if axe-core finds something in one of these themes and widths, or if something is wider than a small phone."""
-    for width in widths:
-        await page.set_viewport_size({"width": width, "height": 900})
-        for theme in themes:
+async def assert_accessible(page: Page, looks: Sequence[Look]) -> None:
+    """Fails if axe-core finds something in one of these looks, or if something is wider than a small phone."""
+    async with _judging(page) as judge:
+        for theme, width in looks:
+            await page.set_viewport_size({"width": width, "height": 900})
             await page.emulate_media(color_scheme="dark" if theme == "system" else "light")
             await page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
-            assert await violations(page, contrast_only=theme != themes[0]) == [], (theme, width)
+            assert await judge(contrast_only=theme != looks[0][0]) == [], (theme, width)
     await page.set_viewport_size({"width": 360, "height": 740})
     assert await overflow(page) == []
 
 
-async def violations(page: Page, *, contrast_only: bool = False) -> list[str]:
+async def violations(page: Page) -> list[str]:
     """What axe-core has against the page as it is shown now."""
+    async with _judging(page) as judge:
+        return await judge(contrast_only=False)
+
+
+class _Judge(Protocol):
+    async def __call__(self, *, contrast_only: bool) -> list[str]: ...
+
+
+@contextlib.asynccontextmanager
+async def _judging(page: Page) -> AsyncIterator[_Judge]:
+    """axe-core in a page that stays, read once."""
     session = await page.context.new_cdp_session(page)
-    try:
-        tree = await session.send("Page.getFrameTree")
-        world = await session.send("Page.createIsolatedWorld", {"frameId": tree["frameTree"]["frame"]["id"]})
-        context = world["executionContextId"]
+    tree = await session.send("Page.getFrameTree")
+    world = await session.send("Page.createIsolatedWorld", {"frameId": tree["frameTree"]["frame"]["id"]})
 
-        async def run(expression: str) -> Any:
-            answer = await session.send(
-                "Runtime.evaluate",
-                {"expression": expression, "contextId": context, "awaitPromise": True, "returnByValue": True},
-            )
-            assert "exceptionDetails" not in answer, answer
-            return answer["result"].get("value")
+    async def run(expression: str) -> Any:
+        answer = await session.send(
+            "Runtime.evaluate",
+            {
+                "expression": expression,
+                "contextId": world["executionContextId"],
+                "awaitPromise": True,
+                "returnByValue": True,
+            },
+        )
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
 
-        await run(_SOURCE)
+    async def judge(*, contrast_only: bool) -> list[str]:
         found: list[str] = await run(_RUN % ("true" if contrast_only else "false"))
         return found
+
+    try:
+        await run(_SOURCE)
+        yield judge
     finally:
         await session.detach()
 

@@ -325,7 +325,7 @@ async def test_a_database_that_does_not_answer_is_one_sentence_without_its_passw
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
-async def test_the_address_that_creates_the_owner_is_shown_until_there_is_one(
+async def test_the_address_that_creates_the_owner_is_shown(
     server: StartProgram, database_url: str, tmp_path: pathlib.Path, host: str
 ) -> None:
     running = await server("--host", host, data=tmp_path / "data", database_url=database_url)
@@ -334,6 +334,12 @@ async def test_the_address_that_creates_the_owner_is_shown_until_there_is_one(
     given = {"data": tmp_path / "data", "DATABASE_URL": database_url}
     again = await parley("owner", "--link", **given, PARLEY_PORT=running.base_url.rpartition(":")[2], PARLEY_HOST=host)
     assert (again.code, again.out) == (0, f"Create the owner account: {running.owner_link}\n")
+
+
+async def test_the_link_that_creates_the_owner_is_made_of_the_public_address_until_there_is_one(
+    server: StartProgram, database_url: str, tmp_path: pathlib.Path
+) -> None:
+    given = {"data": tmp_path / "data", "DATABASE_URL": database_url}
     public = await parley("owner", "--link", **given, PARLEY_PUBLIC_URL="https://chat.example.org/")
     assert public.out.startswith("Create the owner account: https://chat.example.org/first-run?token=")
     assert (await parley("config", "set", "public_url", "https://stored.example.org", **given)).code == 0

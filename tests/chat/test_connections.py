@@ -18,6 +18,7 @@ from tests.authorities import Authority
 from tests.chat.conftest import Chat, working
 from tests.scripted import OPENAI, Manners, ScriptedServer
 from tests.scripted.server import DEFAULT_WORDS
+from tests.tiers import crossed
 from tests.watching import until
 
 SERVERS = [Manners.REFUSES, Manners.HANGS_UP, Manners.RESETS, Manners.CLOSES_SOON]
@@ -83,8 +84,7 @@ async def ask_on(chat: Chat, turn: Turn) -> Turn:
     return await start_turn(chat.user, turn.thread, new)
 
 
-@pytest.mark.parametrize("count", [1, 10, 50])
-@pytest.mark.parametrize("manners", SERVERS, ids=lambda manners: manners.value)
+@pytest.mark.parametrize(("manners", "count"), crossed(SERVERS, (1, 10, 50)))
 async def test_no_turn_fails(
     manners: Manners, count: int, connected: Chat, server: ScriptedServer, settings: Settings, database: str
 ) -> None:

@@ -1,10 +1,12 @@
 """The guard: what every request meets and every answer carries."""
 
+import functools
 import re
 import uuid
 
 import pytest
 import structlog
+from litestar import Litestar
 
 from app.controllers.guard import HEADERS
 from app.main import create_app
@@ -13,9 +15,14 @@ from tests.controllers.guarded import FORM, METHODS, Visitor
 from tests.people import Browser
 
 
+@functools.cache
+def _never_begun() -> Litestar:
+    return create_app(settings, with_worker=False)
+
+
 def unsafe_routes() -> list[tuple[str, str]]:
     """Every route of the app that changes something, with ids in its path."""
-    routes = create_app(settings, with_worker=False).routes
+    routes = _never_begun().routes
     paths = [(method, re.sub(r"{[^}]*}", str(uuid.UUID(int=7)), one.path)) for one in routes for method in one.methods]
     return sorted((method, path) for method, path in paths if method in METHODS)
 
@@ -149,7 +156,7 @@ async def test_the_token_changes_with_signing_in_and_out(alice: Browser) -> None
 @pytest.mark.parametrize(("method", "path"), unsafe_routes())
 async def test_no_route_is_exempt(method: str, path: str) -> None:
     # No lifespan and no database: the guard refuses before anything needs them.
-    async with Browser(create_app(settings, with_worker=False)) as browser:
+    async with Browser(_never_begun()) as browser:
         answer = await browser.request(method, path, csrf=None)
         assert answer.status_code == 403
         assert "Nothing was changed" in answer.text

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from playwright.async_api import Page, expect
@@ -52,9 +52,9 @@ _JUDGE = """
 """
 
 
-def _batches(size: int) -> Iterator[str]:
-    for start in range(0, len(PAYLOADS), size):
-        yield "\n\n".join(PAYLOADS[start : start + size])
+def _batches(payloads: Sequence[str], size: int) -> Iterator[str]:
+    for start in range(0, len(payloads), size):
+        yield "\n\n".join(payloads[start : start + size])
 
 
 async def _hostile_page(windows: Windows, person: Person) -> Page:
@@ -79,11 +79,14 @@ async def test_the_judge_sees_an_attack(windows: Windows, alice: Person) -> None
     assert await page.evaluate(_JUDGE) == ["alert,1", "href= javascript:alert(1)"]
 
 
-async def test_questions_and_streaming_answers(windows: Windows, alice: Person, models: ModelServer) -> None:
+@pytest.mark.parametrize("every", in_tiers(3, 1))
+async def test_questions_and_streaming_answers(
+    windows: Windows, alice: Person, models: ModelServer, every: int
+) -> None:
     """Each payload is a block of its own in an answer that comes in pieces of three characters, and of a question."""
     page = await _hostile_page(windows, alice)
     await page.goto("/")
-    for number, text in enumerate(_batches(45), start=1):
+    for number, text in enumerate(_batches(PAYLOADS[::every], 45), start=1):
         pieces = [text[start : start + 3] for start in range(0, len(text), 3)]
         models.say_slowly(*pieces, per_second=2000)
         await ask(page, text)
@@ -210,7 +213,9 @@ async def test_presets_and_slash_prompts(windows: Windows, alice: Person, instan
         await page.goto(path)
         await _judge(page)
     for table, path in (("preset", "/presets/{}"), ("preset", "/?preset={}"), ("slash_prompt", "/slash-prompts/{}")):
-        for row in (await instance.sql(f'SELECT id FROM {table} WHERE "user" = $1', alice.id))[:: len(texts) // 8]:
+        for row in (await instance.sql(f'SELECT id FROM {table} WHERE "user" = $1', alice.id))[
+            :: max(every, len(texts) // 8)
+        ]:
             await page.goto(path.format(row["id"]))
             await _judge(page)
             await page.goto(path.format(row["id"]) + ("/deletion" if "?" not in path else ""))

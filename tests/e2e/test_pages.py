@@ -12,7 +12,7 @@ import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from app.providers.scripted import TOUR
-from tests.axe import IN_THEMES, assert_accessible, violations
+from tests.axe import IN_THEMES, Look, assert_accessible, violations
 from tests.e2e.chatting import answers, ask, body, box, done
 from tests.e2e.instance import Instance, Person
 from tests.e2e.model_server import ModelServer
@@ -91,16 +91,16 @@ VALUES (gen_random_uuid(), $1, 'letter', 'A letter in your words', 'A {{tone:cho
 @IN_THEMES
 @pytest.mark.parametrize("path", SIGNED_IN)
 async def test_a_page_is_accessible(
-    windows: Windows, olive: Person, places: dict[str, str], path: str, themes: list[str]
+    windows: Windows, olive: Person, places: dict[str, str], path: str, looks: list[Look]
 ) -> None:
     windows.expect([404])
     page = await windows.open(olive, reduced_motion="reduce")
     await page.goto(path.format(**places))
-    await assert_accessible(page, themes)
+    await assert_accessible(page, looks)
 
 
 @IN_THEMES
-async def test_forms_with_mistakes_are_accessible(windows: Windows, olive: Person, themes: list[str]) -> None:
+async def test_forms_with_mistakes_are_accessible(windows: Windows, olive: Person, looks: list[Look]) -> None:
     windows.expect([422])
     page = await windows.open(olive, reduced_motion="reduce")
     await page.goto("/profile")
@@ -108,19 +108,19 @@ async def test_forms_with_mistakes_are_accessible(windows: Windows, olive: Perso
     await page.get_by_label("New password").fill("short")
     await page.get_by_role("button", name="Change the password").click()
     await expect(page.locator("#error-password")).to_be_visible()
-    await assert_accessible(page, themes)
+    await assert_accessible(page, looks)
     await page.goto("/")
     await box(page).fill("  ")
     await page.get_by_role("button", name="Options").click()
     await page.get_by_label("Temperature").fill("9")
     await page.locator("#composer").evaluate("form => { form.noValidate = true; form.requestSubmit() }")
     await expect(page.locator("#error-temperature")).to_be_visible()
-    await assert_accessible(page, themes)
+    await assert_accessible(page, looks)
 
 
 @IN_THEMES
 async def test_an_answer_that_runs_is_accessible(
-    windows: Windows, olive: Person, models: ModelServer, themes: list[str]
+    windows: Windows, olive: Person, models: ModelServer, looks: list[Look]
 ) -> None:
     page = await windows.open(olive, reduced_motion="reduce")
     await page.goto("/")
@@ -128,7 +128,7 @@ async def test_an_answer_that_runs_is_accessible(
     models.say_until(gate, ["# It begins\n\nand `goes` on"])
     await ask(page, "Tell me")
     await expect(body(page)).to_contain_text("goes on")
-    await assert_accessible(page, themes)
+    await assert_accessible(page, looks)
     gate.set()
     await done(page)
 
@@ -143,14 +143,14 @@ OPENERS: dict[str, Callable[[Page], Any]] = {
 @IN_THEMES
 @pytest.mark.parametrize("name", OPENERS)
 async def test_what_opens_over_a_page_is_accessible(
-    windows: Windows, olive: Person, places: dict[str, str], name: str, themes: list[str]
+    windows: Windows, olive: Person, places: dict[str, str], name: str, looks: list[Look]
 ) -> None:
     page = await windows.open(olive, reduced_motion="reduce")
     await page.goto(places["thread"])
     await OPENERS[name](page)
     if "dialog" in name:
         await expect(page.locator("#dialog")).to_be_visible()
-    await assert_accessible(page, themes, widths=(1440,))
+    await assert_accessible(page, [(theme, width) for theme, width in looks if width == 1440])
 
 
 async def test_the_drawer_of_a_phone_closes_with_a_choice(
@@ -177,12 +177,12 @@ async def test_nothing_moves_for_who_wants_it_so(windows: Windows, olive: Person
 
 @IN_THEMES
 async def test_the_menu_of_presets_is_accessible(
-    windows: Windows, olive: Person, places: dict[str, str], themes: list[str]
+    windows: Windows, olive: Person, places: dict[str, str], looks: list[Look]
 ) -> None:
     page = await windows.open(olive, reduced_motion="reduce")
     await page.goto("/")
     await page.get_by_text("Begin with a preset").click()
-    await assert_accessible(page, themes)
+    await assert_accessible(page, looks)
 
 
 async def _type_slash(page: Page, *, choose: bool = False) -> None:

@@ -41,7 +41,7 @@ async def models() -> AsyncIterator[ModelServer]:
 
 
 @pytest.mark.timeout(1_200)  # two minutes on a busy machine: one worker is started after the other
-@pytest.mark.parametrize("kills", in_tiers(8, 100))
+@pytest.mark.parametrize("kills", in_tiers(4, 100))
 async def test_killed_workers_lose_no_turn(site: Site, models: ModelServer, kills: int) -> None:
     web = await site.web()
     people = [await site.person(web.base_url) for _ in range(4)]

@@ -14,7 +14,7 @@ from app.html.stream import AnswerView, frame, render_parts
 from app.parts import Delta, ReasoningDelta, ReasoningPart, TextDelta, TextPart
 from tests.corpora.poison import TEXTS
 from tests.html.page import Page, parse
-from tests.tiers import in_tiers
+from tests.tiers import in_tiers, thinned
 
 #: What stands in one block refers to another, which a stream draws before it knows that.
 RESOLVE_LATE = {"footnotes", "footnotes in a footnote", "one long address used often"}
@@ -102,7 +102,7 @@ def test_long_poison_is_bounded(name: str) -> None:
     assert_bounded(streamed([TextDelta(text)]), text)
 
 
-@pytest.mark.parametrize("name", GROWING)
+@pytest.mark.parametrize("name", thinned(GROWING, keep=10))
 def test_what_grows_is_bounded(name: str) -> None:
     text = GROWING[name]
     final, stream = render_parts([TextPart(text)], dom="x"), streamed([TextDelta(text)])
@@ -252,7 +252,7 @@ LONE_ITEMS = {
 
 
 @pytest.mark.parametrize("size", in_tiers(*LONG))
-@pytest.mark.parametrize("name", LONE_ITEMS)
+@pytest.mark.parametrize("name", thinned(LONE_ITEMS, keep=9))
 def test_an_item_that_is_too_long_goes_on_as_another_one(name: str, size: int) -> None:
     begin, middle, end = LONE_ITEMS[name]
     text = begin + middle * (size // len(middle)) + end

@@ -69,7 +69,7 @@ def batches(total: int, chance: random.Random) -> list[int]:
     return sizes
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.parametrize("name", thinned(DOCUMENTS, keep=6))
 def test_a_page_that_watched_every_character_equals_a_fresh_one(name: str) -> None:
     deltas: list[Delta] = [TextDelta(character) for character in DOCUMENTS[name]]
     watch(deltas, [1] * len(deltas))

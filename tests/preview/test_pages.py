@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from tests.axe import IN_THEMES, assert_accessible, violations
+from tests.axe import IN_THEMES, Look, assert_accessible, violations
 from tests.chromium import MOST_MS
 from tests.preview.pages import PAGES
 from tests.preview.site import Site
@@ -47,10 +47,10 @@ _GAPS = """
 @IN_THEMES
 @pytest.mark.parametrize("path", PAGES)
 async def test_a_page_is_accessible_in_every_theme_and_width(
-    site: Site, page: Page, path: str, themes: list[str]
+    site: Site, page: Page, path: str, looks: list[Look]
 ) -> None:
     await page.goto(site.address + path)
-    await assert_accessible(page, themes)
+    await assert_accessible(page, looks)
     assert unexpected(page) == []
 
 

@@ -155,9 +155,10 @@ async def test_an_endless_answer_is_cut_at_the_limit(
     assert not outcome.finish
 
 
+@pytest.mark.parametrize("every", in_tiers(3, 1))
 @pytest.mark.parametrize("ending", [Close(), Reset()], ids=["close", "reset"])
 async def test_broken_off_after_any_byte_it_is_never_complete(
-    ending: Step, provider: Provider, server: ScriptedServer, dialect: Dialect
+    every: int, ending: Step, provider: Provider, server: ScriptedServer, dialect: Dialect
 ) -> None:
     body = dialect.text("Hel") + dialect.text("lo é𝄞")
     wire = chunk(body) + chunk(dialect.finish("stop", usage=(1, 2)))
@@ -170,7 +171,8 @@ async def test_broken_off_after_any_byte_it_is_never_complete(
         async with at_once:
             return await collect(patient.stream(question(model=f"m{size}")))
 
-    for size, outcome in enumerate(await asyncio.gather(*map(broken_off, range(len(wire))))):
+    sizes = range(0, len(wire), every)
+    for size, outcome in zip(sizes, await asyncio.gather(*map(broken_off, sizes)), strict=True):
         assert "Hello é𝄞".startswith(outcome.text), size
         if size < len(chunk(body)):
             assert isinstance(outcome.error, StreamCut | Unreachable), size

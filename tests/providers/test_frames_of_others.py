@@ -11,6 +11,7 @@ from app.providers.errors import BadAnswer, BadRequest, ModelMissing, Overloaded
 from app.providers.reasons import error_in, is_keep_alive
 from tests.providers.conftest import PATIENT, collect, question, replayed
 from tests.scripted import ANTHROPIC, OPENAI, RESPONSES, SPOKEN, Close, Dialect, ScriptedServer
+from tests.tiers import crossed
 
 EVERY = pytest.mark.parametrize("dialect", SPOKEN, ids=[each.kind for each in SPOKEN])
 SAID = "The lantern went out"
@@ -63,8 +64,7 @@ def limits() -> Limits:
 
 
 @EVERY
-@pytest.mark.parametrize("dress", ERRORS)
-@pytest.mark.parametrize("is_begun", [False, True], ids=["at-once", "after-a-word"])
+@pytest.mark.parametrize(("dress", "is_begun"), crossed(tuple(ERRORS), (False, True)))
 async def test_an_error_in_any_dress_is_one(
     dress: str, is_begun: bool, provider: Provider, server: ScriptedServer, dialect: Dialect
 ) -> None:

@@ -22,6 +22,7 @@ from tests.programs import ROOT
 from tests.providers.conftest import eventually
 from tests.providers.pulling import files, folder_of, keeper, left_in, pulled, source, tiny, told, web
 from tests.providers.test_gguf_header import write
+from tests.tiers import crossed
 
 __all__ = ["files", "keeper", "tiny", "web"]
 
@@ -81,8 +82,7 @@ async def killed_at(percent: int, keeper: LlamaCpp, files: FileServer, pull: Pul
     return part_size(keeper, pull.name)
 
 
-@pytest.mark.parametrize("percent", [1, 50, 99])
-@pytest.mark.parametrize("is_hash_known", [False, True])
+@pytest.mark.parametrize(("percent", "is_hash_known"), crossed((1, 50, 99), (False, True)))
 async def test_a_killed_pull_is_gone_on_with(
     percent: int, is_hash_known: bool, keeper: LlamaCpp, files: FileServer, tiny: bytes
 ) -> None:

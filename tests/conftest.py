@@ -48,21 +48,9 @@ class StartProgram(Protocol):
     ) -> Program: ...
 
 
-#: Tests that wait most of their time, for timers of the product and for what its servers do.
-WAITING = (
-    *("tests/faults/", "tests/children/test_pool.py", "tests/api/test_health.py", "tests/providers/test_patience.py"),
-    *("tests/chat/test_one_dead_model.py", "tests/chat/test_rendering.py", "tests/chat/test_what_servers_send.py"),
-    *("tests/controllers/test_proposals.py", "tests/controllers/test_request_heads.py"),
-    *("tests/e2e/test_dead_model.py", "tests/e2e/test_fallback.py", "tests/e2e/test_picker.py"),
-)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Spread what waits among what computes, in the order of each: so no processor is idle while all wait."""
-    waiting = [item for item in items if item.nodeid.startswith(WAITING)]
-    computing = [item for item in items if not item.nodeid.startswith(WAITING)]
-    place = {item: number / len(kind) for kind in (waiting, computing) for number, item in enumerate(kind)}
-    items.sort(key=place.__getitem__)
+    """What waits most begins first, in one process, beside what computes: at the end it would be waited for alone."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/faults/"))
 
 
 def pytest_unconfigure() -> None:

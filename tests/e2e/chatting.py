@@ -46,6 +46,7 @@ def button(page: Page, name: str) -> Locator:
 
 async def ask(page: Page, text: str) -> None:
     """Type a question and press Enter; on the page of a new thread, wait for the thread."""
+    await page.wait_for_load_state()  # before the scripts are there, Enter begins a line
     is_new = "/threads/" not in page.url
     await box(page).fill(text)
     await box(page).press("Enter")

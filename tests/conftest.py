@@ -48,9 +48,22 @@ class StartProgram(Protocol):
     ) -> Program: ...
 
 
+#: What takes long and waits a lot: in each test process one of them begins, beside three others, and short tests end it.
+FIRST = ("tests/faults/", "tests/e2e/", "tests/chat/", "tests/test_")
+
+
+@pytest.hookimpl(trylast=True)  # of those that were selected
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What waits most begins first, in one process, beside what computes: at the end it would be waited for alone."""
-    items.sort(key=lambda item: not item.nodeid.startswith("tests/faults/"))
+    """Put these at the beginnings of the parts that xdist gives to its processes."""
+    size = len(items) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    others = [item for item in items if not item.nodeid.startswith(FIRST)]
+    ordered: list[pytest.Item] = []
+    for one in FIRST:
+        first = [item for item in items if item.nodeid.startswith(one)]
+        room = max(0, size - len(first))
+        ordered += first + others[:room]
+        del others[:room]
+    items[:] = ordered + others
 
 
 def pytest_unconfigure() -> None:

@@ -58,7 +58,7 @@ def _batches(payloads: Sequence[str], size: int) -> Iterator[str]:
 
 
 async def _hostile_page(windows: Windows, person: Person) -> Page:
-    page = await windows.open(person)
+    page = await windows.open(person, reduced_motion="no-preference")  # an attack may wait for what moves
     await page.context.add_init_script(_CANARY)
     return page
 

@@ -19,6 +19,9 @@ NEW_PASSWORD = "a lamp for every quay"
     "theme", thinned(["Light Quartz", "Dark Graphite", "Solarized Dark", "Terminal Green", "Like the system"], keep=2)
 )
 async def test_a_theme_is_kept_and_seen_at_once(page: Page, theme: str) -> None:
+    await page.emulate_media(
+        reduced_motion="no-preference"
+    )  # for others the notice stays, and so has a place of its own
     await page.goto("/profile")
     await page.get_by_label("Theme").select_option(theme)
     value = await page.get_by_label("Theme").input_value()

@@ -200,7 +200,7 @@ document.addEventListener("htmx:finally:request", (event) => {
   const menu = ctx.sourceElement?.closest?.(".rename")?.closest("details");
   if (menu && ctx.response?.status < 400) {
     menu.open = false;
-    menu.querySelector("summary").focus();
+    if (document.activeElement === document.body || menu.contains(document.activeElement)) menu.querySelector("summary").focus();
   }
   if (ctx.sourceElement?.id === "options" && ctx.response?.status < 400) {
     document.getElementById("options-panel").hidePopover();

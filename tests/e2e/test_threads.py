@@ -1,8 +1,10 @@
 """Threads in the sidebar and in the header: new names, deletion, drafts, the way back."""
 
+import asyncio
+
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.e2e.chatting import answers, ask, box, done, draft_is_stored
 from tests.e2e.instance import Instance, Person, thread_of
@@ -51,6 +53,25 @@ async def test_a_new_name_from_the_sidebar_is_shown_everywhere(thread: Page) -> 
     await expect(thread.locator("h1")).to_have_text("Lamps")
 
 
+async def test_who_has_gone_on_before_a_new_name_is_stored_keeps_the_focus(thread: Page) -> None:
+    stored = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await stored.wait()
+        await route.continue_()
+
+    await thread.route("**/threads/*?_method=PATCH", hold)
+    await thread.get_by_label("Rename or delete this thread").click()
+    field = thread.locator(".bar").get_by_label("Title")
+    await field.fill("Lamps")
+    await field.press("Enter")
+    await box(thread).focus()
+    stored.set()
+    await expect(thread.locator("h1")).to_have_text("Lamps")
+    await expect(field).to_be_hidden()
+    await expect(box(thread)).to_be_focused()
+
+
 async def test_deleting_asks_first(thread: Page, instance: Instance) -> None:
     number = thread_of(thread.url)
     dialog = thread.locator("#dialog")
@@ -87,10 +108,12 @@ async def test_another_thread_is_renamed_and_deleted_from_the_sidebar_and_this_o
     await expect(thread.locator("#threads .title")).to_have_text(["Another", TITLE])
     current = thread.locator("#threads a[aria-current=page]")
     await thread.get_by_label(f"Rename or delete “{TITLE}”").click()
-    await thread.locator("#sidebar").get_by_label("Title").filter(visible=True).fill("Older")
+    field = thread.locator("#sidebar").get_by_label("Title").filter(visible=True)
+    await field.fill("Older")
     await thread.keyboard.press("Enter")
     await expect(thread.locator("#threads .title")).to_have_text(["Another", "Older"])
     await expect(current).to_have_text("Another")
+    await expect(field).to_have_count(0)  # the menu has closed
     await thread.get_by_label("Rename or delete “Older”").click()
     await thread.locator("#sidebar").get_by_role("link", name="Delete…").filter(visible=True).click()
     await thread.locator("#dialog").get_by_role("button", name="Delete").click()

@@ -1,6 +1,6 @@
-"""Renderers that break where a text asks for it: see `tests/children/broken.py`."""
+"""Renderers with time enough for a busy machine, and some that break where a text asks for it: `tests/children/broken.py`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -15,11 +15,19 @@ def poison(fault: str) -> str:
     return f"# Here\n\n```python\n[[{fault}]] <b>&\n```\n"
 
 
+@pytest.fixture(autouse=True)
+def patient_renderers() -> Iterator[None]:
+    """What computes is ended by its processor time, in tests too; the rest may take as long as it likes."""
+    usual = RENDERERS.deadline_seconds, RENDERERS.wait_seconds, RENDERERS.start_seconds
+    RENDERERS.deadline_seconds, RENDERERS.wait_seconds, RENDERERS.start_seconds = 60, 60, 60
+    yield
+    RENDERERS.deadline_seconds, RENDERERS.wait_seconds, RENDERERS.start_seconds = usual
+
+
 @pytest.fixture
 async def broken_renderers() -> AsyncIterator[None]:
-    """Children of this process obey such texts, with time enough for a busy machine."""
-    usual = RENDERERS.program, RENDERERS.deadline_seconds, RENDERERS.wait_seconds
-    RENDERERS.program, RENDERERS.deadline_seconds, RENDERERS.wait_seconds = "tests.children.broken", 60, 60
+    """Children of this process obey such texts."""
+    usual, RENDERERS.program = RENDERERS.program, "tests.children.broken"
     yield
-    RENDERERS.program, RENDERERS.deadline_seconds, RENDERERS.wait_seconds = usual
+    RENDERERS.program = usual
     await RENDERERS.close()

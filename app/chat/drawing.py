@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from app.chat import circuit
 from app.chat.cursor import Cursor
-from app.chat.rendering import PAGE_SECONDS, is_given_up, is_rendered, render_answers
+from app.chat.rendering import is_given_up, is_rendered, render_answers
 from app.chat.tree import load_running
 from app.html.feeding import feed
 from app.html.offload import with_formulas
@@ -22,10 +22,10 @@ from app.words import gettext as _
 _DIRECTION = Markup(' dir="auto"')
 
 
-async def draw(messages: Iterable[Message], person: uuid.UUID, *, seconds: float = PAGE_SECONDS) -> list[Message]:
+async def draw(messages: Iterable[Message], person: uuid.UUID, *, seconds: float | None = None) -> list[Message]:
     """Give every message its `body`, for a page of this person. Answers whose HTML is missing or old are rendered first.
 
-    `seconds`: how long all of them together are waited for.
+    `seconds`: how long all of them together are waited for, if not as long as pages do.
     """
     drawn = list(messages)
     await render_answers(drawn, person, seconds=seconds)

@@ -13,14 +13,15 @@ import structlog
 from app.database import NO_ANSWER, fetch
 from app.html.markdown import RENDERER_VERSION
 from app.html.offload import RenderersBusy, render_in_steps
+from app.html.renderers import RENDERERS
 from app.tables.message import Message
 
 log = structlog.get_logger()
 
 #: An answer that failed so often is not rendered again until its text or the renderer changes.
 MOST_FAILURES = 2
-#: A page waits this long for all its answers together: longer than a renderer may take for one.
-PAGE_SECONDS = 5.0
+#: A page waits for all its answers together this much longer than a renderer may take for one.
+PAGE_MARGIN_SECONDS = 2.0
 #: HTML is stored this much later.
 STORE_SECONDS = 0.1
 
@@ -35,7 +36,7 @@ def is_given_up(message: Message) -> bool:
     return bool(message.html_version >= RENDERER_VERSION and message.failed_renders >= MOST_FAILURES)
 
 
-async def render_answers(messages: Sequence[Message], person: uuid.UUID, *, seconds: float = PAGE_SECONDS) -> None:
+async def render_answers(messages: Sequence[Message], person: uuid.UUID, *, seconds: float | None = None) -> None:
     """Give final answers their HTML, all at once and within one deadline, and store it.
 
     What there was no time or no free renderer for, an answer lacks on this page: its colours, its formulas, or all of its
@@ -47,7 +48,8 @@ async def render_answers(messages: Sequence[Message], person: uuid.UUID, *, seco
         if message.is_final and message.role == "assistant" and not (is_rendered(message) or is_given_up(message))
     ]
     if found:
-        await asyncio.wait([rendering.task for _, rendering in found], timeout=seconds)
+        most = RENDERERS.deadline_seconds + PAGE_MARGIN_SECONDS if seconds is None else seconds
+        await asyncio.wait([rendering.task for _, rendering in found], timeout=most)
     for message, rendering in found:
         rendering.put_into(message)
 

@@ -20,11 +20,8 @@ SIZE = 2_000
 
 @pytest.fixture(autouse=True)
 async def renderers() -> AsyncIterator[None]:
-    """What computes is ended by its processor time; a busy machine has time enough for the rest."""
-    usual = RENDERERS.deadline_seconds, RENDERERS.wait_seconds
-    RENDERERS.deadline_seconds, RENDERERS.wait_seconds = 60, 60
+    """None of them lives on with the loop of the next test."""
     yield
-    RENDERERS.deadline_seconds, RENDERERS.wait_seconds = usual
     await RENDERERS.close()
 
 

@@ -3,7 +3,7 @@
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 from structlog.testing import capture_logs
@@ -29,6 +29,8 @@ from tests.html.page import Page, parse
 from tests.programs import ROOT
 from tests.tiers import soaked
 
+pytestmark = pytest.mark.usefixtures("broken_renderers")
+
 PARTS: list[Part] = [
     ReasoningPart("Let me see: $x^2$.", duration_ms=2000),
     TextPart("# Heading\n\n```python\nprint(1)\n```\n\n$$\\frac{1}{2}$$\n\n```\n$x$\n```"),
@@ -37,16 +39,6 @@ PARTS: list[Part] = [
 ]
 #: Those that are over at once: the others take seconds each, and differ in nothing that this file tests.
 QUICK = sorted(set(DEADLY) - {"hang", "hold", "burn"})
-
-
-@pytest.fixture(autouse=True)
-async def renderers() -> AsyncIterator[None]:
-    """Children that obey markers, with time enough for a busy machine."""
-    usual = RENDERERS.program, RENDERERS.deadline_seconds, RENDERERS.wait_seconds
-    RENDERERS.program, RENDERERS.deadline_seconds, RENDERERS.wait_seconds = "tests.children.broken", 60, 60
-    yield
-    RENDERERS.program, RENDERERS.deadline_seconds, RENDERERS.wait_seconds = usual
-    await RENDERERS.close()
 
 
 @pytest.fixture(autouse=True)

@@ -78,14 +78,14 @@ async def test_every_fault_has_its_error_and_keeps_the_text_before_it(
     server.script(*script(dialect))
     outcome = await collect(provider.stream(question()))
     assert type(outcome.error) is expected, outcome.error
-    # A machine that stands still is a silent server too, perhaps before the text has come.
+    # A machine that stands still is a silent server too, perhaps before the text has come, or the question has gone.
     assert outcome.text == text or (expected is TimedOut and text.startswith(outcome.text))
     assert outcome.finish == []
     sentence = outcome.error.sentence
     assert "Acme" in sentence
     assert len(sentence) < 500
     assert not any(secret in sentence for secret in (KEY, "/v1", "/api", "http://", "\n", "<"))
-    assert len(server.requests) == 1  # neither a redirect nor a retry
+    assert len(server.requests) == 1 or (expected is TimedOut and not server.requests)  # neither a redirect nor a retry
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -139,6 +139,7 @@ async def test_after_a_fault_the_next_answer_is_whole(
         server.script(*script)
         hurried = ADAPTERS[dialect.kind](provider.account, provider.client, QUICK)
         assert (await collect(hurried.stream(question()))).error
+        server.unscript()  # a machine that stood still has perhaps not asked for it
         outcome = await collect(provider.stream(question()))
         assert outcome.error is None
         assert outcome.text == "Seven quiet lanterns drift over the harbour. "

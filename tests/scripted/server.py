@@ -51,6 +51,10 @@ class ScriptedServer:
         """Queue the answer to one question."""
         self._queue.append(steps)
 
+    def unscript(self) -> None:
+        """Drop the answers that were queued and not asked for."""
+        self._queue.clear()
+
     @property
     def url(self) -> str:
         assert self._server is not None

@@ -6,6 +6,8 @@ import pytest
 
 from app.html.offload import RENDERERS
 
+#: A child has the lowest priority: beside others that compute it gets a seventieth of a processor.
+SECONDS = 240.0
 NOT_YET = "This answer is not formatted yet; here is its text."
 GIVEN_UP = "This answer could not be formatted; here is its text."
 
@@ -19,7 +21,7 @@ def poison(fault: str) -> str:
 def patient_renderers() -> Iterator[None]:
     """What computes is ended by its processor time, in tests too; the rest may take as long as it likes."""
     usual = RENDERERS.deadline_seconds, RENDERERS.wait_seconds, RENDERERS.start_seconds
-    RENDERERS.deadline_seconds, RENDERERS.wait_seconds, RENDERERS.start_seconds = 60, 60, 60
+    RENDERERS.deadline_seconds, RENDERERS.wait_seconds, RENDERERS.start_seconds = SECONDS, SECONDS, SECONDS
     yield
     RENDERERS.deadline_seconds, RENDERERS.wait_seconds, RENDERERS.start_seconds = usual
 

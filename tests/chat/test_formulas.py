@@ -21,6 +21,7 @@ from app.live import Reader
 from app.tables.message import short
 from tests.chat.conftest import Chat
 from tests.html.page import Page, parse, read_frame
+from tests.renderers import SECONDS
 from tests.scripted import LAST_CHUNK, OPENAI, Send, Wait, chunk
 from tests.server_events import read_events
 from tests.watching import until
@@ -92,7 +93,7 @@ async def test_a_page_that_watches_equals_a_fresh_one_and_the_one_without_script
     assert shown.count('<code class="math-error" dir="ltr">') == 3  # behind the second that fails none is tried
     gates[-1].set()
     await chat.final(turn.answer)
-    (final,) = await draw([await find_message(turn.answer)], chat.user, seconds=60)
+    (final,) = await draw([await find_message(turn.answer)], chat.user, seconds=SECONDS)
     assert formulas(final.body) == formulas(shown)
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)

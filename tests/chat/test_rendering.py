@@ -17,7 +17,7 @@ from app.html.offload import RENDERERS, render_message
 from app.parts import TextPart, encode_parts
 from tests.chat.conftest import Chat, html_is_stored, refusing
 from tests.chat.test_continue import cut_at_length
-from tests.renderers import GIVEN_UP, NOT_YET, poison
+from tests.renderers import GIVEN_UP, NOT_YET, SECONDS, poison
 from tests.scripted.dialects import OPENAI
 from tests.scripted.steps import Wait
 from tests.tiers import soaked
@@ -35,7 +35,7 @@ async def answered(chat: Chat, text: str) -> Turn:
 
 async def look(chat: Chat, answer: uuid.UUID) -> Any:
     """An answer as a page shows it that has time enough."""
-    (drawn,) = await draw([await find_message(answer)], chat.user, seconds=60)
+    (drawn,) = await draw([await find_message(answer)], chat.user, seconds=SECONDS)
     return drawn
 
 
@@ -87,12 +87,12 @@ async def test_html_of_a_text_that_was_continued_meanwhile_is_not_stored(chat: C
     chat.server.script(*cut_at_length("three", 7, 1))
     await continue_answer(chat.user, before)
     await chat.final(turn.answer)
-    (late,) = await draw([before], chat.user, seconds=60)  # as if it had been rendered all the while
+    (late,) = await draw([before], chat.user, seconds=SECONDS)  # as if it had been rendered all the while
     assert "three" not in late.body
     assert await cache(turn.answer) == ("", 0, 0)
     assert "three" in (await look(chat, turn.answer)).body
     assert "three" in (await cache(turn.answer))[0]
-    await draw([before], chat.user, seconds=60)
+    await draw([before], chat.user, seconds=SECONDS)
     assert "three" in (await cache(turn.answer))[0], "older HTML replaced newer"
 
 
@@ -102,7 +102,7 @@ async def test_a_failure_of_a_text_that_was_continued_meanwhile_is_not_counted(c
     chat.server.script(*cut_at_length("\nmore", 7, 1))
     await continue_answer(chat.user, before)
     await chat.final(turn.answer)
-    await draw([before], chat.user, seconds=60)
+    await draw([before], chat.user, seconds=SECONDS)
     assert await cache(turn.answer) == ("", 0, 0)
 
 
@@ -113,7 +113,7 @@ async def test_html_that_was_stored_while_the_answer_goes_on_is_gone_at_its_end(
     chat.server.script(OPENAI.head(), Wait(is_drawn), *cut_at_length("three", 7, 1)[1:])
     await continue_answer(chat.user, before)
     await chat.server.next_question(2)
-    await draw([before], chat.user, seconds=60)
+    await draw([before], chat.user, seconds=SECONDS)
     is_drawn.set()
     done = await chat.final(turn.answer)
     assert (done["content"], done["html"]) == ("One **two** three", "")
@@ -124,7 +124,7 @@ async def test_pages_that_want_the_same_answer_share_one_rendering(chat: Chat, w
     turn = await answered(chat, poison("crash"))
     messages = [await find_message(turn.answer) for _ in range(5)]
     with capture_logs() as logs:
-        await asyncio.gather(*(draw([message], chat.user, seconds=60) for message in messages))
+        await asyncio.gather(*(draw([message], chat.user, seconds=SECONDS) for message in messages))
         await look(chat, turn.answer)
     assert [log["event"] for log in logs].count("render_failed") == 2, "the five together once, then the look"
     assert {message.source_note for message in messages} == {NOT_YET}
@@ -133,15 +133,15 @@ async def test_pages_that_want_the_same_answer_share_one_rendering(chat: Chat, w
 async def test_two_processes_that_fail_at_once_count_once(chat: Chat, worker: Worker) -> None:
     turn = await answered(chat, poison("crash"))
     early, late = await find_message(turn.answer), await find_message(turn.answer)
-    await draw([early], chat.user, seconds=60)
-    await draw([late], chat.user, seconds=60)
+    await draw([early], chat.user, seconds=SECONDS)
+    await draw([late], chat.user, seconds=SECONDS)
     assert await cache(turn.answer) == ("", RENDERER_VERSION, 1)
 
 
 async def test_one_answer_that_takes_long_leaves_the_others_of_the_page_formatted(chat: Chat, worker: Worker) -> None:
     turns = [await answered(chat, text) for text in ("*one*", "*two* " * 1_000, poison("hang"))]
     await render_message([TextPart("```python\nwarm\n```")], dom="a")
-    for seconds in (4, 8, 40):  # as long as it takes to draw the others, which is done once
+    for seconds in (4, 8, 40, 200):  # as long as it takes to draw the others, which is done once
         drawn = await draw([await find_message(turn.answer) for turn in turns], chat.user, seconds=seconds)
         if not any(message.source_note for message in drawn[:2]):
             break
@@ -159,7 +159,7 @@ async def test_one_answer_that_takes_long_leaves_the_others_of_the_page_formatte
 async def test_what_takes_long_leaves_its_own_answer_formatted(slow: str, chat: Chat, worker: Worker) -> None:
     turn = await answered(chat, f"# Here\n\n**bold**\n\n{slow}\n")
     await render_message([TextPart("```python\nwarm\n```")], dom="a")
-    for seconds in (4, 8, 40):
+    for seconds in (4, 8, 40, 200):
         (drawn,) = await draw([await find_message(turn.answer)], chat.user, seconds=seconds)
         if not drawn.source_note:
             break
@@ -197,7 +197,7 @@ async def test_an_older_process_leaves_the_html_of_a_newer_one_alone(chat: Chat,
     before = await find_message(turn.answer)
     await fetch("UPDATE message SET html = 'new', html_version = $1", RENDERER_VERSION + 1)
     assert "new" in (await look(chat, turn.answer)).body
-    await draw([before], chat.user, seconds=60)
+    await draw([before], chat.user, seconds=SECONDS)
     assert await cache(turn.answer) == ("new", RENDERER_VERSION + 1, 0)
 
 
@@ -214,7 +214,7 @@ async def test_a_database_that_cannot_be_written_costs_no_page(text: str, chat: 
     assert await cache(turn.answer) == ("", 0, 0)
     message = await find_message(turn.answer)
     await close_pool()
-    (drawn,) = await draw([message], chat.user, seconds=60)
+    (drawn,) = await draw([message], chat.user, seconds=SECONDS)
     assert ("<strong>two</strong>" in drawn.body) is (text != poison("crash"))
 
 

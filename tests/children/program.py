@@ -1,6 +1,6 @@
 """`python -m tests.children.program serve`: the real program, whose renderers obey the markers of `broken.py`.
 
-`RENDERER_SECONDS` is how long they may take.
+`RENDERER_SECONDS` is how long they may take; a text waits for one a second longer.
 """
 
 import os
@@ -11,4 +11,5 @@ from app.html.renderers import RENDERERS
 if __name__ == "__main__":
     RENDERERS.program = "tests.children.broken"
     RENDERERS.deadline_seconds = float(os.environ["RENDERER_SECONDS"])
+    RENDERERS.wait_seconds = RENDERERS.deadline_seconds + 1
     main()

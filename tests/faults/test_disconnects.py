@@ -12,6 +12,7 @@ import pytest
 from app.database import new_id
 from tests.e2e.model_server import ModelServer
 from tests.faults.drawn_tab import DrawnArticle, DrawnTab
+from tests.faults.renderers import serve
 from tests.faults.site import Site, Visitor
 from tests.scripted import LAST_CHUNK, OPENAI, Paced, Repeat, Send, Wait, chunk
 from tests.tiers import in_tiers
@@ -51,7 +52,7 @@ async def test_cut_streams_leave_every_page_as_a_fresh_one(
     pieces = [chunk(OPENAI.text(ANSWER[n : n + 4])) for n in range(0, len(ANSWER), 4)]
     last = Send(chunk(OPENAI.finish("stop", (5, 99))) + LAST_CHUNK)
     models.defaults[OPENAI.kind] = (OPENAI.head(), Paced((*thoughts, *pieces), 30), Wait(gate), last)
-    web = await site.serve()
+    web = await serve(site, seconds=PROGRAM_SECONDS)
     process = psutil.Process(web.process.pid)
     alice = await site.person(web.base_url)
     turns = [await alice.begin(f"one {n}") for n in range(threads)]
@@ -97,7 +98,7 @@ async def test_seven_tabs_and_two_devices_show_the_same(site: Site, models: Mode
     pieces = tuple(chunk(OPENAI.text(ANSWER[n : n + 7])) for n in range(0, len(ANSWER), 7))
     last = Send(chunk(OPENAI.finish("stop", (5, 99))) + LAST_CHUNK)
     models.defaults[OPENAI.kind] = (OPENAI.head(), Paced(pieces, 60), Wait(gate), last)
-    web = await site.serve()
+    web = await serve(site, seconds=PROGRAM_SECONDS)
     alice = await site.person(web.base_url)
     turn = await alice.begin("one")
     tabs = [await alice.tab(turn.thread, is_prose=False).open() for _ in range(7)]

@@ -8,29 +8,14 @@ import pytest
 from app.children.pool import DEADLINE_SECONDS
 from tests.e2e.model_server import ModelServer
 from tests.faults.drawn_tab import DrawnArticle
-from tests.faults.site import UNLIMITED, Site, Visitor
-from tests.programs import Program
+from tests.faults.renderers import serve
+from tests.faults.site import Site, Visitor
 from tests.renderers import GIVEN_UP, NOT_YET, poison
 from tests.tab import ARTICLE
 from tests.tiers import soaked
 from tests.watching import PROGRAM_SECONDS, until
 
 FORMATTED = "# So\n\n```python\nprint(1)\n```\n\n$$x^2$$\n\n| a |\n|---|\n| b |\n"
-
-
-class Poisonable(Program):
-    """The program, with renderers that obey a text."""
-
-    module = "tests.children.program"
-
-
-async def serve(site: Site, *, seconds: float = DEADLINE_SECONDS) -> Program:
-    """`parley serve` with such renderers, on the site's database. Each text may take them so long."""
-    environment = {"DATABASE_URL": site.url, "PARLEY_DRAIN_SECONDS": "1", "RENDERER_SECONDS": str(seconds), **UNLIMITED}
-    new = Poisonable("serve", "--port", "0", data=site.data, environment=environment)
-    site.programs.append(new)
-    await asyncio.to_thread(new.start)
-    return new
 
 
 async def answered(person: Visitor, models: ModelServer, *texts: str) -> list[str]:
@@ -45,7 +30,7 @@ async def answered(person: Visitor, models: ModelServer, *texts: str) -> list[st
 
 @pytest.mark.parametrize("fault", ["hang", soaked("hold"), soaked("burn")])
 async def test_while_a_renderer_hangs_everything_else_is_answered(fault: str, site: Site, models: ModelServer) -> None:
-    program = await serve(site)
+    program = await serve(site, seconds=DEADLINE_SECONDS)
     alice, bob = [await site.person(program.base_url, name=name) for name in ("Alice", "Bob")]
     (healthy,) = await answered(alice, models, "**Well**")
 
@@ -70,18 +55,18 @@ async def test_while_a_renderer_hangs_everything_else_is_answered(fault: str, si
 async def test_killed_before_and_during_a_rendering_the_program_serves_again(
     fault: str, site: Site, models: ModelServer
 ) -> None:
-    program = await serve(site)
+    program = await serve(site, seconds=DEADLINE_SECONDS)
     alice = await site.person(program.base_url)
     (thread,) = await answered(alice, models, poison(fault))
     await asyncio.to_thread(program.kill, with_children=False)
-    again = await serve(site)
+    again = await serve(site, seconds=DEADLINE_SECONDS)
     alice = await site.device(alice, again.base_url)
     page = asyncio.create_task(alice.client.get(f"/threads/{thread}"))
     await asyncio.sleep(0.5)
     await asyncio.to_thread(again.kill, with_children=False)
     await asyncio.gather(page, return_exceptions=True)
     await until("its renderers end by themselves", lambda: not again.living_descendants(), PROGRAM_SECONDS)
-    third = await serve(site)
+    third = await serve(site, seconds=DEADLINE_SECONDS)
     alice = await site.device(alice, third.base_url)
     row = await site.row("SELECT status, content FROM message WHERE role = 'assistant'")
     assert (row["status"], row["content"]) == ("complete", poison(fault))
@@ -101,7 +86,7 @@ async def test_killed_before_and_during_a_rendering_the_program_serves_again(
 
 
 async def test_alice_keeps_the_renderers_busy_and_bob_reads_his_answer(site: Site, models: ModelServer) -> None:
-    program = await serve(site)
+    program = await serve(site, seconds=DEADLINE_SECONDS)
     alice, bob = [await site.person(program.base_url, name=name) for name in ("Alice", "Bob")]
 
     async def reads_meanwhile() -> bool:

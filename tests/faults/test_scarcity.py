@@ -20,6 +20,7 @@ from tests.conftest import StartProgram
 from tests.e2e.model_server import ModelServer
 from tests.faults.clusters import Cluster, full_disk, small_cluster
 from tests.faults.relay import Relay, to_port
+from tests.faults.renderers import serve
 from tests.faults.site import Site, Visitor, held, paced, words
 from tests.scripted import LAST_CHUNK, OPENAI, Paced, chunk
 from tests.watching import PROGRAM_SECONDS, until
@@ -147,7 +148,7 @@ async def test_a_line_that_goes_silent_holds_nothing_up_and_is_given_up(site: Si
     pieces = [f"w{number} {'on ' * 200}" for number in range(600)]
     last = chunk(OPENAI.finish("stop", (5, 600))) + LAST_CHUNK
     models.defaults[OPENAI.kind] = (OPENAI.head(), Paced((*(chunk(OPENAI.text(piece)) for piece in pieces), last), 60))
-    web = await site.serve(environment={"PARLEY_METRICS_TOKEN": TOKEN})
+    web = await serve(site, seconds=PROGRAM_SECONDS, environment={"PARLEY_METRICS_TOKEN": TOKEN})
     alice = await site.person(web.base_url)
     turn = await alice.begin("one")
     async with Relay(to_port(int(web.base_url.rpartition(":")[2]))) as relay:

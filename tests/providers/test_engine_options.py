@@ -107,9 +107,8 @@ async def test_the_list_of_models_says_what_is_loaded(local: LlamaCpp, engines: 
 
 
 async def test_unloading_breaks_off_what_is_being_written(local: LlamaCpp, engines: Engines, path: Path) -> None:
-    for _ in range(
-        5
-    ):  # it is faster than a test: held still, so that it cannot finish; where it has, it is asked again
+    # It is faster than a test: held still, so that it cannot finish; where it has, it is asked again.
+    for _ in range(5):
         events = local.stream(ask(max_tokens=None))
         await anext(events)
         [child] = children()

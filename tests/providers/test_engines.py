@@ -36,9 +36,8 @@ async def test_a_larger_context_replaces_the_child_and_a_smaller_one_does_not(lo
 
 
 async def test_a_child_killed_in_mid_answer_fails_that_answer_only(local: LlamaCpp) -> None:
-    for _ in range(
-        5
-    ):  # it is faster than a test: held still, so that it cannot finish; where it has, it is asked again
+    # It is faster than a test: held still, so that it cannot finish; where it has, it is asked again.
+    for _ in range(5):
         events = local.stream(ask(max_tokens=None))
         first = await anext(events)
         assert isinstance(first, TextDelta)

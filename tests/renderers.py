@@ -6,7 +6,7 @@ import pytest
 
 from app.html.offload import RENDERERS
 
-#: A child has the lowest priority: beside others that compute it gets a seventieth of a processor.
+#: A child has a tenth of our weight (`NICENESS` in `app/children/child.py`): beside test processes that compute it starves.
 SECONDS = 240.0
 NOT_YET = "This answer is not formatted yet; here is its text."
 GIVEN_UP = "This answer could not be formatted; here is its text."

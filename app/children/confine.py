@@ -25,7 +25,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 def confine(limits: Limits) -> None:
-    """Apply all limits. Import everything first: the account `NOBODY` often cannot read our files."""
+    """Apply all limits. To be called after the last import: the account `NOBODY` may be unable to read our files."""
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_AS, limits.memory_bytes)
     _limit(resource.RLIMIT_NOFILE, limits.open_files)

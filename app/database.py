@@ -44,12 +44,8 @@ AWAY = (*GONE, *UNWRITABLE)
 #: Everything that a question to the database may come to instead of an answer: for who can do without one.
 NO_ANSWER = (*AWAY, asyncpg.PostgresError, RuntimeError)
 
-#: How long a request waits for a connection of the pool while all are in use.
-ACQUIRE_SECONDS = 10.0
 #: A connection beside the pool whose statement takes longer than this is taken for dead, and made anew.
 OWN_STATEMENT_SECONDS = 15.0
-#: How long a Postgres that accepts connections and says nothing is tried again at the start.
-OPENING_SECONDS = 10.0
 
 
 class _Transaction(PostgresTransaction):
@@ -111,6 +107,13 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]  # it has no types
 
 
 class _Engine(PostgresEngine):
+    #: How long a request waits for a connection of the pool while all are in use.
+    acquire_seconds = 10.0
+    #: How long a connection may take to be made.
+    connect_seconds = 5.0
+    #: How long a Postgres that accepts connections and says nothing is tried again at the start.
+    opening_seconds = 10.0
+
     async def check_version(self) -> None:
         """Nothing: Piccolo would connect to a default address while modules are imported. `doctor` looks instead."""
 
@@ -133,11 +136,11 @@ async def open_pool(
         "min_size": 1,
         "max_size": size,
         "max_inactive_connection_lifetime": 300.0,
-        "timeout": 5.0,
+        "timeout": engine.connect_seconds,
         "command_timeout": statement_timeout_seconds,
         "server_settings": {"application_name": name, "timezone": "UTC"},
     }
-    deadline, opened = time.monotonic() + OPENING_SECONDS, None
+    deadline, opened = time.monotonic() + engine.opening_seconds, None
     while opened is None:
         try:
             opened = await asyncpg.create_pool(**engine.config, connection_class=_Connection, init=_plan_once)
@@ -195,7 +198,7 @@ def as_row(table: type[R], columns: Mapping[str, Any]) -> R:
 
 def _patience() -> float | None:
     """How long to wait for a connection. None where one is free: asyncpg makes a task of every wait that has a limit."""
-    return None if pool().get_idle_size() else ACQUIRE_SECONDS
+    return None if pool().get_idle_size() else engine.acquire_seconds
 
 
 async def fetch_row(statement: str, *arguments: Any) -> asyncpg.Record | None:
@@ -253,7 +256,7 @@ async def own_connection(url: str, *, name: str) -> AsyncIterator["asyncpg.Conne
     """A connection beside the pool, for LISTEN and for locks that live as long as the connection."""
     connection = await asyncpg.connect(
         url,
-        timeout=5.0,
+        timeout=engine.connect_seconds,
         command_timeout=OWN_STATEMENT_SECONDS,
         server_settings={"application_name": name, "timezone": "UTC"},
     )

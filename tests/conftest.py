@@ -127,6 +127,13 @@ def empty_tables(postgres_url: str, _empty_all: Callable[[], None]) -> Iterator[
     take_stored({})
 
 
+@pytest.fixture(autouse=True)
+def patient_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test process that stood still has waited for none of its connections as long as the clock says."""
+    for limit in ("acquire_seconds", "connect_seconds", "opening_seconds"):
+        monkeypatch.setattr(app_database.engine, limit, 240.0)
+
+
 @pytest.fixture
 async def database(empty_tables: str) -> AsyncIterator[str]:
     """`app.database` open on empty tables; its address."""

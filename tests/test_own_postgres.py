@@ -67,8 +67,11 @@ async def test_a_pooler_that_shares_sessions_is_found_out(database_url: str, ses
             await open_address(f"postgres://postgres@127.0.0.1:{port}/x")
 
 
-async def test_one_that_was_silent_for_a_moment_is_asked_again(database_url: str) -> None:
+async def test_one_that_was_silent_for_a_moment_is_asked_again(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As Postgres is on a machine that stands still just as the pool is opened."""
+    monkeypatch.setattr(database.engine, "connect_seconds", 0.5)
     parts = urllib.parse.urlsplit(database_url)
     folder = dict(urllib.parse.parse_qsl(parts.query))["host"]
 

@@ -1,9 +1,11 @@
 """Errors: a sentence, an id and a way on, for pages, for htmx and for programs."""
 
+import contextlib
 import uuid
 
 import pytest
 
+from app.database import engine, pool
 from tests.controllers.guarded import FAILURES, Visitor
 from tests.controllers.threads import converse
 from tests.people import Browser
@@ -72,6 +74,19 @@ async def test_without_the_database_what_is_not_there_is_still_said(visitor: Vis
 async def test_what_may_work_a_moment_later_can_be_tried_again(visitor: Visitor) -> None:
     page = await visitor.get("/failure?of=gone")
     assert '<a class="button primary" href="/failure">Try again</a>' in page.text
+
+
+async def test_who_finds_every_connection_in_use_waits_a_while_and_is_told(
+    alice: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "acquire_seconds", 0.2)
+    async with contextlib.AsyncExitStack() as in_use:
+        for _ in range(pool().get_max_size()):
+            await in_use.enter_async_context(pool().acquire())
+        page = await alice.get("/profile")
+    assert page.status_code == 503
+    assert "The database is away for a moment." in page.text
+    assert (await alice.get("/profile")).status_code == 200
 
 
 async def test_wrong_methods_say_the_right_ones(visitor: Visitor) -> None:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from app import postmaster
-from app.database import close_pool, fetch, new_id, open_pool
+from app.database import close_pool, engine, fetch, new_id, open_pool
 from app.embedded import EmbeddedPostgres
 from tests.clusters import fresh_database
 from tests.conftest import StartProgram
@@ -98,11 +98,14 @@ async def test_answers_go_on_through_a_restart_of_postgres(
     await site.until(_ARE_CONNECTED, 12, ["parley live reader", "parley live writer", "parley queue", "parley worker"])
 
 
-async def test_the_pool_opens_on_a_machine_that_takes_seconds_for_it(postgres: EmbeddedPostgres) -> None:
+async def test_the_pool_opens_on_a_machine_that_takes_longer_than_a_connection_may(
+    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "connect_seconds", 0.5)
     async with Relay(to_socket(str(postmaster.socket_folder(postgres.folder) / ".s.PGSQL.5432"))) as relay:
         relay.flowing.clear()
         opening = asyncio.create_task(open_pool(f"postgresql://postgres@127.0.0.1:{relay.port}/postgres", size=1))
-        await asyncio.sleep(6)
+        await asyncio.sleep(1)
         relay.flowing.set()
         await opening
         assert await fetch("SELECT 1")

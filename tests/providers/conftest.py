@@ -5,7 +5,8 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+import signal
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -204,6 +205,23 @@ def children() -> list[int]:
             if is_left or "llamacpp_server" in " ".join(child.cmdline()):
                 found.append(child.pid)
     return found
+
+
+async def broken_off(local: LlamaCpp, break_off: Callable[[int], Awaitable[None]]) -> Outcome:
+    """An answer whose engine, a process with this number, is held still in the midst of it and then broken off.
+
+    An engine is faster than a test: one that had finished before it was held is asked again.
+    """
+    for _ in range(5):
+        events = local.stream(ask(max_tokens=None))
+        assert isinstance(await anext(events), TextDelta)
+        [child] = children()
+        os.kill(child, signal.SIGSTOP)
+        await break_off(child)
+        outcome = await collect(events)
+        if outcome.error is not None:
+            break
+    return outcome
 
 
 def conversation(*, continues: bool) -> ChatRequest:

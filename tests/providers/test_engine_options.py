@@ -5,7 +5,6 @@ import os
 import signal
 from pathlib import Path
 
-import psutil
 import pytest
 
 from app.providers.engine import EngineState
@@ -13,7 +12,7 @@ from app.providers.engines import Engines
 from app.providers.errors import BadAnswer, StreamCut
 from app.providers.keeping import EngineOptions
 from app.providers.llamacpp import LlamaCpp
-from tests.providers.conftest import ask, children, collect, eventually
+from tests.providers.conftest import ask, broken_off, children, collect, eventually
 
 
 @pytest.fixture
@@ -107,18 +106,11 @@ async def test_the_list_of_models_says_what_is_loaded(local: LlamaCpp, engines: 
 
 
 async def test_unloading_breaks_off_what_is_being_written(local: LlamaCpp, engines: Engines, path: Path) -> None:
-    # It is faster than a test: held still, so that it cannot finish; where it has, it is asked again.
-    for _ in range(5):
-        events = local.stream(ask(max_tokens=None))
-        await anext(events)
-        [child] = children()
-        psutil.Process(child).suspend()
+    async def unload(child: int) -> None:
         await engines.unload(path)
         assert children() == []
-        outcome = await collect(events)
-        if outcome.error:
-            break
-    assert isinstance(outcome.error, StreamCut)
+
+    assert isinstance((await broken_off(local, unload)).error, StreamCut)
     assert engines.states() == []
 
 

@@ -10,13 +10,12 @@ from pathlib import Path
 import httpx
 import psutil
 
-from app.parts import TextDelta
 from app.providers.base import Account
 from app.providers.engines import Engines
 from app.providers.errors import BadAnswer, StreamCut, Unreachable
 from app.providers.llamacpp import LlamaCpp
 from tests.programs import lives
-from tests.providers.conftest import ask, children, collect, eventually
+from tests.providers.conftest import ask, broken_off, children, collect, eventually
 
 
 async def test_many_first_uses_start_one_child(local: LlamaCpp) -> None:
@@ -36,22 +35,18 @@ async def test_a_larger_context_replaces_the_child_and_a_smaller_one_does_not(lo
 
 
 async def test_a_child_killed_in_mid_answer_fails_that_answer_only(local: LlamaCpp) -> None:
-    # It is faster than a test: held still, so that it cannot finish; where it has, it is asked again.
-    for _ in range(5):
-        events = local.stream(ask(max_tokens=None))
-        first = await anext(events)
-        assert isinstance(first, TextDelta)
-        [child] = children()
-        os.kill(child, signal.SIGSTOP)
+    killed = []
+
+    async def kill(child: int) -> None:
         os.kill(child, signal.SIGKILL)
-        outcome = await collect(events)
-        if outcome.error:
-            break
+        killed.append(child)
+
+    outcome = await broken_off(local, kill)
     assert isinstance(outcome.error, StreamCut)
     assert outcome.finish == []
     again = await collect(local.stream(ask()))
     assert again.error is None
-    assert children() != [child]
+    assert children() != killed[-1:]
 
 
 async def test_a_child_that_ended_while_idle_is_started_again(local: LlamaCpp, engines: Engines, folder: Path) -> None:

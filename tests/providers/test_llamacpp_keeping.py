@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 from app.providers.errors import BadAnswer, BadRequest, ModelMissing, StreamCut
 from app.providers.keeping import EngineOptions, Keeper, Pull, SourceRefused
 from app.providers.llamacpp import LlamaCpp
-from tests.providers.conftest import ask, children, collect
+from tests.providers.conftest import ask, broken_off, children, collect
 from tests.providers.pulling import told
 from tests.tiny_gguf import CHAT_TEMPLATE, CONTEXT
 
@@ -61,19 +60,15 @@ async def test_a_model_that_cannot_be_loaded_says_why(local: LlamaCpp, folder: P
 
 async def test_deleting_unloads_first(local: LlamaCpp, folder: Path) -> None:
     content = (folder / "tiny.gguf").read_bytes()
-    for _ in range(5):  # as in test_engines: held still, so that it cannot finish; where it has, it is asked again
-        (folder / "tiny.gguf").write_bytes(content)
-        events = local.stream(ask(max_tokens=None))
-        await anext(events)
-        os.kill(children()[0], signal.SIGSTOP)
+
+    async def delete(child: int) -> None:
         await local.delete("tiny")
         assert children() == []
-        outcome = await collect(events)
-        if outcome.error:
-            break
-    assert isinstance(outcome.error, StreamCut)
-    assert os.listdir(folder) == []
-    assert await local.list_models() == []
+        assert os.listdir(folder) == []
+        assert await local.list_models() == []
+        (folder / "tiny.gguf").write_bytes(content)  # in case it is asked again
+
+    assert isinstance((await broken_off(local, delete)).error, StreamCut)
 
 
 async def test_of_a_link_only_the_link_is_deleted(

@@ -16,10 +16,11 @@ os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", os.environ["PARLEY_DATA"])
 import asyncio
 import contextlib
 import functools
+import gc
 import itertools
 import pathlib
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from typing import Protocol
 
 import asyncpg
@@ -50,6 +51,17 @@ class StartProgram(Protocol):
 
 #: What takes long and waits a lot: in each test process one of them begins, beside three others, and short tests end it.
 FIRST = ("tests/faults/", "tests/e2e/", "tests/chat/", "tests/test_")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported and collected stays to the end: none of it is garbage to be looked for, now or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(trylast=True)  # of those that were selected

@@ -21,7 +21,9 @@ async def browser() -> AsyncIterator["Browser"]:
     # Nothing is asserted by how long it takes: no test gives a shorter time of its own.
     expect.set_options(timeout=chromium.MOST_MS)
     async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(executable_path=chromium.on_path(), args=chromium.FLAGS)
+        started = await playwright.chromium.launch(
+            executable_path=chromium.on_path(), args=chromium.FLAGS, timeout=2 * chromium.MOST_MS
+        )
         yield started
         with contextlib.suppress(TimeoutError):  # it sometimes never says that it has closed; the driver takes it along
             async with asyncio.timeout(20):

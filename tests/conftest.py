@@ -32,7 +32,7 @@ from app.settings import take_stored
 from tests.clusters import fresh_database, running_cluster
 from tests.programs import Program
 
-pytest_plugins = ["tests.browsers", "tests.people", "tests.renderers"]
+pytest_plugins = ["tests.browsers", "tests.patience", "tests.people", "tests.renderers"]
 
 
 class StartProgram(Protocol):
@@ -137,13 +137,6 @@ def empty_tables(postgres_url: str, _empty_all: Callable[[], None]) -> Iterator[
     take_stored({})
     yield postgres_url
     take_stored({})
-
-
-@pytest.fixture(autouse=True)
-def patient_database(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test process that stood still has waited for none of its connections as long as the clock says."""
-    for limit in ("acquire_seconds", "connect_seconds", "opening_seconds"):
-        monkeypatch.setattr(app_database.engine, limit, 240.0)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from tests.clusters import run_sql
 from tests.conftest import StartProgram
 from tests.dump import dump
 from tests.programs import ROOT, SECONDS, Program, free_port
+from tests.watching import until
 
 PASSWORD = "a quiet reading room"
 
@@ -371,7 +372,11 @@ async def test_a_worker_answers_on_a_port_of_its_own_where_one_is_set(
     given = {"PARLEY_WORKER_PORT": str(port), "PARLEY_METRICS_TOKEN": "a-token-of-monitoring"}
     running = await program("worker", database_url=database_url, environment=given, wait_for="worker is ready")
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=SECONDS) as client:
-        assert (await client.get("/health")).status_code == 200
+
+        async def is_healthy() -> bool:
+            return (await client.get("/health")).status_code == 200
+
+        await until("its health", is_healthy)
         assert (await client.get("/metrics")).status_code == 401
         await until_it_lives(client)
         assert (await client.get("/sign-in")).status_code == 404

@@ -17,7 +17,7 @@ import pytest
 
 from app import __version__
 from app.providers.model_files import PACKAGES
-from tests.programs import ROOT, Program
+from tests.programs import ROOT, SECONDS, Program
 
 SHIPPED = ("templates", "static", "migrations", "locale")
 
@@ -88,11 +88,12 @@ def test_an_installed_parley_serves_from_any_folder(wheel: pathlib.Path, tmp_pat
     running.python = str(tmp_path / "venv" / "bin" / "python")
     running.start()
     try:
-        page = httpx.get(running.base_url, follow_redirects=True)
+        page = httpx.get(running.base_url, timeout=SECONDS, follow_redirects=True)
         assert page.status_code == 200
         assert page.url.path == "/first-run"
         (stylesheet, *_) = re.findall(r'href="(/static/[^"]+\.css[^"]*)"', page.text)
-        assert httpx.get(running.base_url + stylesheet).headers["content-type"].startswith("text/css")
+        styles = httpx.get(running.base_url + stylesheet, timeout=SECONDS)
+        assert styles.headers["content-type"].startswith("text/css")
     finally:
         running.stop()
     assert list(elsewhere.iterdir()) == []

@@ -26,7 +26,6 @@ T = TypeVar("T")
 E = TypeVar("E")
 
 EVENT_STREAM, NDJSON = "text/event-stream", "application/x-ndjson"
-JSON_SECONDS = 15.0
 MAX_ERROR_BYTES = 64 * 1024
 MAX_JSON_BYTES = 16 * 1024 * 1024
 _PIECE_BYTES = 256 * 1024
@@ -36,8 +35,10 @@ class Wire:
     """An account's line to its server. The key travels as a bearer token, or as it is in the header `key_header`.
 
     Paths may end in a query, which goes behind that of the base URL; what stands in one unencoded is encoded.
-    `json_seconds`: how long an answer may take that is not streamed.
     """
+
+    json_seconds = 15.0
+    """How long an answer may take that is not streamed."""
 
     content_type = "application/json"
     headers: ClassVar[Mapping[str, str]] = {}
@@ -50,13 +51,14 @@ class Wire:
         limits: Limits,
         *,
         key_header: str = "",
-        json_seconds: float = JSON_SECONDS,
+        json_seconds: float | None = None,
     ) -> None:
         self.account = account
         self.client = client
         self.limits = limits
         self.key_header = key_header
-        self.json_seconds = json_seconds
+        if json_seconds is not None:
+            self.json_seconds = json_seconds
 
     def encode(self, body: dict[str, Any]) -> bytes:
         return msgspec.json.encode(body)

@@ -12,4 +12,5 @@ if __name__ == "__main__":
     RENDERERS.program = "tests.children.broken"
     RENDERERS.deadline_seconds = float(os.environ["RENDERER_SECONDS"])
     RENDERERS.wait_seconds = RENDERERS.deadline_seconds + 1
+    RENDERERS.start_seconds = 240.0
     main()

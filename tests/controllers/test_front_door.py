@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import time
 from typing import Any
 
@@ -11,7 +12,9 @@ import structlog
 from litestar import Litestar
 
 from app.cli.front_door import LOG_SECONDS, FrontDoor, Limits, network_of
+from app.controllers import form_reader
 from app.controllers.border import is_trusted, networks_of
+from app.controllers.receiving import Deadline
 from tests.controllers.raw import GET, Address, Raw, echo, live
 from tests.people import Browser
 from tests.watching import until
@@ -244,8 +247,12 @@ async def test_of_signed_in_people_s_idle_connections_there_is_an_end_too(app: L
         assert not any(raw.is_closed() for raw in streams)
 
 
-async def test_of_signed_in_people_s_half_sent_bodies_there_is_an_end(app: Litestar, alice: Browser) -> None:
+async def test_of_signed_in_people_s_half_sent_bodies_there_is_an_end(
+    app: Litestar, alice: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The session is looked up before a large body has come. Such connections counted as busy and had no limit."""
+    # None of them is refused because it is slow.
+    monkeypatch.setattr(form_reader, "Deadline", functools.partial(Deadline, most_seconds=600.0, grace_seconds=600.0))
     length = b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 70000\r\n\r\na"
     half = signed_in(alice, "/threads").replace(b"GET", b"POST")[:-2] + length
     door = FrontDoor(limits=Limits(signed_in_waiting=8, burst_seconds=0.05))

@@ -29,13 +29,6 @@ NOTHING = whole(b"404 page not found", 404, "text/plain")
 NO_LIST = whole(b'{"data": 7, "models": 7}')
 
 
-@pytest.fixture
-async def impatient() -> AsyncIterator[httpx.AsyncClient]:
-    async with make_client() as client:
-        client.timeout = httpx.Timeout(None, connect=0.3)
-        yield client
-
-
 @pytest.fixture(params=WITHOUT_TLS)
 async def plain(request: pytest.FixtureRequest) -> AsyncIterator[tuple[str, int]]:
     """What it does, and its port."""
@@ -61,18 +54,20 @@ async def failure_of(account: Account, client: httpx.AsyncClient, kind: str = "o
 
 @pytest.mark.parametrize(("path", "shown"), [("/v1", "/v1"), ("/", ""), ("/of-ann/v1", "/…")])
 async def test_http_is_proposed_to_who_typed_https(
-    plain: tuple[str, int], impatient: httpx.AsyncClient, path: str, shown: str
+    plain: tuple[str, int], client: httpx.AsyncClient, path: str, shown: str
 ) -> None:
     what, port = plain
-    error = await failure_of(Account("Acme", f"https://localhost:{port}{path}", KEY), impatient)
+    if what == "waits":
+        client.timeout = httpx.Timeout(None, connect=0.3)
+    error = await failure_of(Account("Acme", f"https://localhost:{port}{path}", KEY), client)
     assert isinstance(error, Unreachable)
     assert WITHOUT_TLS[what] in error.sentence
     assert error.sentence.endswith(f" Did you mean http://localhost:{port}{shown}?")
 
 
-async def test_http_is_not_proposed_to_who_typed_it(impatient: httpx.AsyncClient) -> None:
+async def test_http_is_not_proposed_to_who_typed_it(client: httpx.AsyncClient) -> None:
     for url in ("http://127.0.0.1:9/v1", "https://127.0.0.1:9/v1"):
-        error = await failure_of(Account("Acme", url), impatient)
+        error = await failure_of(Account("Acme", url), client)
         assert error.sentence == "Acme could not be reached at 127.0.0.1:9. Is it running?"
 
 

@@ -29,10 +29,11 @@ import pytest
 from app import database as app_database
 from app.embedded import EmbeddedPostgres
 from app.settings import take_stored
+from tests import patience
 from tests.clusters import fresh_database, running_cluster
 from tests.programs import Program
 
-pytest_plugins = ["tests.browsers", "tests.patience", "tests.people", "tests.renderers"]
+pytest_plugins = ["tests.browsers", "tests.people", "tests.renderers"]
 
 
 class StartProgram(Protocol):
@@ -137,6 +138,13 @@ def empty_tables(postgres_url: str, _empty_all: Callable[[], None]) -> Iterator[
     take_stored({})
     yield postgres_url
     take_stored({})
+
+
+@pytest.fixture(autouse=True)
+def patient_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that waits for such a limit sets its own."""
+    for owner, name in patience.LIMITS:
+        monkeypatch.setattr(owner, name, patience.SECONDS)
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
-"""Limits of ours that a test is not about, lengthened: a process that stood still has not waited as long as its clock says."""
+"""Limits of ours that a test is not about, lengthened: who stood still has not waited as long as the clock says.
 
-import pytest
+`conftest.py` lengthens them for the test process; `python -m tests.patience …` is the real program with these limits.
+"""
 
 from app.chat import introduction
+from app.cli import main
 from app.database import engine
 from app.providers import client, probing, unreachable
 from app.providers.http import Wire
@@ -20,9 +22,7 @@ LIMITS: tuple[tuple[object, str], ...] = (
     (introduction, "GUESSING_SECONDS"),
 )
 
-
-@pytest.fixture(autouse=True)
-def patient_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test that waits for such a limit sets its own."""
-    for owner, name in LIMITS:
-        monkeypatch.setattr(owner, name, SECONDS)
+if __name__ == "__main__":
+    for _owner, _name in LIMITS:
+        setattr(_owner, _name, SECONDS)
+    main()

@@ -184,7 +184,10 @@ async def test_a_good_call_in_between_begins_the_count_anew(chat: Chat) -> None:
     assert not await is_open(chat.model)
 
 
-async def test_answers_are_noted_now_and_then_where_nothing_had_failed(chat: Chat, provider: uuid.UUID) -> None:
+async def test_answers_are_noted_now_and_then_where_nothing_had_failed(
+    chat: Chat, provider: uuid.UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(circuit, "NOTED_SECONDS", 240.0)
     found = await circuit_of(chat.model)
     await found.note_success()
     noted = (await provider_row(provider))["answered_at"]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from app import postmaster
+from app.chat import resolution
 from app.chat.resolution import FROZEN_SECONDS, LOOK_SECONDS, SILENT_SECONDS, resolve
 from app.database import close_pool, fetch, fetch_row, open_pool, own_connection
 from app.embedded import EmbeddedPostgres
@@ -186,7 +187,14 @@ async def test_two_who_look_at_once_resolve_once(chat: Chat) -> None:
     assert statuses == ["queued", "interrupted"] * 5
 
 
-async def test_a_queued_answer_whose_job_is_gone_gets_one_new_job(chat: Chat) -> None:
+@pytest.fixture
+def immortal_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is declared dead because this process stood still."""
+    monkeypatch.setattr(resolution, "SILENT_SECONDS", 240.0)
+    monkeypatch.setattr(resolution, "FROZEN_SECONDS", 240.0)
+
+
+async def test_a_queued_answer_whose_job_is_gone_gets_one_new_job(chat: Chat, immortal_workers: None) -> None:
     await register(1, silent_seconds=0)
     await chat.ask()
     await fetch("DELETE FROM pgqueuer")
@@ -199,9 +207,9 @@ async def test_a_queued_answer_whose_job_is_gone_gets_one_new_job(chat: Chat) ->
     assert await count_jobs() == 1
 
 
-@pytest.mark.parametrize(("heartbeat_seconds", "jobs"), [(3, 1), (11, 2)])
+@pytest.mark.parametrize(("heartbeat_seconds", "jobs"), [(-60, 1), (11, 2)])
 async def test_an_answer_that_waits_within_a_worker_is_no_orphan(
-    chat: Chat, heartbeat_seconds: float, jobs: int
+    chat: Chat, heartbeat_seconds: float, jobs: int, immortal_workers: None
 ) -> None:
     await register(1, silent_seconds=0)
     await chat.ask()
@@ -227,7 +235,7 @@ async def test_without_any_worker_a_question_is_given_up_and_says_so(chat: Chat)
 
 async def test_a_question_is_not_given_up_just_after_the_last_worker_died(chat: Chat) -> None:
     """Its successor may be starting."""
-    await register(DEAD, silent_seconds=7)
+    await register(DEAD, silent_seconds=-60)  # just now, on a machine of any speed; and dead, for its lock is free
     turn = await chat.ask()
     await fetch("UPDATE generation SET queued_at = now() - interval '1 minute'")
     await look()

@@ -34,6 +34,12 @@ async def fresh(postgres: EmbeddedPostgres, tmp_path: pathlib.Path) -> AsyncIter
             yield started
 
 
+class Patient(Program):
+    """The program, with time enough for servers that stand still with the test."""
+
+    module = "tests.patience"
+
+
 @contextlib.contextmanager
 def running(
     postgres: EmbeddedPostgres, data: pathlib.Path, models: ModelServer, settings: Mapping[str, str] | None = None
@@ -41,7 +47,7 @@ def running(
     """The program with a database of its own, for as long as the block lasts."""
     with fresh_database(postgres) as url:
         environment = {"DATABASE_URL": url, "PARLEY_DRAIN_SECONDS": "0", **(settings or {})}
-        program = Program("serve", "--port", "0", data=data, environment=environment).start()
+        program = Patient("serve", "--port", "0", data=data, environment=environment).start()
         try:
             yield Instance(program, url, models)
         finally:

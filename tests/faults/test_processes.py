@@ -59,9 +59,9 @@ async def test_a_worker_that_is_told_to_end_drains(site: Site, models: ModelServ
     hasty = await site.worker(environment={"PARLEY_DRAIN_SECONDS": "0.5", "PARLEY_MAX_GENERATIONS": "3"})
     turns = [await alice.begin(f"two {n}") for n in range(5)]
     await site.until("SELECT count(DISTINCT generation_id) = 8 FROM delta")
+    await site.keep_waiting()
     models.defaults[OPENAI.kind] = paced("w", 40, 20)
     assert await asyncio.to_thread(hasty.stop) == 0
-    await site.keep_waiting()
     ends = await _ends(site, turns)
     assert sorted(status for status, _ in ends) == ["interrupted"] * 3 + ["queued"] * 2
     assert all("".join(words("w", 40)).startswith(content) for _, content in ends)

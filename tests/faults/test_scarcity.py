@@ -22,7 +22,7 @@ from tests.faults.clusters import Cluster, full_disk, small_cluster
 from tests.faults.relay import Relay, to_port
 from tests.faults.renderers import serve
 from tests.faults.site import Site, Visitor, held, paced, words
-from tests.scripted import LAST_CHUNK, OPENAI, Paced, chunk
+from tests.scripted import LAST_CHUNK, OPENAI, Paced, Wait, chunk
 from tests.watching import PROGRAM_SECONDS, until
 
 #: What no disk can make smaller: letters by chance, as long as a question may be.
@@ -147,7 +147,8 @@ async def test_without_file_descriptors_nobody_is_let_in_and_nothing_is_lost(sit
 async def test_a_line_that_goes_silent_holds_nothing_up_and_is_given_up(site: Site, models: ModelServer) -> None:
     pieces = [f"w{number} {'on ' * 200}" for number in range(600)]
     last = chunk(OPENAI.finish("stop", (5, 600))) + LAST_CHUNK
-    models.defaults[OPENAI.kind] = (OPENAI.head(), Paced((*(chunk(OPENAI.text(piece)) for piece in pieces), last), 60))
+    frames, gate = (*(chunk(OPENAI.text(piece)) for piece in pieces), last), asyncio.Event()
+    models.defaults[OPENAI.kind] = (OPENAI.head(), Paced(frames[:50], 60), Wait(gate), Paced(frames[50:], 60))
     web = await serve(site, seconds=PROGRAM_SECONDS, environment={"PARLEY_METRICS_TOKEN": TOKEN})
     alice = await site.person(web.base_url)
     turn = await alice.begin("one")
@@ -162,6 +163,7 @@ async def test_a_line_that_goes_silent_holds_nothing_up_and_is_given_up(site: Si
         began = time.monotonic()
         await asyncio.sleep(0.5)  # what was under way already arrives
         seen = there.running.text if there.running else ""
+        gate.set()
         await here.until(lambda tab: tab.shows_end(str(turn.answer)))
         assert there.running is not None
         assert there.running.text == seen
